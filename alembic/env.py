@@ -1,0 +1,77 @@
+"""Runs migrations with Strata's settings, one process at a time."""
+
+import asyncio
+from typing import Any, Literal
+
+import structlog
+from alembic import context
+from alembic.runtime.migration import MigrationInfo
+from sqlalchemy import Connection, text
+
+from app.core.config import Settings
+from app.core.database import create_engine, wait_for_database
+from app.models import metadata
+from app.models.base import FixedPoint, UTCDateTime
+
+# Any number that nothing else locks.
+LOCK = 7_305_200
+# Building an index on a large table takes its time, and so does waiting for the instance that builds it.
+STATEMENT_TIMEOUT = 3600.0
+
+log = structlog.get_logger()
+settings: Settings = context.config.attributes.get("settings") or Settings.load()
+
+
+def render_item(kind: str, item: object, _: object) -> str | Literal[False]:
+    """Write our column types as what they are in the database: migrations outlive the code that made them."""
+    if kind == "type" and isinstance(item, UTCDateTime):
+        return "sa.DateTime(timezone=True)"
+    if kind == "type" and isinstance(item, FixedPoint):
+        return f'sa.Numeric({item.precision}, {item.scale}).with_variant(sa.BigInteger(), "sqlite")'
+    return False
+
+
+def tell(ctx: Any, step: MigrationInfo, heads: Any, run_args: Any) -> None:  # noqa: ARG001 - Alembic's signature
+    if (revision := step.up_revision) is not None:
+        log.info("migrated" if step.is_upgrade else "migrated back", revision=revision.revision, what=revision.doc)
+
+
+def run(connection: Connection) -> None:
+    """Migrate in one transaction that starts by taking the lock; whoever comes second finds the work done."""
+    is_postgresql = connection.dialect.name == "postgresql"
+    context.configure(
+        connection,
+        target_metadata=metadata,
+        render_item=render_item,
+        on_version_apply=tell,
+        render_as_batch=not is_postgresql,
+        transactional_ddl=True,
+    )
+    with context.begin_transaction():
+        if is_postgresql:
+            connection.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": LOCK})
+        context.run_migrations()
+
+
+async def run_online() -> None:
+    patient = settings.model_copy(update={"db_statement_timeout": STATEMENT_TIMEOUT})
+    engine = create_engine(settings.database, patient)
+    try:
+        await wait_for_database(engine, settings)
+        async with engine.connect() as connection:
+            await connection.run_sync(run)
+    finally:
+        await engine.dispose()
+
+
+def run_offline() -> None:
+    """Print the SQL instead, for those who must have it read before it runs (`strata db upgrade --sql`)."""
+    context.configure(dialect_name=settings.database.get_backend_name(), target_metadata=metadata, literal_binds=True)
+    with context.begin_transaction():
+        context.run_migrations()
+
+
+if context.is_offline_mode():
+    run_offline()
+else:
+    asyncio.run(run_online())

@@ -1,0 +1,1 @@
+"""Strata: a layered backend for single-page and mobile apps."""

@@ -1,0 +1,145 @@
+"""Exceptions become problem+json (RFC 9457), the framework's own included; nothing else happens here."""
+
+from collections.abc import Sequence
+from http import HTTPStatus
+from typing import Any
+
+import structlog
+from fastapi import FastAPI, Request, Response
+from fastapi.exceptions import RequestValidationError
+from fastapi.routing import iter_route_contexts
+from sqlalchemy.exc import DBAPIError, IntegrityError
+from starlette.exceptions import HTTPException
+from starlette.responses import JSONResponse
+from starlette.routing import Match
+
+from app.core.database import is_connection_failure
+from app.core.errors import AppError, BodyTooLargeError, ConflictError, DatabaseUnavailableError
+from app.schemas.base import Problem, ValidationProblem
+
+log = structlog.get_logger()
+
+MEDIA_TYPE = "application/problem+json"
+FRAMEWORK_CODES = {
+    400: "bad_request",
+    401: "not_authenticated",
+    403: "forbidden",
+    404: "not_found",
+    405: "method_not_allowed",
+    413: "body_too_large",
+    415: "unsupported_media_type",
+    416: "range_not_satisfiable",
+}
+FRAMEWORK_DETAILS = {
+    401: "Log in and send the access token as `Authorization: Bearer <token>`.",
+    404: "There is nothing at this address.",
+    405: "This address does not take this method; `Allow` lists those it does.",
+    413: BodyTooLargeError.detail,
+}
+
+
+class NotModified(Exception):  # noqa: N818 - an answer, not an error
+    """RFC 9110 section 15.4.5: the client already has the current version."""
+
+    def __init__(self, etag: str) -> None:
+        self.etag = etag
+
+
+def problem(
+    request_id: str,
+    status: int,
+    code: str,
+    detail: str,
+    headers: dict[str, str] | None = None,
+    errors: Sequence[dict[str, Any]] | None = None,
+) -> JSONResponse:
+    body: dict[str, Any] = {
+        "type": "about:blank",
+        "title": HTTPStatus(status).phrase,
+        "status": status,
+        "detail": detail,
+        "code": code,
+        "request_id": request_id,
+    }
+    if errors is not None:
+        body["errors"] = errors
+    return JSONResponse(body, status, headers, MEDIA_TYPE)
+
+
+def install_error_handlers(app: FastAPI) -> None:
+    app.add_exception_handler(AppError, on_app_error)
+    app.add_exception_handler(NotModified, on_not_modified)
+    app.add_exception_handler(RequestValidationError, on_validation_error)
+    app.add_exception_handler(HTTPException, on_http_exception)
+    app.add_exception_handler(DBAPIError, on_database_error)
+    app.add_exception_handler(OSError, on_os_error)
+
+
+async def on_app_error(request: Request, error: Exception) -> Response:
+    assert isinstance(error, AppError)
+    return problem(request.state.request_id, error.status, error.code, error.detail, error.headers)
+
+
+async def on_not_modified(_: Request, error: Exception) -> Response:
+    assert isinstance(error, NotModified)
+    return Response(status_code=304, headers={"ETag": error.etag})
+
+
+async def on_validation_error(request: Request, error: Exception) -> Response:
+    assert isinstance(error, RequestValidationError)
+    # Without `input` and `ctx`: they may hold a password.
+    errors = [{"loc": list(fault["loc"]), "msg": fault["msg"], "type": fault["type"]} for fault in error.errors()]
+    return problem(
+        request.state.request_id, 422, "validation_error", "The request is not valid; see `errors`.", errors=errors
+    )
+
+
+async def on_http_exception(request: Request, error: Exception) -> Response:
+    """What Starlette and FastAPI raise themselves: unknown paths, wrong methods, bodies too large."""
+    assert isinstance(error, HTTPException)
+    headers = dict(error.headers or {})
+    if error.status_code == 405:
+        headers["Allow"] = ", ".join(allowed_methods(request))
+    return framework_problem(request.state.request_id, error.status_code, str(error.detail), headers)
+
+
+def framework_problem(request_id: str, status: int, text: str, headers: dict[str, str]) -> JSONResponse:
+    """A refusal of the framework's in our form; `text` is what it says where we have nothing better."""
+    detail = FRAMEWORK_DETAILS.get(status) or text or HTTPStatus(status).phrase
+    return problem(request_id, status, FRAMEWORK_CODES.get(status, "http_error"), detail, headers)
+
+
+def allowed_methods(request: Request) -> list[str]:
+    """The methods of every route at this path; the framework names only those of the first."""
+    methods: set[str] = set()
+    for route in iter_route_contexts(request.app.routes):
+        if route.matches(request.scope)[0] is not Match.NONE:
+            methods |= route.methods or set()
+    return sorted(methods | ({"HEAD"} if "GET" in methods else set()))
+
+
+async def on_database_error(request: Request, error: Exception) -> Response:
+    if is_connection_failure(error):
+        log.error("database unavailable", error=type(error).__name__)
+        return await on_app_error(request, DatabaseUnavailableError())
+    if isinstance(error, IntegrityError):
+        # A constraint that no code above expects: say no without telling its name.
+        log.warning("constraint violated", error=str(error.orig))
+        return await on_app_error(request, ConflictError())
+    raise error
+
+
+async def on_os_error(request: Request, error: Exception) -> Response:
+    """asyncpg's refused connections arrive unwrapped."""
+    return await on_database_error(request, error)
+
+
+def responses(*statuses: int) -> dict[int | str, dict[str, Any]]:
+    """OpenAPI's entries for the problems that an operation can answer with."""
+    return {status: describe(status) for status in statuses}
+
+
+def describe(status: int) -> dict[str, Any]:
+    model = ValidationProblem if status == 422 else Problem
+    schema = {"$ref": f"#/components/schemas/{model.__name__}"}
+    return {"description": HTTPStatus(status).phrase, "content": {MEDIA_TYPE: {"schema": schema}}}

@@ -1,0 +1,34 @@
+"""The OpenAPI document: FastAPI's, with our error schemas in place of its own."""
+
+from typing import Any
+
+from fastapi import FastAPI
+
+from app.schemas.base import Problem, ValidationProblem
+
+DESCRIPTION = """
+Accounts, items and more over REST. Register, log in, and send the access token as `Authorization: Bearer <token>`.
+
+Errors are `application/problem+json`; switch on their `code`. Lists go on with `cursor`. Single resources carry an
+`ETag`: send it back as `If-None-Match` to save a transfer, as `If-Match` to change only what you have seen.
+"""
+TAGS = [
+    {"name": "auth", "description": "Registering, signing in, staying signed in, signing out."},
+    {"name": "users", "description": "Accounts."},
+    {"name": "items", "description": "What users offer."},
+    {"name": "system", "description": "Health and identity of the server."},
+]
+
+
+class OpenAPIApp(FastAPI):
+    """FastAPI whose document knows the problem schemas that `app.api.errors.responses` refers to."""
+
+    def openapi(self) -> dict[str, Any]:
+        document = super().openapi()
+        schemas = document.setdefault("components", {}).setdefault("schemas", {})
+        for model in (Problem, ValidationProblem):
+            if model.__name__ not in schemas:
+                schema = model.model_json_schema(ref_template="#/components/schemas/{model}", mode="serialization")
+                schemas.update(schema.pop("$defs", {}))
+                schemas[model.__name__] = schema
+        return document

@@ -1,0 +1,119 @@
+"""What operators and browsers ask of the server itself: health, readiness, identity, documentation."""
+
+from importlib.metadata import version
+from pathlib import Path
+from typing import Annotated, Literal
+
+import fastapi_offline
+from fastapi import APIRouter, FastAPI, Request
+from fastapi.openapi.docs import get_redoc_html, get_swagger_ui_html, get_swagger_ui_oauth2_redirect_html
+from pydantic import Field
+from starlette.responses import HTMLResponse
+from starlette.staticfiles import StaticFiles
+
+from app.api.deps import ResourcesDep
+from app.api.errors import responses
+from app.core.config import Environment
+from app.core.errors import UnavailableError
+from app.core.migrations import database_revision
+from app.schemas.base import Out
+
+ASSETS = Path(fastapi_offline.__file__).parent / "static"
+ASSETS_PATH = "/docs/assets"
+# The pages run one inline script, and ReDoc a worker and inline styles; nothing may come from elsewhere.
+DOCS_CSP = (
+    "default-src 'none'; script-src 'self' 'unsafe-inline'; style-src 'self' 'unsafe-inline'; "
+    "img-src 'self' data:; font-src 'self' data:; connect-src 'self'; worker-src blob:; frame-ancestors 'none'"
+)
+
+router = APIRouter(tags=["system"])
+
+
+class Health(Out):
+    status: Literal["ok"]
+
+
+class Readiness(Out):
+    status: Literal["ready"]
+    checks: dict[str, Literal["ok"]]
+
+
+class Info(Out):
+    name: str
+    version: Annotated[str, Field(examples=["1.0.0"])]
+    commit: Annotated[str | None, Field(examples=["4f1c2a9"])]
+    environment: Environment
+
+
+@router.get("/health", response_model=Health, summary="Is the process alive?")
+async def health() -> dict[str, str]:
+    """Touches nothing else, so that a database that is down does not restart the server."""
+    return {"status": "ok"}
+
+
+@router.get("/ready", response_model=Readiness, summary="Can it serve requests?", responses=responses(503))
+async def ready(resources: ResourcesDep) -> dict[str, object]:
+    """The database answers, and its schema is the one this code was written for."""
+    async with resources.database.engine.connect() as connection:
+        revision = await database_revision(connection)
+    if revision != resources.migration_head:
+        raise UnavailableError(
+            f"The database is at migration {revision}, this code needs {resources.migration_head}: "
+            "run `strata db upgrade`.",
+            code="migrations_pending",
+        )
+    return {"status": "ready", "checks": {"database": "ok", "migrations": "ok"}}
+
+
+@router.get("/info", response_model=Info, summary="What is running here?")
+async def info(resources: ResourcesDep) -> dict[str, str | None]:
+    settings = resources.settings
+    return {
+        "name": "Strata",
+        "version": version("strata"),
+        "commit": settings.git_commit,
+        "environment": settings.environment,
+    }
+
+
+def docs_page(page: HTMLResponse) -> HTMLResponse:
+    page.headers["Content-Security-Policy"] = DOCS_CSP
+    return page
+
+
+@router.get("/docs", include_in_schema=False)
+async def swagger_ui(request: Request) -> HTMLResponse:
+    root = request.scope.get("root_path", "")
+    return docs_page(
+        get_swagger_ui_html(
+            openapi_url=f"{root}/openapi.json",
+            title="Strata · API",
+            oauth2_redirect_url=f"{root}/docs/oauth2-redirect",
+            swagger_js_url=f"{root}{ASSETS_PATH}/swagger-ui-bundle.js",
+            swagger_css_url=f"{root}{ASSETS_PATH}/swagger-ui.css",
+            swagger_favicon_url=f"{root}{ASSETS_PATH}/favicon.png",
+        )
+    )
+
+
+@router.get("/docs/oauth2-redirect", include_in_schema=False)
+async def swagger_ui_redirect() -> HTMLResponse:
+    return docs_page(get_swagger_ui_oauth2_redirect_html())
+
+
+@router.get("/redoc", include_in_schema=False)
+async def redoc(request: Request) -> HTMLResponse:
+    root = request.scope.get("root_path", "")
+    return docs_page(
+        get_redoc_html(
+            openapi_url=f"{root}/openapi.json",
+            title="Strata · API reference",
+            redoc_js_url=f"{root}{ASSETS_PATH}/redoc.standalone.js",
+            redoc_favicon_url=f"{root}{ASSETS_PATH}/favicon.png",
+            with_google_fonts=False,
+        )
+    )
+
+
+def mount_docs_assets(app: FastAPI) -> None:
+    app.mount(ASSETS_PATH, StaticFiles(directory=ASSETS), name="docs-assets")

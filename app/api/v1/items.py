@@ -1,0 +1,102 @@
+"""`/items`: what users offer."""
+
+from typing import Annotated, Any, Literal
+
+from fastapi import APIRouter, Depends, Path, Query, status
+
+from app.api.deps import (
+    ConditionalDep,
+    CreatedDep,
+    ETagDep,
+    IfMatchDep,
+    ItemReader,
+    ItemWriter,
+    PagingDep,
+    ReadSessionDep,
+    SessionDep,
+)
+from app.api.errors import responses
+from app.core.errors import ForbiddenError
+from app.crud.item import ItemFilter, items
+from app.models.item import Item
+from app.schemas.base import MAX_ID, Id, Page, Price, Text
+from app.schemas.item import ItemCreate, ItemRead, ItemReplace, ItemUpdate
+
+router = APIRouter(prefix="/items", tags=["items"], responses=responses(401, 403))
+
+ItemId = Annotated[int, Path(ge=1, le=MAX_ID, examples=[42])]
+ItemSort = Literal["id", "-id", "created_at", "-created_at", "price", "-price", "title", "-title"]
+IS_DONE: dict[str, bool | None] = {"true": True, "false": False, "any": None}
+
+
+class NotOwnerError(ForbiddenError):
+    code = "not_owner"
+    detail = "Only the owner may change this."
+
+
+async def get_filter(
+    me: ItemReader,
+    q: Annotated[Text | None, Query(max_length=100, description="Text in title or description.")] = None,
+    owner: Annotated[Literal["me"] | Id | None, Query(description="`me`, or a user's id.")] = None,
+    is_done: Annotated[Literal["true", "false", "any"], Query()] = "false",
+    min_price: Annotated[Price | None, Query()] = None,
+    max_price: Annotated[Price | None, Query()] = None,
+) -> ItemFilter:
+    owner_id = me.user.id if owner == "me" else owner
+    return ItemFilter(q, owner_id, IS_DONE[is_done], min_price, max_price)
+
+
+async def get_owned_item(item_id: ItemId, me: ItemWriter, session: SessionDep, if_match: IfMatchDep) -> Item:
+    """Load an item to change it; nobody else can until the request is done."""
+    item = await items.get_for_update(session, item_id)
+    if item.owner_id != me.user.id and not me.is_admin:
+        raise NotOwnerError
+    if_match.check(item)
+    return item
+
+
+FilterDep = Annotated[ItemFilter, Depends(get_filter)]
+OwnedItem = Annotated[Item, Depends(get_owned_item)]
+
+
+@router.get("", response_model=Page[ItemRead], summary="List items")
+async def list_items(
+    filter_: FilterDep, paging: PagingDep, session: ReadSessionDep, sort: ItemSort = "-created_at"
+) -> dict[str, Any]:
+    """Open items of everyone, the newest first; filters narrow it, `is_done=any` shows closed ones too."""
+    return paging.page(await items.search(session, paging.query(sort, filter_), filter_), sort, filter_)
+
+
+@router.post(
+    "", response_model=ItemRead, status_code=status.HTTP_201_CREATED, summary="Offer an item", responses=responses(409)
+)
+async def create_item(
+    data: ItemCreate, me: ItemWriter, session: SessionDep, created: CreatedDep, etag: ETagDep
+) -> Item:
+    item = await items.add(session, Item(**data.model_dump(), owner=me.user))
+    created.at("read_item", item_id=item.id)
+    return etag.tag(item)
+
+
+@router.get("/{item_id}", response_model=ItemRead, summary="See an item", responses=responses(404))
+async def read_item(item_id: ItemId, _: ItemReader, session: ReadSessionDep, conditional: ConditionalDep) -> Item:
+    return conditional.tag(await items.get(session, item_id))
+
+
+@router.put("/{item_id}", response_model=ItemRead, summary="Replace an item", responses=responses(404, 409, 412))
+async def replace_item(data: ItemReplace, item: OwnedItem, session: SessionDep, etag: ETagDep) -> Item:
+    """What the body leaves out goes back to its default."""
+    return etag.tag(await items.update(session, item, **data.model_dump()))
+
+
+@router.patch("/{item_id}", response_model=ItemRead, summary="Change an item", responses=responses(404, 409, 412))
+async def update_item(data: ItemUpdate, item: OwnedItem, session: SessionDep, etag: ETagDep) -> Item:
+    """Changes what the body names; `null` clears."""
+    return etag.tag(await items.update(session, item, **data.model_dump()))
+
+
+@router.delete(
+    "/{item_id}", status_code=status.HTTP_204_NO_CONTENT, summary="Withdraw an item", responses=responses(404, 412)
+)
+async def delete_item(item: OwnedItem, session: SessionDep) -> None:
+    await items.delete(session, item)

@@ -1,0 +1,35 @@
+"""The `strata` command; modules import what they need when they run, so that `strata version` is quick."""
+
+import sys
+
+import typer
+
+from app.cli import admin, db, doctor, openapi, serve, version
+from app.cli.faults import explain
+
+cli = typer.Typer(
+    name="strata",
+    help="Run and look after a Strata server.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+)
+cli.command()(serve.serve)
+cli.add_typer(db.cli, name="db")
+cli.add_typer(admin.cli, name="admin")
+cli.command()(openapi.openapi)
+cli.command()(doctor.doctor)
+cli.command()(version.version)
+
+
+def main() -> None:
+    """Run the command; a user's mistake ends in one clear line and a non-zero exit, never in a traceback."""
+    try:
+        cli()
+    except Exception as error:
+        lines = explain(error)
+        if lines is None:
+            raise
+        for line in lines:
+            typer.secho(f"error: {line}", fg="red", err=True)
+        sys.exit(1)

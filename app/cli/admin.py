@@ -1,0 +1,50 @@
+"""`strata admin …`: people who run the service."""
+
+import asyncio
+import sys
+from typing import Annotated
+
+import typer
+from typer import Option
+
+cli = typer.Typer(help="Look after administrators.", no_args_is_help=True)
+
+
+@cli.callback()
+def group() -> None:
+    """Keeps `create` a subcommand while it is the only one."""
+
+
+@cli.command()
+def create(
+    username: Annotated[str, Option(prompt=True, help="3 to 50 letters, digits and `_ . -`.")],
+    email: Annotated[str, Option(prompt=True, help="E-mail address.")],
+) -> None:
+    """Make an administrator. The password is asked for, or read from standard input when that is no terminal."""
+    user = asyncio.run(create_admin(username, email, ask_password()))
+    typer.secho(f"Administrator {user} created.", fg="green")
+
+
+def ask_password() -> str:
+    if sys.stdin.isatty():
+        password: str = typer.prompt("Password", hide_input=True, confirmation_prompt=True)
+        return password
+    return sys.stdin.readline().rstrip("\n")
+
+
+async def create_admin(username: str, email: str, password: str) -> str:
+    """Raises ValidationError or AppError when the account cannot be made."""
+    from app.core.config import Settings
+    from app.core.database import Database, wait_for_database
+    from app.core.security import PasswordHasher
+    from app.services.admins import add_admin
+
+    settings = Settings.load()
+    database = Database(settings)
+    try:
+        await wait_for_database(database.engine, settings)
+        async with database.transaction() as session:
+            admin = await add_admin(session, PasswordHasher(), username, email, password)
+        return admin.username
+    finally:
+        await database.close()

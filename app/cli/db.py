@@ -1,0 +1,100 @@
+"""`strata db …`: the database's schema."""
+
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+from typer import Argument, Option
+
+if TYPE_CHECKING:
+    from app.core.config import Settings
+
+cli = typer.Typer(help="Look after the database's schema.", no_args_is_help=True)
+
+
+@cli.callback()
+def configure() -> None:
+    from app.core.config import Settings
+    from app.core.logging import configure_logging
+
+    configure_logging(Settings.load())
+
+
+@cli.command()
+def upgrade(
+    revision: Annotated[str, Argument(help="Migration to go up to.")] = "head",
+    sql: Annotated[bool, Option("--sql", help="Print the SQL instead of running it.")] = False,
+) -> None:
+    """Apply migrations, under a lock: several instances may do it at once."""
+    from alembic import command
+
+    from app.core.migrations import alembic_config
+
+    command.upgrade(alembic_config(), revision, sql=sql)
+    if not sql:
+        show_current()
+
+
+@cli.command()
+def downgrade(
+    revision: Annotated[str, Argument(help="Migration to go back to, `-1` for one step, or `base`.")],
+) -> None:
+    """Take migrations back. This can lose data: back up first."""
+    from alembic import command
+
+    from app.core.migrations import alembic_config
+
+    command.downgrade(alembic_config(), revision)
+    show_current()
+
+
+@cli.command()
+def current() -> None:
+    """Say which migration the database is at, and which one the code needs."""
+    show_current()
+
+
+@cli.command()
+def revision(
+    message: Annotated[str, Option("--message", "-m", help="What it does, as in `add orders`.")],
+    empty: Annotated[bool, Option("--empty", help="Do not compare the models with the database.")] = False,
+) -> None:
+    """Write a new migration from what the models and the database differ in. Read it before you commit it."""
+    from alembic import command
+
+    from app.core.migrations import alembic_config
+
+    command.revision(alembic_config(), message=message, autogenerate=not empty)
+
+
+@cli.command()
+def check() -> None:
+    """Fail if the models and the migrated database differ."""
+    from alembic import command
+
+    from app.core.migrations import alembic_config
+
+    command.check(alembic_config())
+
+
+def show_current() -> None:
+    import asyncio
+
+    from app.core.config import Settings
+    from app.core.migrations import migration_head
+
+    at, head = asyncio.run(read_revision(Settings.load())), migration_head()
+    state = "up to date" if at == head else f"the code needs {head}: run `strata db upgrade`"
+    typer.echo(f"The database is at {at or 'no migration'}, {state}.")
+
+
+async def read_revision(settings: "Settings") -> str | None:
+    from app.core.database import create_engine, wait_for_database
+    from app.core.migrations import database_revision
+
+    engine = create_engine(settings.database, settings)
+    try:
+        await wait_for_database(engine, settings)
+        async with engine.connect() as connection:
+            return await database_revision(connection)
+    finally:
+        await engine.dispose()

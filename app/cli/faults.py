@@ -1,0 +1,41 @@
+"""What went wrong, in words that say what to mend."""
+
+from alembic.util import CommandError
+from pydantic import ValidationError
+from sqlalchemy.exc import DBAPIError
+
+from app.core.config import SettingsError, describe_fault
+from app.core.database import sqlstate
+from app.core.errors import AppError
+
+HINTS = {
+    "28P01": "The database refuses this user or password: check DATABASE_URL or DB_USER and DB_PASSWORD.",
+    "28000": "The database has no such role: check DATABASE_URL or DB_USER.",
+    "3D000": "There is no such database: create it (`createdb NAME`) or mend DATABASE_URL.",
+}
+
+
+def explain(error: Exception) -> list[str] | None:
+    """Lines for a mistake that the user can mend; None for a defect of ours, whose traceback is wanted."""
+    match error:
+        case SettingsError():
+            return [line for fault in error.faults for line in fault.splitlines()]
+        case ValidationError():
+            return [describe_fault(fault) for fault in error.errors()]
+        case AppError():
+            return [error.detail]
+        case CommandError():
+            return [str(error)]
+        case DBAPIError() | OSError():
+            return [explain_outage(error)]
+    return None
+
+
+def explain_outage(error: DBAPIError | OSError) -> str:
+    hint = HINTS.get(sqlstate(error) or "")
+    if hint is not None:
+        return hint
+    if isinstance(error, OSError) and error.filename is not None:
+        return f"Cannot use {error.filename}: {error.strerror}. Check DATA_DIR."
+    cause = error.orig if isinstance(error, DBAPIError) else error
+    return f"The database cannot be used: {cause}"

@@ -1,0 +1,140 @@
+"""`strata serve`: migrate, make the first administrator, and answer requests."""
+
+import asyncio
+import socket
+import sys
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+from typer import Option
+
+if TYPE_CHECKING:
+    import uvicorn
+
+    from app.core.config import Settings
+    from app.services.admins import FirstAdmin
+
+GRACE_SECONDS = 30
+
+
+def serve(
+    host: Annotated[str, Option(help="Address to listen on; 0.0.0.0 for all.")] = "127.0.0.1",
+    port: Annotated[int, Option(help="Port to listen on; 0 for any free one.", min=0, max=65535)] = 8000,
+    workers: Annotated[int, Option(help="Number of server processes.", min=1)] = 1,
+    reload: Annotated[bool, Option(help="Restart when the code changes; for development.")] = False,
+) -> None:
+    """Migrate the database, make the first administrator, and serve the API."""
+    from app.core.config import Settings
+    from app.core.logging import configure_logging
+
+    settings = Settings.load()
+    configure_logging(settings)
+    with bind(host, port) as listener:
+        admin = prepare(settings)
+        greet(settings, listener, admin)
+        run(uvicorn_config(settings, workers, reload), listener)
+
+
+def bind(host: str, port: int) -> socket.socket:
+    """Take the port before anything else is done, so that a busy one is told at once."""
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    listener = socket.socket(family, socket.SOCK_STREAM)
+    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    try:
+        listener.bind((host, port))
+    except OSError as error:
+        listener.close()
+        fail(f"Cannot listen on {host}:{port}: {error.strerror or error}. Choose another with --host or --port.")
+    listener.set_inheritable(True)
+    return listener
+
+
+def fail(message: str) -> None:
+    typer.secho(f"error: {message}", fg="red", err=True)
+    raise typer.Exit(1)
+
+
+def prepare(settings: "Settings") -> "FirstAdmin | None":
+    """Whatever must be there before the first request."""
+    from app.core.migrations import upgrade
+    from app.core.security import signing_secret
+
+    signing_secret(settings)
+    upgrade(settings)
+    return asyncio.run(first_admin(settings))
+
+
+async def first_admin(settings: "Settings") -> "FirstAdmin | None":
+    from app.core.database import Database
+    from app.core.security import PasswordHasher
+    from app.services.admins import ensure_first_admin
+
+    database = Database(settings)
+    try:
+        return await ensure_first_admin(database, PasswordHasher(), settings)
+    finally:
+        await database.close()
+
+
+def greet(settings: "Settings", listener: socket.socket, admin: "FirstAdmin | None") -> None:
+    """What to open in the browser, and the generated password, which is shown this once."""
+    from app.cli.version import describe
+
+    url = base_url(listener)
+    typer.echo()
+    typer.secho(f"  {describe()} · {settings.environment}", bold=True)
+    typer.echo()
+    rows = [("API", f"{url}/api/v1"), ("Docs", f"{url}/docs"), ("Database", settings.database.render_as_string())]
+    for name, value in rows:
+        typer.echo(f"  {name:<10}{typer.style(value, fg='cyan')}")
+    if admin is not None:
+        typer.echo()
+        typer.echo(f"  {'Admin':<10}{typer.style(admin.username, fg='green')}")
+        if admin.password is not None:
+            note = typer.style("(shown only this once)", dim=True)
+            typer.echo(f"  {'Password':<10}{typer.style(admin.password, fg='green')}  {note}")
+    typer.echo("\n  Ctrl+C stops the server.\n")
+    sys.stdout.flush()
+
+
+def base_url(listener: socket.socket) -> str:
+    host, port = listener.getsockname()[:2]
+    host = {"0.0.0.0": "127.0.0.1", "::": "[::1]"}.get(host, f"[{host}]" if ":" in host else host)  # noqa: S104
+    return f"http://{host}:{port}"
+
+
+def uvicorn_config(settings: "Settings", workers: int, reload: bool) -> "uvicorn.Config":
+    import uvicorn
+
+    return uvicorn.Config(
+        "app.main:create_app",
+        factory=True,
+        workers=workers,
+        reload=reload,
+        reload_dirs=["app"] if reload else None,
+        log_config=None,
+        access_log=False,
+        server_header=False,
+        # Nobody's X-Forwarded-For is believed unless the settings name the proxy, loopback's neither.
+        proxy_headers=bool(settings.forwarded_allow_ips),
+        forwarded_allow_ips=list(settings.forwarded_allow_ips),
+        timeout_graceful_shutdown=GRACE_SECONDS,
+    )
+
+
+def run(config: "uvicorn.Config", listener: socket.socket) -> None:
+    import uvicorn
+    from uvicorn.supervisors import ChangeReload, Multiprocess
+
+    server = uvicorn.Server(config)
+    try:
+        if config.should_reload:
+            ChangeReload(config, target=server.run, sockets=[listener]).run()
+        elif config.workers > 1:
+            Multiprocess(config, sockets=[listener]).run()
+        else:
+            server.run(sockets=[listener])
+            if not server.started:
+                raise typer.Exit(1)
+    except KeyboardInterrupt:
+        typer.echo("  Stopped.")

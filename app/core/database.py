@@ -1,0 +1,189 @@
+"""Engines and sessions: how Strata talks to PostgreSQL and SQLite, and what their errors mean."""
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+from uuid import uuid4
+
+import stamina
+import structlog
+from sqlalchemy import Connection, event, text
+from sqlalchemy.engine import URL
+from sqlalchemy.engine.interfaces import DBAPIConnection
+from sqlalchemy.exc import DBAPIError, IntegrityError, SQLAlchemyError
+from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession, async_sessionmaker, create_async_engine
+from sqlalchemy.pool import ConnectionPoolEntry
+
+from app.core.config import Settings
+from app.core.errors import AppError
+
+log = structlog.get_logger()
+
+AUTOCOMMIT = "strata_autocommit"
+SQLITE_BUSY_TIMEOUT_MS = 30_000
+# SQLSTATEs that no amount of waiting mends: bad password, no such role, no such database.
+HOPELESS = {"28P01", "28000", "3D000"}
+
+
+class Database:
+    """Two kinds of session on the engines of one process.
+
+    `write` begins a transaction; `read` runs each statement by itself, on the replica where
+    one is set; `primary` does so on the primary, for reads that must see the latest write.
+    """
+
+    def __init__(self, settings: Settings) -> None:
+        self.engine = create_engine(settings.database, settings)
+        replica = settings.read_database
+        self.read_engine = create_engine(replica, settings) if replica else self.engine
+        self.write = async_sessionmaker(self.engine, expire_on_commit=False)
+        self.primary = async_sessionmaker(autocommitting(self.engine, settings), expire_on_commit=False)
+        self.read = async_sessionmaker(autocommitting(self.read_engine, settings), expire_on_commit=False)
+
+    @asynccontextmanager
+    async def transaction(self) -> AsyncIterator[AsyncSession]:
+        """The one place that commits; an error rolls back unless it says that it keeps its changes."""
+        kept: AppError | None = None
+        async with self.write.begin() as session:
+            try:
+                yield session
+            except AppError as error:
+                if not error.keeps_changes:
+                    raise
+                kept = error
+        if kept is not None:
+            raise kept
+
+    async def close(self) -> None:
+        await self.engine.dispose()
+        await self.read_engine.dispose()
+
+
+def create_engine(url: URL, settings: Settings) -> AsyncEngine:
+    """Make an engine that connects on first use."""
+    if url.get_backend_name() == "sqlite":
+        return create_sqlite_engine(url, settings)
+    return create_async_engine(
+        url,
+        echo=settings.db_echo,
+        pool_size=settings.db_pool_size,
+        max_overflow=settings.db_max_overflow,
+        pool_recycle=settings.db_pool_recycle,
+        pool_use_lifo=True,
+        connect_args=asyncpg_arguments(url, settings),
+    )
+
+
+def asyncpg_arguments(url: URL, settings: Settings) -> dict[str, Any]:
+    arguments: dict[str, Any] = {
+        "timeout": settings.db_connect_timeout,
+        "command_timeout": settings.db_statement_timeout + 5,
+        "server_settings": {"application_name": "strata"},
+    }
+    if settings.db_ssl and "ssl" not in url.query:
+        arguments["ssl"] = settings.db_ssl
+    if settings.db_pgbouncer:
+        # A pooled transaction may meet another client's prepared statements: keep none, share no name.
+        # PgBouncer refuses unknown start-up parameters, so only the client's own time-out applies.
+        arguments["statement_cache_size"] = 0
+        arguments["prepared_statement_cache_size"] = 0
+        arguments["prepared_statement_name_func"] = lambda: f"__strata_{uuid4()}__"
+    else:
+        arguments["server_settings"]["statement_timeout"] = f"{settings.db_statement_timeout * 1000:.0f}"
+    return arguments
+
+
+def autocommitting(engine: AsyncEngine, settings: Settings) -> AsyncEngine:
+    """The same pool, without BEGIN and ROLLBACK around each read."""
+    if engine.dialect.name == "sqlite":
+        # Not the driver's isolation level: resetting that would undo what `connect_sqlite` sets.
+        return engine.execution_options(**{AUTOCOMMIT: True})
+    if settings.db_pgbouncer:
+        # Outside a transaction PREPARE and EXECUTE could meet different servers.
+        return engine
+    return engine.execution_options(isolation_level="AUTOCOMMIT")
+
+
+def create_sqlite_engine(url: URL, settings: Settings) -> AsyncEngine:
+    engine = create_async_engine(url, echo=settings.db_echo)
+    event.listen(engine.sync_engine, "connect", connect_sqlite)
+    event.listen(engine.sync_engine, "begin", begin_sqlite)
+    return engine
+
+
+def connect_sqlite(connection: DBAPIConnection, _: ConnectionPoolEntry) -> None:
+    # The driver must not guess where transactions begin: `begin_sqlite` says so.
+    connection.isolation_level = None
+    cursor = connection.cursor()
+    # The time-out first: turning WAL on waits for other processes that do the same.
+    for pragma in (f"busy_timeout={SQLITE_BUSY_TIMEOUT_MS}", "journal_mode=WAL", "foreign_keys=ON"):
+        cursor.execute(f"PRAGMA {pragma}")
+    cursor.close()
+
+
+def begin_sqlite(connection: Connection) -> None:
+    """Writers take the lock at once and queue; a read that turns into a write would fail as "locked"."""
+    if not connection.get_execution_options().get(AUTOCOMMIT):
+        connection.exec_driver_sql("BEGIN IMMEDIATE")
+
+
+async def wait_for_database(engine: AsyncEngine, settings: Settings) -> None:
+    """Connect once, trying again with growing pauses while the database comes up.
+
+    The folder of an SQLite file is made where it is missing.
+
+    Raises:
+        OSError, SQLAlchemyError: the last failure, when the database stays out of reach.
+    """
+    if engine.dialect.name == "sqlite":
+        Path(engine.url.database or "").parent.mkdir(parents=True, exist_ok=True)
+    attempts = stamina.retry_context(
+        on=is_worth_retrying,
+        attempts=settings.db_retry_limit,
+        timeout=None,
+        wait_initial=settings.db_retry_interval,
+        wait_max=max(settings.db_retry_interval, 10),
+        wait_jitter=settings.db_retry_interval / 2,
+    )
+    async for attempt in attempts:
+        if attempt.num > 1:
+            log.warning("waiting for the database", attempt=attempt.num, of=settings.db_retry_limit)
+        with attempt:
+            async with engine.connect() as connection:
+                await connection.execute(text("SELECT 1"))
+
+
+def is_worth_retrying(error: Exception) -> bool:
+    return isinstance(error, OSError | SQLAlchemyError) and sqlstate(error) not in HOPELESS
+
+
+def is_connection_failure(error: Exception) -> bool:
+    """Whether the database was out of reach, as opposed to answering with an error."""
+    if isinstance(error, DBAPIError):
+        return error.connection_invalidated or (sqlstate(error) or "").startswith(("08", "57P", "53300"))
+    return isinstance(error, OSError)
+
+
+def sqlstate(error: BaseException) -> str | None:
+    """PostgreSQL's five-letter error code, wherever the wrappers have put it; None on SQLite."""
+    original = error.orig if isinstance(error, DBAPIError) else error
+    state = getattr(original, "sqlstate", None)
+    return state if isinstance(state, str) else None
+
+
+def violated_constraint(error: IntegrityError) -> str | None:
+    """The name of the constraint that a write broke.
+
+    SQLite names the columns ("UNIQUE constraint failed: items.owner_id, items.sku"), so there
+    the name is made as `app/models/base.py` makes it: uq_items_owner_id_sku.
+    """
+    cause = error.orig.__cause__ if error.orig else None
+    name = getattr(cause, "constraint_name", None)
+    if isinstance(name, str):
+        return name
+    prefix, _, columns = str(error.orig).partition("UNIQUE constraint failed: ")
+    if prefix or not columns:
+        return None
+    table = columns.partition(".")[0]
+    return "_".join(["uq", table, *(column.strip().partition(".")[2] for column in columns.split(","))])

@@ -1,0 +1,136 @@
+"""The verbs every resource has, and the page of a list."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import ColumnElement, Select, func, select, tuple_
+from sqlalchemy.exc import IntegrityError
+from sqlalchemy.ext.asyncio import AsyncSession
+from sqlalchemy.orm import InstrumentedAttribute
+from sqlalchemy.orm.exc import StaleDataError
+from sqlalchemy.sql.base import ExecutableOption
+
+from app.core.database import violated_constraint
+from app.core.errors import AppError, ConflictError, NotFoundError, VersionConflictError
+from app.models.base import Base
+
+
+@dataclass(frozen=True, slots=True)
+class PageQuery:
+    """Which part of a list: `skip` rows on, or after the row whose sort value and id are `after`."""
+
+    sort: str
+    limit: int
+    skip: int = 0
+    after: Sequence[Any] | None = None
+    include_total: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class PageRows[M]:
+    """A page as the database has it. `next_after` is `PageQuery.after` of the next page, None on the last."""
+
+    rows: list[M]
+    total: int | None
+    next_after: list[Any] | None
+
+
+class CRUD[M: Base]:
+    """find get page add update delete. What needs more arguments is a named method of a subclass."""
+
+    def __init__(
+        self,
+        model: type[M],
+        noun: str,
+        *,
+        options: Sequence[ExecutableOption] = (),
+        sorts: Mapping[str, InstrumentedAttribute[Any]] | None = None,
+        conflicts: Mapping[str, str] | None = None,
+    ) -> None:
+        """`conflicts` maps a unique constraint's name to the error code that clients switch on."""
+        self.model = model
+        self.noun = noun
+        self.selection = select(model).options(*options)
+        self.sorts = dict(sorts or {})
+        self.conflicts = dict(conflicts or {})
+
+    async def find(self, session: AsyncSession, id_: int) -> M | None:
+        return await session.scalar(self.selection.where(self.model.id == id_))
+
+    async def get(self, session: AsyncSession, id_: int) -> M:
+        """Raise NotFoundError (`<noun>_not_found`) if there is none."""
+        return self.found(await self.find(session, id_), id_)
+
+    async def get_for_update(self, session: AsyncSession, id_: int) -> M:
+        """Like `get`, and nobody else changes the row until the transaction ends."""
+        locked = self.selection.where(self.model.id == id_).with_for_update(of=self.model)
+        return self.found(await session.scalar(locked), id_)
+
+    def found(self, row: M | None, id_: int) -> M:
+        if row is None:
+            raise NotFoundError(f"There is no {self.noun} with id {id_}.", code=f"{self.noun}_not_found")
+        return row
+
+    async def page(
+        self, session: AsyncSession, query: PageQuery, where: Sequence[ColumnElement[bool]] = ()
+    ) -> PageRows[M]:
+        total = None
+        if query.include_total:
+            total = await session.scalar(select(func.count()).select_from(self.model).where(*where))
+        rows = list(await session.scalars(self.slice(self.selection.where(*where), query)))
+        is_last = len(rows) <= query.limit
+        rows = rows[: query.limit]
+        column = self.sorts[query.sort.removeprefix("-")]
+        return PageRows(rows, total, None if is_last else [getattr(rows[-1], column.key), rows[-1].id])
+
+    def slice(self, statement: Select[M], query: PageQuery) -> Select[M]:
+        """One row more than the page has, to know whether another page follows."""
+        column, key = self.sorts[query.sort.removeprefix("-")], self.model.id
+        descends = query.sort.startswith("-")
+        if query.after is not None:
+            last = tuple_(revive(column, query.after[0]), query.after[1])
+            # A row comparison, not `a < x OR (a = x AND id < y)`: an index serves it at any depth.
+            place = tuple_(column, key)
+            statement = statement.where(place < last if descends else place > last)
+        order = [column.desc(), key.desc()] if descends else [column.asc(), key.asc()]
+        return statement.order_by(*order).offset(query.skip or None).limit(query.limit + 1)
+
+    async def add(self, session: AsyncSession, row: M) -> M:
+        session.add(row)
+        await self.flush(session)
+        return row
+
+    async def update(self, session: AsyncSession, row: M, *, version: int | None = None, **changes: Any) -> M:
+        """Change columns. `version`, if given, must be the row's: else VersionConflictError."""
+        if version is not None and version != getattr(row, "version", version):
+            raise VersionConflictError
+        for name, value in changes.items():
+            setattr(row, name, value)
+        await self.flush(session)
+        return row
+
+    async def delete(self, session: AsyncSession, row: M) -> None:
+        await session.delete(row)
+        await self.flush(session)
+
+    async def flush(self, session: AsyncSession) -> None:
+        try:
+            await session.flush()
+        except IntegrityError as error:
+            raise self.conflict(error) from error
+        except StaleDataError as error:
+            raise VersionConflictError from error
+
+    def conflict(self, error: IntegrityError) -> AppError | IntegrityError:
+        code = self.conflicts.get(violated_constraint(error) or "")
+        if code is None:
+            return error
+        return ConflictError(f"This {code.removesuffix('_taken')} is already in use.", code=code)
+
+
+def revive(column: InstrumentedAttribute[Any], value: Any) -> Any:
+    """A sort value as the column has it, from what JSON made of it."""
+    kind = column.type.python_type
+    return datetime.fromisoformat(value) if kind is datetime else kind(value)

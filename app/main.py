@@ -1,0 +1,112 @@
+"""The application: `create_app()` puts the layers together; importing this module does nothing."""
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from importlib.metadata import version
+from typing import TypedDict
+
+from fastapi import FastAPI
+from fastapi.routing import APIRoute
+from starlette.middleware import Middleware
+from starlette.middleware.body_limit import RequestBodyLimitMiddleware
+from starlette.middleware.cors import CORSMiddleware
+from starlette.middleware.gzip import GZipMiddleware
+from starlette.middleware.trustedhost import TrustedHostMiddleware
+from starlette.types import Lifespan
+
+from app.api import system, v1
+from app.api.deps import Resources
+from app.api.errors import install_error_handlers
+from app.api.middleware import LastResort, ProblemAnswers, RequestContext
+from app.api.openapi import DESCRIPTION, TAGS, OpenAPIApp
+from app.core.config import Settings
+from app.core.database import Database, wait_for_database
+from app.core.logging import configure_logging
+from app.core.migrations import migration_head
+from app.core.security import CursorSigner, PasswordHasher, Tokens, signing_secret
+from app.services.auth import Auth
+
+
+class State(TypedDict):
+    resources: Resources
+
+
+def create_app(settings: Settings | None = None) -> FastAPI:
+    """Build the application from the given settings, or from the environment's.
+
+    Raises:
+        SettingsError: naming every setting that is wrong.
+    """
+    settings = settings or Settings.load()
+    configure_logging(settings)
+    app = OpenAPIApp(
+        title="Strata",
+        version=version("strata"),
+        description=DESCRIPTION,
+        openapi_tags=TAGS,
+        docs_url=None,
+        redoc_url=None,
+        redirect_slashes=False,
+        generate_unique_id_function=operation_id,
+        lifespan=lifespan_of(settings),
+        middleware=middleware(settings),
+    )
+    install_error_handlers(app)
+    app.include_router(system.router)
+    app.include_router(v1.router)
+    system.mount_docs_assets(app)
+    return app
+
+
+def middleware(settings: Settings) -> list[Middleware]:
+    """From the outside in: each layer sees what those below it answer."""
+    return [
+        Middleware(RequestContext, hsts=settings.is_exposed),
+        Middleware(ProblemAnswers),
+        Middleware(TrustedHostMiddleware, allowed_hosts=settings.trusted_hosts or ["*"], www_redirect=False),
+        Middleware(
+            CORSMiddleware,
+            allow_origins=settings.cors_origins,
+            allow_credentials="*" not in settings.cors_origins,
+            allow_methods=["GET", "POST", "PUT", "PATCH", "DELETE"],
+            allow_headers=["Authorization", "If-Match", "If-None-Match", "Idempotency-Key", "X-Request-ID"],
+            expose_headers=["ETag", "Location", "Retry-After", "Server-Timing", "X-Process-Time", "X-Request-ID"],
+        ),
+        Middleware(GZipMiddleware, minimum_size=1024, compresslevel=4),
+        Middleware(LastResort),
+        Middleware(RequestBodyLimitMiddleware, max_body_size=settings.max_body_size),
+    ]
+
+
+def lifespan_of(settings: Settings) -> Lifespan[FastAPI]:
+    @asynccontextmanager
+    async def lifespan(_: FastAPI) -> AsyncIterator[State]:
+        database = Database(settings)
+        try:
+            await wait_for_database(database.engine, settings)
+            yield {"resources": open_resources(settings, database)}
+        finally:
+            await database.close()
+
+    return lifespan
+
+
+def open_resources(settings: Settings, database: Database) -> Resources:
+    secret = signing_secret(settings)
+    hasher = PasswordHasher()
+    tokens = Tokens(secret, settings.jwt_issuer, settings.jwt_audience)
+    return Resources(
+        settings=settings,
+        database=database,
+        hasher=hasher,
+        auth=Auth.from_settings(settings, database, hasher, tokens),
+        cursors=CursorSigner(secret),
+        migration_head=migration_head(),
+    )
+
+
+def operation_id(route: APIRoute) -> str:
+    """`list_items` of the tag `items` is `items_list`: generated clients read `client.items_list()`."""
+    tag = str(route.tags[0]) if route.tags else "system"
+    verb = route.name.removesuffix(f"_{tag}").removesuffix(f"_{tag.removesuffix('s')}")
+    return f"{tag}_{verb}"

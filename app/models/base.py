@@ -1,0 +1,103 @@
+"""What all tables share: naming, keys, time stamps, versions, and the column types."""
+
+from datetime import UTC, datetime
+from decimal import Decimal
+from typing import Annotated, Any, ClassVar
+
+from sqlalchemy import BigInteger, DateTime, Dialect, Integer, MetaData, Numeric, String, Text
+from sqlalchemy.engine.default import DefaultExecutionContext
+from sqlalchemy.orm import DeclarativeBase, Mapped, MappedAsDataclass, declared_attr, mapped_column
+from sqlalchemy.types import TypeDecorator, TypeEngine
+
+
+def utc_now() -> datetime:
+    return datetime.now(UTC)
+
+
+class UTCDateTime(TypeDecorator[datetime]):
+    """An aware instant in UTC; SQLite, which stores no zone, gets and gives UTC."""
+
+    impl = DateTime(timezone=True)
+    cache_ok = True
+
+    def process_bind_param(self, value: datetime | None, dialect: Dialect) -> datetime | None:
+        return value if value is None else value.astimezone(UTC)
+
+    def process_result_value(self, value: datetime | None, dialect: Dialect) -> datetime | None:
+        return value if value is None or value.tzinfo else value.replace(tzinfo=UTC)
+
+
+class FixedPoint(TypeDecorator[Decimal]):
+    """An exact decimal: NUMERIC, or on SQLite, which has none, an integer of the smallest unit."""
+
+    impl = Numeric
+    cache_ok = True
+
+    def __init__(self, precision: int, scale: int) -> None:
+        super().__init__(precision, scale)
+        self.precision = precision
+        self.scale = scale
+
+    def load_dialect_impl(self, dialect: Dialect) -> TypeEngine[Any]:
+        return dialect.type_descriptor(BigInteger() if dialect.name == "sqlite" else self.impl_instance)
+
+    def process_bind_param(self, value: Decimal | None, dialect: Dialect) -> Any:
+        return int(value.scaleb(self.scale)) if value is not None and dialect.name == "sqlite" else value
+
+    def process_result_value(self, value: Any, dialect: Dialect) -> Decimal | None:
+        return Decimal(value).scaleb(-self.scale) if value is not None and dialect.name == "sqlite" else value
+
+
+Money = Annotated[Decimal, mapped_column(FixedPoint(12, 2))]
+Rate = Annotated[Decimal, mapped_column(FixedPoint(5, 4))]
+Str100 = Annotated[str, mapped_column(String(100))]
+Str255 = Annotated[str, mapped_column(String(255))]
+LongText = Annotated[str, mapped_column(Text)]
+
+
+def created_at_of(context: DefaultExecutionContext) -> datetime:
+    """A new row has been updated when it was created, to the microsecond."""
+    created_at: datetime = context.get_current_parameters()["created_at"]  # type: ignore[no-untyped-call] # has no types
+    return created_at
+
+
+class Base(MappedAsDataclass, DeclarativeBase, kw_only=True):
+    """A table with a BIGINT key that is never used twice, and the times of its rows."""
+
+    metadata = MetaData(
+        naming_convention={
+            "pk": "pk_%(table_name)s",
+            "uq": "uq_%(table_name)s_%(column_0_N_name)s",
+            "ix": "ix_%(table_name)s_%(column_0_N_name)s",
+            "fk": "fk_%(table_name)s_%(column_0_N_name)s_%(referred_table_name)s",
+            "ck": "ck_%(table_name)s_%(constraint_name)s",
+        }
+    )
+    type_annotation_map: ClassVar = {datetime: UTCDateTime}
+
+    @declared_attr.directive
+    def __table_args__(cls) -> Any:  # noqa: N805 - SQLAlchemy calls it with the class
+        return table_args()
+
+    id: Mapped[int] = mapped_column(
+        BigInteger().with_variant(Integer, "sqlite"), primary_key=True, init=False, sort_order=-1
+    )
+    created_at: Mapped[datetime] = mapped_column(init=False, insert_default=utc_now, sort_order=1)
+    updated_at: Mapped[datetime] = mapped_column(
+        init=False, insert_default=created_at_of, onupdate=utc_now, sort_order=1
+    )
+
+
+def table_args(*constraints: Any) -> tuple[Any, ...]:
+    """A model's `__table_args__`. Without AUTOINCREMENT SQLite gives a deleted row's id to the next one."""
+    return (*constraints, {"sqlite_autoincrement": True})
+
+
+class Versioned(MappedAsDataclass, kw_only=True):
+    """Counts a row's writes: the resource's ETag, and the guard against lost updates."""
+
+    version: Mapped[int] = mapped_column(init=False)
+
+    @declared_attr.directive
+    def __mapper_args__(cls) -> dict[str, Any]:  # noqa: N805 - SQLAlchemy calls it with the class
+        return {"version_id_col": cls.version}

@@ -1,0 +1,28 @@
+"""What a token may be used for, and the most that each role can have."""
+
+from app.models.user import Role
+
+SCOPES = {
+    "items:read": "See items",
+    "items:write": "Offer, change and withdraw items",
+    "orders:read": "See orders",
+    "orders:write": "Place and cancel orders",
+    "books:read": "See books",
+    "books:write": "Change the catalogue",
+    "files:read": "See files",
+    "files:write": "Upload and delete files",
+    "chat": "Take part in chats",
+    "users:read": "See all accounts",
+    "users:write": "Change all accounts",
+    "admin": "Run the service",
+}
+ADMIN_ONLY = {"books:write", "users:read", "users:write", "admin"}
+
+
+def allowed_scopes(role: Role) -> frozenset[str]:
+    return frozenset(SCOPES if role is Role.ADMIN else SCOPES.keys() - ADMIN_ONLY)
+
+
+def scope_text(scopes: frozenset[str]) -> str:
+    """RFC 6749 section 3.3: a list separated by spaces; in the order of `SCOPES`."""
+    return " ".join(scope for scope in SCOPES if scope in scopes)

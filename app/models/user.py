@@ -1,0 +1,44 @@
+"""People who sign in."""
+
+import unicodedata
+from enum import StrEnum
+
+from sqlalchemy import Enum, String, UniqueConstraint
+from sqlalchemy.orm import Mapped, mapped_column, validates
+
+from app.models.base import Base, Str255, Versioned, table_args
+
+
+class Role(StrEnum):
+    USER = "user"
+    ADMIN = "admin"
+
+
+def identity_key(text: str) -> str:
+    """What makes two names or addresses the same: neither letter case nor Unicode's other spellings count."""
+    return unicodedata.normalize("NFKC", unicodedata.normalize("NFKC", text).casefold())
+
+
+class User(Versioned, Base):
+    """An account. `username_key` and `email_key` follow the name and the address and are what is unique."""
+
+    __tablename__ = "users"
+    __table_args__ = table_args(UniqueConstraint("username_key"), UniqueConstraint("email_key"))
+
+    username: Mapped[Str255]
+    username_key: Mapped[Str255] = mapped_column(init=False)
+    email: Mapped[str] = mapped_column(String(320))
+    email_key: Mapped[str] = mapped_column(String(320), init=False)
+    hashed_password: Mapped[Str255] = mapped_column(repr=False)
+    full_name: Mapped[Str255 | None] = mapped_column(default=None)
+    role: Mapped[Role] = mapped_column(
+        Enum(Role, native_enum=False, length=16, values_callable=lambda roles: [role.value for role in roles]),
+        default=Role.USER,
+    )
+    is_active: Mapped[bool] = mapped_column(default=True)
+    is_verified: Mapped[bool] = mapped_column(default=False)
+
+    @validates("username", "email")
+    def set_key(self, name: str, value: str) -> str:
+        setattr(self, f"{name}_key", identity_key(value))
+        return value

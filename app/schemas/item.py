@@ -1,0 +1,67 @@
+"""Items on the wire."""
+
+from datetime import datetime
+from decimal import ROUND_HALF_UP, Decimal
+from typing import Annotated
+
+from pydantic import MISSING, Field, StringConstraints, computed_field
+
+from app.schemas.base import Count, Flag, Id, In, Line, MoneyOut, Out, Price, RateOut, TaxRate, Text
+
+Title = Annotated[Line, StringConstraints(min_length=1, max_length=100), Field(examples=["A red bicycle"])]
+Description = Annotated[Text, Field(max_length=10_000, examples=["Hardly used."])]
+Sku = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9._-]{1,64}$"), Field(examples=["BIKE-RED-01"])]
+Version = Annotated[Id, Field(description="The version this change is based on; if it is not the current one: 409.")]
+
+
+class ItemCreate(In):
+    title: Title
+    sku: Sku | None = None
+    description: Description | None = None
+    price: Price = Decimal(0)
+    tax_rate: TaxRate = Decimal(0)
+    stock: Count = 0
+    is_done: Flag = False
+
+
+class ItemReplace(ItemCreate):
+    """All of an item: what is left out goes back to its default."""
+
+    version: Version | MISSING = MISSING
+
+
+class ItemUpdate(In):
+    """What to change. `null` clears what may be empty."""
+
+    title: Title | MISSING = MISSING
+    sku: Sku | None | MISSING = MISSING
+    description: Description | None | MISSING = MISSING
+    price: Price | MISSING = MISSING
+    tax_rate: TaxRate | MISSING = MISSING
+    stock: Count | MISSING = MISSING
+    is_done: Flag | MISSING = MISSING
+    version: Version | MISSING = MISSING
+
+
+class Owner(Out):
+    id: Annotated[int, Field(examples=[7])]
+    username: Annotated[str, Field(examples=["alice"])]
+
+
+class ItemRead(Out):
+    id: Annotated[int, Field(examples=[42])]
+    sku: Annotated[str | None, Field(examples=["BIKE-RED-01"])]
+    title: Annotated[str, Field(examples=["A red bicycle"])]
+    description: Annotated[str | None, Field(examples=["Hardly used."])]
+    price: MoneyOut
+    tax_rate: RateOut
+    stock: Annotated[int, Field(examples=[3])]
+    is_done: bool
+    owner: Owner
+    version: Annotated[int, Field(examples=[1])]
+    created_at: datetime
+    updated_at: datetime
+
+    @computed_field
+    def price_with_tax(self) -> MoneyOut:
+        return (self.price * (1 + self.tax_rate)).quantize(Decimal("0.01"), ROUND_HALF_UP)

@@ -1,0 +1,68 @@
+"""Accounts on the wire."""
+
+import re
+import unicodedata
+from datetime import datetime
+from typing import Annotated, Self
+
+from pydantic import AfterValidator, EmailStr, Field, SecretStr, StringConstraints, model_validator
+
+from app.schemas.base import In, Line, Out
+
+
+def check_username(name: str) -> str:
+    """Letters and digits of any script, in one spelling (Unicode NFKC)."""
+    name = unicodedata.normalize("NFKC", name)
+    if not re.fullmatch(r"[\w.-]{3,50}", name):
+        raise ValueError("must be 3 to 50 letters, digits and `_ . -`")
+    return name
+
+
+def check_password(password: SecretStr) -> SecretStr:
+    if "\0" in password.get_secret_value():
+        raise ValueError("must not contain a NUL character")
+    return password
+
+
+Username = Annotated[
+    str,
+    StringConstraints(min_length=3, max_length=50, pattern=r"^[\w.-]+$"),
+    AfterValidator(check_username),
+    Field(examples=["alice"]),
+]
+Email = Annotated[EmailStr, Field(examples=["alice@example.com"])]
+Password = Annotated[
+    SecretStr, Field(min_length=8, max_length=128, examples=["correct horse battery"]), AfterValidator(check_password)
+]
+FullName = Annotated[Line, Field(max_length=100, examples=["Alice Liddell"])]
+
+
+class UserCreate(In):
+    username: Username
+    email: Email
+    password: Password
+    full_name: FullName | None = None
+
+
+class Registration(UserCreate):
+    """A new account; `confirm_password`, where a form has one, must equal `password`."""
+
+    confirm_password: SecretStr | None = None
+
+    @model_validator(mode="after")
+    def passwords_agree(self) -> Self:
+        if self.confirm_password is not None and self.confirm_password != self.password:
+            raise ValueError("confirm_password must equal password")
+        return self
+
+
+class UserRead(Out):
+    id: Annotated[int, Field(examples=[7])]
+    username: Annotated[str, Field(examples=["alice"])]
+    email: Annotated[str, Field(examples=["alice@example.com"])]
+    full_name: Annotated[str | None, Field(examples=["Alice Liddell"])]
+    role: Annotated[str, Field(examples=["user"])]
+    is_active: bool
+    is_verified: bool
+    created_at: datetime
+    updated_at: datetime

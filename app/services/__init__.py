@@ -1,0 +1,1 @@
+"""Use cases that span crud modules or talk to the outside world."""

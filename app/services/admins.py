@@ -1,0 +1,55 @@
+"""Administrators: the one that a new installation starts with, and those made by hand."""
+
+import secrets
+from dataclasses import dataclass
+
+from pydantic import SecretStr
+from sqlalchemy import text
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from app.core.config import Settings
+from app.core.database import Database
+from app.core.security import PasswordHasher
+from app.crud.user import users
+from app.models.user import Role, User
+from app.schemas.user import UserCreate
+
+# Any number that nothing else locks; PostgreSQL releases it with the transaction.
+LOCK = 7_305_201
+
+
+@dataclass(frozen=True, slots=True)
+class FirstAdmin:
+    """`password` is the generated one, to be shown once; None when the settings gave it."""
+
+    username: str
+    password: str | None
+
+
+async def ensure_first_admin(database: Database, hasher: PasswordHasher, settings: Settings) -> FirstAdmin | None:
+    """Make an administrator if there is none; of several instances starting at once one does.
+
+    Returns None when there was one already.
+    """
+    given = settings.first_admin_password
+    password = given.get_secret_value() if given else secrets.token_urlsafe(12)
+    async with database.transaction() as session:
+        if database.engine.dialect.name == "postgresql":
+            await session.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": LOCK})
+        if await users.has_admin(session):
+            return None
+        admin = await add_admin(session, hasher, settings.first_admin_username, settings.first_admin_email, password)
+    return FirstAdmin(admin.username, None if given else password)
+
+
+async def add_admin(session: AsyncSession, hasher: PasswordHasher, username: str, email: str, password: str) -> User:
+    """Store an administrator, under the same rules as any account.
+
+    Raises:
+        ValidationError: for a name, address or password that nobody could register with.
+        ConflictError: when the name or the address is taken.
+    """
+    account = UserCreate(username=username, email=email, password=SecretStr(password))
+    hashed = await hasher.hash(password)
+    fields = account.model_dump(exclude={"password"})
+    return await users.add(session, User(**fields, hashed_password=hashed, role=Role.ADMIN, is_verified=True))

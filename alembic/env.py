@@ -33,7 +33,7 @@ def render_item(kind: str, item: object, _: object) -> str | Literal[False]:
 
 def tell(ctx: Any, step: MigrationInfo, heads: Any, run_args: Any) -> None:  # noqa: ARG001 - Alembic's signature
     if (revision := step.up_revision) is not None:
-        log.info("migrated" if step.is_upgrade else "migrated back", revision=revision.revision, what=revision.doc)
+        log.info("migrated" if step.is_upgrade else "migrated back", revision=revision.revision)
 
 
 def run(connection: Connection) -> None:

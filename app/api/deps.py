@@ -74,18 +74,6 @@ async def get_device(request: Request) -> Device:
     return Device(request.client.host if request.client else None, user_agent or None)
 
 
-class Created:
-    """Tells where a new resource is."""
-
-    def __init__(self, request: Request, response: Response) -> None:
-        self.request = request
-        self.response = response
-
-    def at(self, handler: str, **path_params: object) -> None:
-        """`handler` is the name of the function that reads the resource."""
-        self.response.headers["Location"] = str(self.request.app.url_path_for(handler, **path_params))
-
-
 async def refuse_large_body(request: Request) -> None:
     """Starlette counts a body while it is read; a handler that reads none must not act on half a request."""
     limit = request.scope[MAX_BODY_SIZE_SCOPE_KEY]
@@ -96,7 +84,6 @@ async def refuse_large_body(request: Request) -> None:
 
 AuthDep = Annotated[Auth, Depends(get_auth)]
 HasherDep = Annotated[PasswordHasher, Depends(get_hasher)]
-CreatedDep = Annotated[Created, Depends()]
 DeviceDep = Annotated[Device, Depends(get_device)]
 
 
@@ -183,6 +170,18 @@ class ETag:
         return row
 
 
+class Created(ETag):
+    """Like ETag, and tells where the new resource is."""
+
+    def __init__(self, request: Request, response: Response) -> None:
+        super().__init__(response)
+        self.request = request
+
+    def at(self, handler: str, **path_params: object) -> None:
+        """`handler` is the name of the function that reads the resource."""
+        self.response.headers["Location"] = str(self.request.app.url_path_for(handler, **path_params))
+
+
 class Conditional(ETag):
     """Like ETag, for reads: a client that already has this version is told so (304) instead."""
 
@@ -215,5 +214,6 @@ class IfMatch:
 
 
 ETagDep = Annotated[ETag, Depends()]
+CreatedDep = Annotated[Created, Depends()]
 ConditionalDep = Annotated[Conditional, Depends()]
 IfMatchDep = Annotated[IfMatch, Depends()]

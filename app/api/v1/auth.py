@@ -5,7 +5,7 @@ from typing import Annotated
 from fastapi import APIRouter, Depends, status
 from fastapi.security import OAuth2PasswordRequestForm
 
-from app.api.deps import AuthDep, CreatedDep, DeviceDep, ETagDep, HasherDep, SessionDep
+from app.api.deps import AuthDep, CreatedDep, DeviceDep, HasherDep, SessionDep
 from app.api.errors import responses
 from app.crud.user import users
 from app.models.user import User
@@ -36,14 +36,12 @@ def token_answer(pair: TokenPair) -> dict[str, object]:
     summary="Open an account",
     responses=responses(409),
 )
-async def register(
-    data: Registration, session: SessionDep, hasher: HasherDep, created: CreatedDep, etag: ETagDep
-) -> User:
+async def register(data: Registration, session: SessionDep, hasher: HasherDep, created: CreatedDep) -> User:
     fields = data.model_dump(exclude={"password", "confirm_password"})
     user = User(**fields, hashed_password=await hasher.hash(data.password.get_secret_value()))
     await users.add(session, user)
     created.at("read_me")
-    return etag.tag(user)
+    return created.tag(user)
 
 
 @router.post("/login", response_model=TokenRead, summary="Sign in", responses=responses(401, 403))

@@ -70,12 +70,10 @@ async def list_items(
 @router.post(
     "", response_model=ItemRead, status_code=status.HTTP_201_CREATED, summary="Offer an item", responses=responses(409)
 )
-async def create_item(
-    data: ItemCreate, me: ItemWriter, session: SessionDep, created: CreatedDep, etag: ETagDep
-) -> Item:
+async def create_item(data: ItemCreate, me: ItemWriter, session: SessionDep, created: CreatedDep) -> Item:
     item = await items.add(session, Item(**data.model_dump(), owner=me.user))
     created.at("read_item", item_id=item.id)
-    return etag.tag(item)
+    return created.tag(item)
 
 
 @router.get("/{item_id}", response_model=ItemRead, summary="See an item", responses=responses(404))

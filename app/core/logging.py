@@ -4,6 +4,7 @@ import logging
 import sys
 
 import structlog
+from structlog.tracebacks import ExceptionDictTransformer
 from structlog.typing import EventDict, Processor, WrappedLogger
 
 from app.core.config import Settings
@@ -63,7 +64,8 @@ def shorten(_: WrappedLogger, __: str, event: EventDict) -> EventDict:
 def renderers(settings: Settings) -> list[Processor]:
     if settings.uses_json_logs:
         return [
-            structlog.processors.dict_tracebacks,
+            # Without local variables: they hold tokens and passwords.
+            structlog.processors.ExceptionRenderer(ExceptionDictTransformer(show_locals=False)),
             structlog.processors.EventRenamer("message"),
             structlog.processors.JSONRenderer(),
         ]

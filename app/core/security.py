@@ -194,7 +194,12 @@ class CursorSigner:
         return values
 
     def serializer(self, belongs_to: str) -> URLSafeSerializer:
-        return URLSafeSerializer(self.key, salt=belongs_to, signer_kwargs={"digest_method": sha256})
+        return URLSafeSerializer(
+            self.key,
+            salt=belongs_to,
+            serializer_kwargs={"default": str},  # instants and decimals, which JSON lacks
+            signer_kwargs={"digest_method": sha256},
+        )
 
 
 def derive_key(secret: str, purpose: str) -> bytes:

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import ColumnElement, Select, func, select, tuple_
+from sqlalchemy import ColumnElement, Select, func, literal, select, tuple_
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.ext.asyncio import AsyncSession
 from sqlalchemy.orm import InstrumentedAttribute
@@ -90,7 +90,8 @@ class CRUD[M: Base]:
         column, key = self.sorts[query.sort.removeprefix("-")], self.model.id
         descends = query.sort.startswith("-")
         if query.after is not None:
-            last = tuple_(revive(column, query.after[0]), query.after[1])
+            value, id_ = query.after
+            last = tuple_(literal(revive(column, value), column.type), literal(id_, key.type))
             # A row comparison, not `a < x OR (a = x AND id < y)`: an index serves it at any depth.
             place = tuple_(column, key)
             statement = statement.where(place < last if descends else place > last)

@@ -1,0 +1,202 @@
+"""Databases, the application, and clients for the tests.
+
+The suite runs on SQLite with nothing installed, and on the PostgreSQL server that
+STRATA_TEST_DATABASE_URL names. Each pytest worker migrates one database of its own; each test runs in one
+transaction that is rolled back, except those that ask for `real_database`: they get a fresh copy.
+"""
+
+import asyncio
+import itertools
+import os
+import shutil
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+import asyncpg
+import httpx
+import pytest
+from asgi_lifespan import LifespanManager
+from fastapi import FastAPI
+from sqlalchemy.engine import URL, make_url
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from app.api.deps import Resources
+from app.core import migrations
+from app.core.config import Settings
+from app.main import create_app
+from tests.factories import Factory
+from tests.server import Server, serve
+
+SECRET = "tests-sign-with-these-48-bytes-0123456789abcdefgh"
+POSTGRES_URL = os.environ.get("STRATA_TEST_DATABASE_URL")
+counter = itertools.count()
+
+
+@pytest.fixture(scope="session", autouse=True)
+def no_settings_from_outside() -> Iterator[None]:
+    """Neither the developer's environment nor a `.env` may change what the tests see."""
+    with pytest.MonkeyPatch.context() as patch:
+        for name in os.environ.keys() & {field.upper() for field in Settings.model_fields} | {"DB_DSN", "APP_ENV"}:
+            patch.delenv(name, raising=False)
+        yield
+
+
+def settings_for(url: URL, data_dir: Path, **changes: object) -> Settings:
+    values: dict[str, object] = {
+        "environment": "test",
+        "data_dir": data_dir,
+        "database_url": url.render_as_string(hide_password=False),
+        "jwt_secret_key": SECRET,
+        "log_level": "warning",
+    }
+    return Settings.model_validate(values | changes)
+
+
+async def run_on_server(*statements: str) -> None:
+    """Run SQL on PostgreSQL's maintenance database."""
+    assert POSTGRES_URL is not None
+    url = make_url(POSTGRES_URL).set(drivername="postgresql")
+    connection = await asyncpg.connect(url.render_as_string(hide_password=False))
+    try:
+        for statement in statements:
+            await connection.execute(statement)
+    finally:
+        await connection.close()
+
+
+def new_database_name(worker_id: str) -> str:
+    return f"strata_test_{os.getpid()}_{worker_id}_{next(counter)}"
+
+
+@pytest.fixture(scope="session")
+def worker_id(request: pytest.FixtureRequest) -> str:
+    """pytest-xdist's name for this process, also where there is no xdist."""
+    return str(getattr(request.config, "workerinput", {"workerid": "master"})["workerid"])
+
+
+@pytest.fixture(scope="session")
+def migrated_url(tmp_path_factory: pytest.TempPathFactory, worker_id: str) -> Iterator[URL]:
+    """A database of this worker's, migrated as a server would migrate it."""
+    folder = tmp_path_factory.mktemp("database")
+    if POSTGRES_URL is None:
+        url = URL.create("sqlite+aiosqlite", database=str(folder / "strata.db"))
+        migrations.upgrade(settings_for(url, folder))
+        yield url
+        return
+    name = new_database_name(worker_id)
+    asyncio.run(run_on_server(f'CREATE DATABASE "{name}"'))
+    url = make_url(POSTGRES_URL).set(database=name)
+    migrations.upgrade(settings_for(url, folder))
+    yield url
+    asyncio.run(run_on_server(f'DROP DATABASE "{name}" WITH (FORCE)'))
+
+
+@pytest.fixture
+def settings(migrated_url: URL, tmp_path: Path) -> Settings:
+    return settings_for(migrated_url, tmp_path)
+
+
+@pytest.fixture
+def empty_url(tmp_path: Path, worker_id: str) -> Iterator[URL]:
+    """A database that no migration has seen."""
+    if POSTGRES_URL is None:
+        yield URL.create("sqlite+aiosqlite", database=str(tmp_path / "empty.db"))
+        return
+    name = new_database_name(worker_id)
+    asyncio.run(run_on_server(f'CREATE DATABASE "{name}"'))
+    yield make_url(POSTGRES_URL).set(database=name)
+    asyncio.run(run_on_server(f'DROP DATABASE "{name}" WITH (FORCE)'))
+
+
+@pytest.fixture
+def real_url(migrated_url: URL, tmp_path: Path, worker_id: str) -> Iterator[URL]:
+    """A migrated database for one test alone, where commits are commits."""
+    if POSTGRES_URL is None:
+        copy = tmp_path / "real.db"
+        shutil.copy(str(migrated_url.database), copy)
+        yield migrated_url.set(database=str(copy))
+        return
+    name = new_database_name(worker_id)
+    asyncio.run(run_on_server(f'CREATE DATABASE "{name}" TEMPLATE "{migrated_url.database}"'))
+    yield migrated_url.set(database=name)
+    asyncio.run(run_on_server(f'DROP DATABASE "{name}" WITH (FORCE)'))
+
+
+@pytest.fixture
+def real_settings(real_url: URL, tmp_path: Path) -> Settings:
+    return settings_for(real_url, tmp_path)
+
+
+@asynccontextmanager
+async def running(settings: Settings) -> AsyncIterator[tuple[FastAPI, LifespanManager, Resources]]:
+    """The application with its lifespan, as a server would have it."""
+    app = create_app(settings)
+    async with LifespanManager(app) as manager:
+        yield app, manager, manager._state["resources"]
+
+
+@asynccontextmanager
+async def in_one_transaction(resources: Resources) -> AsyncIterator[AsyncSession]:
+    """Bind all the application's sessions, and the test's own, to one connection, and roll it back at the end."""
+    database = resources.database
+    async with database.engine.connect() as connection:
+        transaction = await connection.begin()
+        for sessionmaker in (database.write, database.primary, database.read):
+            sessionmaker.configure(bind=connection, join_transaction_mode="create_savepoint")
+        async with database.write() as session:
+            yield session
+        await transaction.rollback()
+
+
+@asynccontextmanager
+async def connected(asgi: object, **options: object) -> AsyncIterator[httpx.AsyncClient]:
+    transport = httpx.ASGITransport(asgi)  # type: ignore[arg-type] # LifespanManager's app is looser typed
+    async with httpx.AsyncClient(transport=transport, base_url="http://test", **options) as client:  # type: ignore[arg-type]
+        yield client
+
+
+@pytest.fixture
+async def running_app(settings: Settings) -> AsyncIterator[tuple[LifespanManager, Resources, AsyncSession]]:
+    async with running(settings) as (_, manager, resources), in_one_transaction(resources) as session:
+        yield manager, resources, session
+
+
+@pytest.fixture
+def resources(running_app: tuple[LifespanManager, Resources, AsyncSession]) -> Resources:
+    return running_app[1]
+
+
+@pytest.fixture
+def session(running_app: tuple[LifespanManager, Resources, AsyncSession]) -> AsyncSession:
+    """The test's own session: other objects than the request's, the same transaction."""
+    return running_app[2]
+
+
+@pytest.fixture
+async def client(
+    running_app: tuple[LifespanManager, Resources, AsyncSession],
+) -> AsyncIterator[httpx.AsyncClient]:
+    async with connected(running_app[0].app) as client:
+        yield client
+
+
+@pytest.fixture
+def make(resources: Resources) -> Factory:
+    """Rows for the test to start from: `await make.user()`, `await make.item(owner)`, `await make.token(user)`."""
+    return Factory(resources)
+
+
+@pytest.fixture
+async def server(real_settings: Settings) -> AsyncIterator[Server]:
+    """A real uvicorn on a real port and a database of its own."""
+    async with serve(create_app(real_settings)) as server:
+        yield server
+
+
+@pytest.fixture
+def is_postgresql(migrated_url: URL) -> bool:
+    return migrated_url.get_backend_name() == "postgresql"
+
+
+type Login = Callable[..., dict[str, str]]

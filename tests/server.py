@@ -1,0 +1,39 @@
+"""A real uvicorn in the test's own event loop, so that a test can look inside the application it serves."""
+
+import asyncio
+import socket
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+
+import uvicorn
+from fastapi import FastAPI
+
+from app.api.deps import Resources
+
+
+@dataclass(frozen=True, slots=True)
+class Server:
+    url: str
+    port: int
+    resources: Resources
+
+
+@asynccontextmanager
+async def serve(app: FastAPI) -> AsyncIterator[Server]:
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", 0))
+        port = listener.getsockname()[1]
+        config = uvicorn.Config(app, log_config=None, access_log=False, timeout_graceful_shutdown=5)
+        server = uvicorn.Server(config)
+        # uvicorn's own would take over the signals of pytest.
+        task = asyncio.create_task(server._serve(sockets=[listener]))
+        while not server.started:
+            if task.done():
+                task.result()
+            await asyncio.sleep(0.01)
+        try:
+            yield Server(f"http://127.0.0.1:{port}", port, server.lifespan.state["resources"])
+        finally:
+            server.should_exit = True
+            await task

@@ -54,8 +54,8 @@ async def health() -> dict[str, str]:
 @router.get("/ready", response_model=Readiness, summary="Can it serve requests?", responses=responses(503))
 async def ready(resources: ResourcesDep) -> dict[str, object]:
     """The database answers, and its schema is the one this code was written for."""
-    async with resources.database.engine.connect() as connection:
-        revision = await database_revision(connection)
+    async with resources.database.primary() as session:
+        revision = await database_revision(await session.connection())
     if revision != resources.migration_head:
         raise UnavailableError(
             f"The database is at migration {revision}, this code needs {resources.migration_head}: "

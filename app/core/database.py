@@ -24,6 +24,9 @@ AUTOCOMMIT = "strata_autocommit"
 SQLITE_BUSY_TIMEOUT_MS = 30_000
 # SQLSTATEs that no amount of waiting mends: bad password, no such role, no such database.
 HOPELESS = {"28P01", "28000", "3D000"}
+# SQLSTATEs of a server that goes down or has no room, and what SQLite says where a server would.
+OUT_OF_REACH = ("08", "57P", "53300")
+SQLITE_OUT_OF_REACH = {"database is locked", "unable to open database file", "disk I/O error"}
 
 
 class Database:
@@ -67,6 +70,7 @@ def create_engine(url: URL, settings: Settings) -> AsyncEngine:
     return create_async_engine(
         url,
         echo=settings.db_echo,
+        hide_parameters=not settings.db_echo,  # errors are logged; hashes and addresses are not
         pool_size=settings.db_pool_size,
         max_overflow=settings.db_max_overflow,
         pool_recycle=settings.db_pool_recycle,
@@ -106,7 +110,7 @@ def autocommitting(engine: AsyncEngine, settings: Settings) -> AsyncEngine:
 
 
 def create_sqlite_engine(url: URL, settings: Settings) -> AsyncEngine:
-    engine = create_async_engine(url, echo=settings.db_echo)
+    engine = create_async_engine(url, echo=settings.db_echo, hide_parameters=not settings.db_echo)
     event.listen(engine.sync_engine, "connect", connect_sqlite)
     event.listen(engine.sync_engine, "begin", begin_sqlite)
     return engine
@@ -161,7 +165,8 @@ def is_worth_retrying(error: Exception) -> bool:
 def is_connection_failure(error: Exception) -> bool:
     """Whether the database was out of reach, as opposed to answering with an error."""
     if isinstance(error, DBAPIError):
-        return error.connection_invalidated or (sqlstate(error) or "").startswith(("08", "57P", "53300"))
+        state = sqlstate(error) or ""
+        return error.connection_invalidated or state.startswith(OUT_OF_REACH) or str(error.orig) in SQLITE_OUT_OF_REACH
     return isinstance(error, OSError)
 
 

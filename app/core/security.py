@@ -26,6 +26,7 @@ MAX_TOKEN_LENGTH = 4096
 CLOCK_SKEW_SECONDS = 5
 REQUIRED_CLAIMS = ("iss", "aud", "sub", "jti", "iat", "nbf", "exp")
 BCRYPT_MAX_BYTES = 72
+MAX_PASSWORD_LENGTH = 1024
 HASHING_THREADS = max(1, (os.cpu_count() or 2) // 2)
 
 
@@ -61,8 +62,8 @@ class PasswordHasher:
         return await run_sync(self.verify_now, password, hashed, limiter=self.limiter)
 
     def verify_now(self, password: str, hashed: str | None) -> tuple[bool, str | None]:
-        if hashed is None:
-            self.context.verify(password, self.nobody)
+        if hashed is None or len(password) > MAX_PASSWORD_LENGTH:
+            self.context.verify(password[:MAX_PASSWORD_LENGTH], self.nobody)
             return False, None
         if not hashed.startswith("$argon2"):
             # bcrypt reads 72 bytes at most and no NUL; the library raises where older ones cut.

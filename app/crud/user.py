@@ -10,6 +10,8 @@ from app.models.user import Role, User, identity_key
 class UserCRUD(CRUD[User]):
     async def find_by_login(self, session: AsyncSession, login: str) -> User | None:
         """By name or e-mail address, in any letter case; a name has no `@`, so neither hides the other."""
+        if "\0" in login:
+            return None  # PostgreSQL refuses to look for what it could not store
         key = identity_key(login)
         column = User.email_key if "@" in key else User.username_key
         return await session.scalar(select(User).where(column == key))

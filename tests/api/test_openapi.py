@@ -1,0 +1,102 @@
+"""The OpenAPI document: every operation secured or meant to be public, named, described, and as clients know it."""
+
+import json
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+
+from app.core.config import Settings
+from app.main import create_app
+from app.models.scope import SCOPES
+
+SNAPSHOT = Path(__file__).parent / "openapi.json"
+PUBLIC = {
+    "system_health",
+    "system_ready",
+    "system_info",
+    "auth_register",
+    "auth_login",
+    "auth_refresh",
+    "auth_logout",
+}
+
+
+@pytest.fixture
+def document(settings: Settings) -> dict[str, Any]:
+    return create_app(settings).openapi()
+
+
+def operations(document: dict[str, Any]) -> Iterator[tuple[str, str, dict[str, Any]]]:
+    for path, methods in document["paths"].items():
+        for method, operation in methods.items():
+            yield path, method, operation
+
+
+def test_the_document_is_the_one_clients_know(document: dict[str, Any]) -> None:
+    """A change here is a change for every client: make it on purpose, with
+    `uv run strata openapi --output tests/api/openapi.json`.
+    """
+    assert document == json.loads(SNAPSHOT.read_text())
+
+
+def test_every_operation_is_secured_or_public_on_purpose(document: dict[str, Any]) -> None:
+    found = {operation["operationId"]: operation.get("security") for _, _, operation in operations(document)}
+    assert len(found) == sum(1 for _ in operations(document)), "operation ids are unique"
+    assert {name for name, security in found.items() if not security} == PUBLIC
+    asked_for = {scope for security in found.values() for scheme in security or [] for scope in scheme["bearer"]}
+    assert asked_for <= set(SCOPES)
+
+
+def test_every_operation_is_named_summarised_and_tagged(document: dict[str, Any]) -> None:
+    tags = {tag["name"] for tag in document["tags"]}
+    for path, method, operation in operations(document):
+        assert re.fullmatch(r"[a-z]+_[a-z_]+", operation["operationId"]), path
+        assert operation["operationId"].split("_")[0] in operation["tags"], path
+        assert set(operation["tags"]) <= tags
+        assert operation["summary"]
+        assert operation["summary"][0].isupper(), (method, path)
+
+
+def test_every_error_is_described_as_a_problem(document: dict[str, Any]) -> None:
+    for path, method, operation in operations(document):
+        errors = {status: answer for status, answer in operation["responses"].items() if int(status) >= 400}
+        if path.startswith("/api/"):
+            assert {"413", "422", "503"} <= set(errors), (method, path)
+        if operation.get("security"):
+            assert "401" in errors, (method, path)
+        if "{" in path:
+            assert "404" in errors, (method, path)
+        for status, answer in errors.items():
+            assert set(answer["content"]) == {"application/problem+json"}, (method, path, status)
+    assert "HTTPValidationError" not in document["components"]["schemas"]
+
+
+def test_bodies_and_answers_come_with_examples(document: dict[str, Any]) -> None:
+    for name in ("ItemCreate", "ItemRead", "Registration", "UserRead", "Problem"):
+        properties = document["components"]["schemas"][name]["properties"]
+        required = document["components"]["schemas"][name].get("required", [])
+        shown = [field for field in required if "example" in json.dumps(properties[field])]
+        assert shown, name
+
+
+def test_answers_have_no_optional_fields(document: dict[str, Any]) -> None:
+    """Generated clients see every field of an answer as present."""
+    for name in ("ItemRead", "UserRead", "TokenRead", "Page_ItemRead_", "Problem", "ValidationProblem"):
+        schema = document["components"]["schemas"][name]
+        assert set(schema["required"]) == set(schema["properties"]), name
+
+
+def test_references_lead_somewhere(document: dict[str, Any]) -> None:
+    names = set(re.findall(r"#/components/schemas/([^\"]+)", json.dumps(document)))
+    assert names == set(document["components"]["schemas"])
+
+
+async def test_the_served_document_is_the_same(client: httpx.AsyncClient) -> None:
+    answer = await client.get("/openapi.json")
+    assert answer.status_code == 200
+    assert answer.json()["openapi"].startswith("3.1")
+    assert answer.json() == json.loads(SNAPSHOT.read_text())

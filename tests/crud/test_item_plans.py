@@ -1,0 +1,125 @@
+"""PostgreSQL serves the items' lists from indexes, whatever they are filtered and sorted by."""
+
+import json
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import httpx
+import pytest
+from sqlalchemy import Connection, event, text
+from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession
+
+from app.api.deps import Resources
+from tests.factories import Factory
+
+ROWS = 20_000
+OWNERS = 200
+
+# Where nearly everything is open, skipping the few closed rows costs the planner the same.
+OPEN_BY_AGE = "ix_items_is_done_created_at_id|ix_items_created_at_id"
+
+type Statement = tuple[str, tuple[Any, ...]]
+
+
+@contextmanager
+def statements_on(engine: AsyncEngine) -> Iterator[list[Statement]]:
+    """What is sent to the database meanwhile."""
+    sent: list[Statement] = []
+
+    def record(_: Connection, __: object, statement: str, parameters: tuple[Any, ...], *___: object) -> None:
+        sent.append((statement, parameters))
+
+    event.listen(engine.sync_engine, "before_cursor_execute", record)
+    try:
+        yield sent
+    finally:
+        event.remove(engine.sync_engine, "before_cursor_execute", record)
+
+
+def scans(plan: dict[str, Any]) -> Iterator[tuple[str, str]]:
+    """(kind of scan, index or table) of each leaf of a plan."""
+    if "Scan" in plan["Node Type"]:
+        yield plan["Node Type"], plan.get("Index Name") or plan.get("Relation Name", "")
+    for child in plan.get("Plans", []):
+        yield from scans(child)
+
+
+async def explain(session: AsyncSession, statement: Statement) -> list[tuple[str, str]]:
+    sql, parameters = statement
+    connection = await session.connection()
+    rows = await connection.exec_driver_sql(f"EXPLAIN (FORMAT JSON) {sql}", parameters)
+    raw = rows.scalar_one()
+    plan = json.loads(raw) if isinstance(raw, str) else raw
+    return list(scans(plan[0]["Plan"]))
+
+
+@pytest.mark.parametrize(
+    ("query", "index"),
+    [
+        ("", OPEN_BY_AGE),
+        ("?sort=created_at", OPEN_BY_AGE),
+        ("?is_done=true", "ix_items_is_done_created_at_id"),
+        ("?is_done=any", "ix_items_created_at_id"),
+        ("?sort=-id", "pk_items"),
+        ("?sort=price", "ix_items_price_id"),
+        ("?sort=-price", "ix_items_price_id"),
+        ("?sort=title", "ix_items_title_id"),
+        ("?sort=price&min_price=100&max_price=101", "ix_items_price_id"),
+        ("?min_price=100.01&max_price=100.02", "ix_items_price_id"),
+        ("?min_price=199.99", "ix_items_price_id"),
+        ("?max_price=0.02", "ix_items_price_id"),
+        ("?owner=me", "ix_items_owner_id_created_at_id"),
+        ("?owner=me&is_done=any&sort=-created_at", "ix_items_owner_id_created_at_id"),
+        ("?q=item", OPEN_BY_AGE),
+        ("?skip=1000", OPEN_BY_AGE),
+    ],
+)
+async def test_each_list_is_served_by_an_index(
+    client: httpx.AsyncClient, make: Factory, session: AsyncSession, resources: Resources, query: str, index: str
+) -> None:
+    if session.get_bind().dialect.name != "postgresql":
+        pytest.skip("SQLite's planner is another one")
+    owners = [await make.user() for _ in range(2)]
+    await session.execute(
+        text(
+            "INSERT INTO items (owner_id, title, price, tax_rate, stock, is_done, version, created_at, updated_at) "
+            "SELECT CASE WHEN n % :owners = 0 THEN CAST(:me AS bigint) ELSE CAST(:other AS bigint) END, 'item ' || n, n / 100.0, 0, 0, n % 7 = 0, 1, "
+            "now() - n * interval '1 second', now() FROM generate_series(1, :rows) n"
+        ),
+        {"owners": OWNERS, "me": owners[0].id, "other": owners[1].id, "rows": ROWS},
+    )
+    await session.execute(text("ANALYZE items"))
+    await session.commit()
+    with statements_on(resources.database.engine) as sent:
+        answer = await client.get(f"/api/v1/items{query}", headers=await make.bearer(owners[0]))
+    assert answer.status_code == 200
+    assert answer.json()["items"]
+    (selection,) = [statement for statement in sent if "items.title" in statement[0] and "LIMIT" in statement[0]]
+    found = await explain(session, selection)
+    assert set(index.split("|")) & {name for _, name in found}, found
+    assert ("Seq Scan", "items") not in found
+
+
+async def test_the_next_page_starts_inside_the_index(
+    client: httpx.AsyncClient, make: Factory, session: AsyncSession, resources: Resources
+) -> None:
+    """A keyset condition that the index cannot start from would read every row before the page."""
+    if session.get_bind().dialect.name != "postgresql":
+        pytest.skip("SQLite's planner is another one")
+    alice = await make.user()
+    for number in range(3):
+        await make.item(alice, title=f"item {number}")
+    headers = await make.bearer(alice)
+    first = (await client.get("/api/v1/items?limit=1", headers=headers)).json()
+    with statements_on(resources.database.engine) as sent:
+        await client.get("/api/v1/items", params={"cursor": first["next_cursor"]}, headers=headers)
+    (selection,) = [statement for statement in sent if "LIMIT" in statement[0] and "items.title" in statement[0]]
+    await session.execute(text("SET LOCAL enable_seqscan = off"))
+    connection = await session.connection()
+    rows = await connection.exec_driver_sql(f"EXPLAIN (FORMAT JSON) {selection[0]}", selection[1])
+    raw = rows.scalar_one()
+    plan = json.dumps(json.loads(raw) if isinstance(raw, str) else raw)
+    assert "ix_items_is_done_created_at_id" in plan
+    condition = plan.partition('"Index Cond": ')[2].partition('",')[0]
+    assert "ROW(created_at, id) < ROW(" in condition

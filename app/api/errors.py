@@ -135,11 +135,14 @@ async def on_os_error(request: Request, error: Exception) -> Response:
 
 
 def responses(*statuses: int) -> dict[int | str, dict[str, Any]]:
-    """OpenAPI's entries for the problems that an operation can answer with."""
+    """OpenAPI's entries for what an operation can answer with besides success: problems, and 304."""
     return {status: describe(status) for status in statuses}
 
 
 def describe(status: int) -> dict[str, Any]:
-    model = ValidationProblem if status == 422 else Problem
-    schema = {"$ref": f"#/components/schemas/{model.__name__}"}
+    if status == 304:
+        return {"description": "You have the current version."}
+    models = [ValidationProblem, Problem] if status == 422 else [Problem]
+    references = [{"$ref": f"#/components/schemas/{model.__name__}"} for model in models]
+    schema = {"anyOf": references} if len(references) > 1 else references[0]
     return {"description": HTTPStatus(status).phrase, "content": {MEDIA_TYPE: {"schema": schema}}}

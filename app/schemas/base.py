@@ -1,6 +1,6 @@
 """What requests and answers have in common: strict input, complete output, pages, money."""
 
-import unicodedata
+import re
 from decimal import Decimal
 from typing import Annotated, Any
 
@@ -19,11 +19,13 @@ from pydantic import (
 
 MAX_ID = 2**63 - 1
 MAX_PRICE = Decimal("9999999.99")
+# Unicode's category Cc without tab, line feed and carriage return, for a regular expression's brackets.
+CONTROL_CHARACTERS = r"\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f"
 
 
 def refuse_control_characters(text: str) -> str:
-    """PostgreSQL can't store NUL, and no other control character but these belongs in a text."""
-    if any(unicodedata.category(character) == "Cc" and character not in "\t\n\r" for character in text):
+    """PostgreSQL can't store NUL, and the others only do harm in a terminal or a log."""
+    if re.search(rf"[{CONTROL_CHARACTERS}]", text):
         raise ValueError("must not contain control characters")
     return text
 
@@ -35,6 +37,11 @@ def refuse_bool(value: object) -> object:
     return value
 
 
+def integral(value: object) -> object:
+    """JSON knows one kind of number: 5.0 is the integer 5. A string or a boolean is none."""
+    return int(value) if isinstance(value, float) and value.is_integer() else value
+
+
 def two_places(amount: Decimal) -> str:
     return f"{amount:.2f}"
 
@@ -44,13 +51,12 @@ def plain(rate: Decimal) -> str:
     return f"{rate.normalize():f}"
 
 
-def decimal_schema(*, maximum: float, places: int, example: str) -> dict[str, Any]:
+def decimal_schema(*, pattern: str, maximum: float, places: int, example: str) -> dict[str, Any]:
     """JSON Schema of a decimal from 0 to `maximum`, sent as a string or, where that is exact enough, a number."""
-    digits = len(str(int(maximum)))
     return {
         "anyOf": [
-            {"type": "string", "pattern": rf"^\d{{1,{digits}}}(\.\d{{1,{places}}})?$"},
-            {"type": "number", "minimum": 0, "maximum": maximum},
+            {"type": "string", "pattern": pattern},
+            {"type": "number", "minimum": 0, "maximum": maximum, "multipleOf": 10**-places},
         ],
         "description": f"A decimal with at most {places} places.",
         "examples": [example],
@@ -59,20 +65,31 @@ def decimal_schema(*, maximum: float, places: int, example: str) -> dict[str, An
 
 Id = Annotated[int, Field(ge=1, le=MAX_ID)]
 Flag = StrictBool
-Count = Annotated[StrictInt, Field(ge=0, le=2**31 - 1)]
-Text = Annotated[str, AfterValidator(refuse_control_characters)]
+Count = Annotated[StrictInt, Field(ge=0, le=2**31 - 1), BeforeValidator(integral)]
+Version = Annotated[StrictInt, Field(ge=1, le=2**31 - 1), BeforeValidator(integral)]
+Text = Annotated[
+    str,
+    AfterValidator(refuse_control_characters),
+    Field(json_schema_extra={"pattern": rf"^[^{CONTROL_CHARACTERS}]*$"}),
+]
 Line = Annotated[Text, StringConstraints(strip_whitespace=True)]
 Price = Annotated[
     Decimal,
     Field(ge=0, le=MAX_PRICE, decimal_places=2),
     BeforeValidator(refuse_bool),
-    WithJsonSchema(decimal_schema(maximum=9_999_999.99, places=2, example="19.99"), mode="validation"),
+    WithJsonSchema(
+        decimal_schema(pattern=r"^\d{1,7}(\.\d{1,2})?$", maximum=9_999_999.99, places=2, example="19.99"),
+        mode="validation",
+    ),
 ]
 TaxRate = Annotated[
     Decimal,
     Field(ge=0, le=1, decimal_places=4),
     BeforeValidator(refuse_bool),
-    WithJsonSchema(decimal_schema(maximum=1, places=4, example="0.19"), mode="validation"),
+    WithJsonSchema(
+        decimal_schema(pattern=r"^(0(\.\d{1,4})?|1(\.0{1,4})?)$", maximum=1, places=4, example="0.19"),
+        mode="validation",
+    ),
 ]
 MoneyOut = Annotated[
     Decimal,

@@ -6,12 +6,33 @@ from typing import Annotated
 
 from pydantic import MISSING, Field, StringConstraints, computed_field
 
-from app.schemas.base import Count, Flag, Id, In, Line, MoneyOut, Out, Price, RateOut, TaxRate, Text
+from app.schemas.base import (
+    CONTROL_CHARACTERS,
+    Count,
+    Flag,
+    In,
+    Line,
+    MoneyOut,
+    Out,
+    Price,
+    RateOut,
+    TaxRate,
+    Text,
+    Version,
+)
 
-Title = Annotated[Line, StringConstraints(min_length=1, max_length=100), Field(examples=["A red bicycle"])]
+ORDINARY = rf"[^{CONTROL_CHARACTERS}]"
+SOMETHING = rf"{ORDINARY}*[^\s{CONTROL_CHARACTERS}]{ORDINARY}*"
+
+Title = Annotated[
+    Line,
+    StringConstraints(min_length=1, max_length=100),
+    # At least one character that is not white space, for those who read the schema alone.
+    Field(examples=["A red bicycle"], json_schema_extra={"pattern": rf"^{SOMETHING}$"}),
+]
 Description = Annotated[Text, Field(max_length=10_000, examples=["Hardly used."])]
 Sku = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9._-]{1,64}$"), Field(examples=["BIKE-RED-01"])]
-Version = Annotated[Id, Field(description="The version this change is based on; if it is not the current one: 409.")]
+BasedOn = Annotated[Version, Field(description="The version this change is based on; if another is current: 409.")]
 
 
 class ItemCreate(In):
@@ -27,7 +48,7 @@ class ItemCreate(In):
 class ItemReplace(ItemCreate):
     """All of an item: what is left out goes back to its default."""
 
-    version: Version | MISSING = MISSING
+    version: BasedOn | MISSING = MISSING
 
 
 class ItemUpdate(In):
@@ -40,7 +61,7 @@ class ItemUpdate(In):
     tax_rate: TaxRate | MISSING = MISSING
     stock: Count | MISSING = MISSING
     is_done: Flag | MISSING = MISSING
-    version: Version | MISSING = MISSING
+    version: BasedOn | MISSING = MISSING
 
 
 class Owner(Out):

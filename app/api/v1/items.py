@@ -76,7 +76,7 @@ async def create_item(data: ItemCreate, me: ItemWriter, session: SessionDep, cre
     return created.tag(item)
 
 
-@router.get("/{item_id}", response_model=ItemRead, summary="See an item", responses=responses(404))
+@router.get("/{item_id}", response_model=ItemRead, summary="See an item", responses=responses(304, 404))
 async def read_item(item_id: ItemId, _: ItemReader, session: ReadSessionDep, conditional: ConditionalDep) -> Item:
     return conditional.tag(await items.get(session, item_id))
 

@@ -31,8 +31,11 @@ def serve(
     configure_logging(settings)
     with bind(host, port) as listener:
         admin = prepare(settings)
+        config = uvicorn_config(settings, workers, reload)
+        # From here on requests queue: the address that is shown works at once.
+        listener.listen(config.backlog)
         greet(settings, listener, admin)
-        run(uvicorn_config(settings, workers, reload), listener)
+        run(config, listener)
 
 
 def bind(host: str, port: int) -> socket.socket:

@@ -4,6 +4,7 @@ import hmac
 import os
 import secrets
 import time
+from base64 import b64encode
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from hashlib import sha256
@@ -16,7 +17,7 @@ from itsdangerous import BadSignature, URLSafeSerializer
 from jose import ExpiredSignatureError, jwt
 from passlib.context import CryptContext
 
-from app.core.config import Settings
+from app.core.config import MIN_SECRET_BYTES, Settings, SettingsError
 from app.core.errors import InvalidTokenError
 
 type TokenType = Literal["access", "refresh"]
@@ -25,6 +26,8 @@ ALGORITHM = "HS256"
 MAX_TOKEN_LENGTH = 4096
 CLOCK_SKEW_SECONDS = 5
 REQUIRED_CLAIMS = ("iss", "aud", "sub", "jti", "iat", "nbf", "exp")
+ARGON2_MEMORY_KIB = 19 * 1024
+ARGON2_PASSES = 2
 BCRYPT_MAX_BYTES = 72
 MAX_PASSWORD_LENGTH = 1024
 HASHING_THREADS = max(1, (os.cpu_count() or 2) // 2)
@@ -44,12 +47,13 @@ class PasswordHasher:
             schemes=["argon2", "bcrypt"],
             deprecated=["bcrypt"],
             argon2__type="ID",
-            argon2__memory_cost=19 * 1024,
-            argon2__time_cost=2,
+            argon2__memory_cost=ARGON2_MEMORY_KIB,
+            argon2__time_cost=ARGON2_PASSES,
             argon2__parallelism=1,
         )
-        # The hash of a password that nobody knows: checking it costs what a real one costs.
-        self.nobody = self.context.hash(secrets.token_urlsafe())
+        # A hash that no password has: checking one against it costs what a real check costs.
+        salt, digest = (b64encode(secrets.token_bytes(size)).decode().rstrip("=") for size in (16, 32))
+        self.nobody = f"$argon2id$v=19$m={ARGON2_MEMORY_KIB},t={ARGON2_PASSES},p=1${salt}${digest}"
 
     async def hash(self, password: str) -> str:
         return await run_sync(self.context.hash, password, limiter=self.limiter)
@@ -213,10 +217,15 @@ def signing_secret(settings: Settings) -> str:
 
     Raises:
         OSError: if DATA_DIR can't be read or written.
+        SettingsError: if somebody else's or half a secret is there.
     """
     if settings.jwt_secret_key is not None:
         return settings.jwt_secret_key.get_secret_value()
-    return generated_secret(settings.data_dir / "secret")
+    path = settings.data_dir / "secret"
+    secret = generated_secret(path)
+    if len(secret.encode()) < MIN_SECRET_BYTES:
+        raise SettingsError([f"{path}: has less than {MIN_SECRET_BYTES} bytes; delete it and it will be made anew"])
+    return secret
 
 
 def generated_secret(path: Path) -> str:

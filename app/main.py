@@ -11,13 +11,12 @@ from starlette.middleware import Middleware
 from starlette.middleware.body_limit import RequestBodyLimitMiddleware
 from starlette.middleware.cors import CORSMiddleware
 from starlette.middleware.gzip import GZipMiddleware
-from starlette.middleware.trustedhost import TrustedHostMiddleware
 from starlette.types import Lifespan
 
 from app.api import system, v1
 from app.api.deps import Resources
 from app.api.errors import install_error_handlers
-from app.api.middleware import LastResort, ProblemAnswers, RequestContext
+from app.api.middleware import LastResort, ProblemAnswers, RequestContext, TrustedHosts
 from app.api.openapi import DESCRIPTION, TAGS, OpenAPIApp
 from app.core.config import Settings
 from app.core.database import Database, wait_for_database
@@ -63,7 +62,7 @@ def middleware(settings: Settings) -> list[Middleware]:
     return [
         Middleware(RequestContext, hsts=settings.is_exposed),
         Middleware(ProblemAnswers),
-        Middleware(TrustedHostMiddleware, allowed_hosts=settings.trusted_hosts or ["*"], www_redirect=False),
+        Middleware(TrustedHosts, allowed_hosts=settings.trusted_hosts or ["*"], www_redirect=False),
         Middleware(
             CORSMiddleware,
             allow_origins=settings.cors_origins,

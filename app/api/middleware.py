@@ -7,6 +7,7 @@ from uuid import uuid4
 
 import structlog
 from starlette.datastructures import Headers, MutableHeaders
+from starlette.middleware.trustedhost import TrustedHostMiddleware
 from starlette.requests import ClientDisconnect
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
@@ -15,7 +16,7 @@ from app.api.errors import framework_problem, problem
 log = structlog.get_logger("strata.access")
 
 SANE_ID = re.compile(r"[A-Za-z0-9._-]{1,128}")
-QUIET_PATHS = {"/health", "/ready"}
+PROBES = {"/health", "/ready"}
 API_CSP = "default-src 'none'; frame-ancestors 'none'"
 SECURITY_HEADERS = {
     "X-Content-Type-Options": "nosniff",
@@ -59,7 +60,7 @@ class RequestContext:
         try:
             await self.app(with_plain_path(scope, request_id), receive, send_with_headers)
         finally:
-            write = log.debug if path in QUIET_PATHS else log.info
+            write = log.debug if path in PROBES else log.info
             duration = round((time.perf_counter() - started) * 1000, 1)
             write("request", method=method, path=path, status=status, ms=duration)
             structlog.contextvars.unbind_contextvars("request_id")
@@ -83,6 +84,14 @@ def with_plain_path(scope: Scope, request_id: str) -> Scope:
     if scope["method"] == "HEAD":
         scope["method"] = "GET"
     return scope
+
+
+class TrustedHosts(TrustedHostMiddleware):
+    """Starlette's check of the Host header, which probes are spared: they call a container by its address."""
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        is_probe = scope["type"] == "http" and scope["path"] in PROBES
+        await (self.app if is_probe else super().__call__)(scope, receive, send)
 
 
 class ProblemAnswers:

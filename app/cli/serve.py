@@ -1,6 +1,7 @@
 """`strata serve`: migrate, make the first administrator, and answer requests."""
 
 import asyncio
+import signal
 import socket
 import sys
 from typing import TYPE_CHECKING, Annotated
@@ -27,6 +28,8 @@ def serve(
     from app.core.config import Settings
     from app.core.logging import configure_logging
 
+    # A container's first process ignores the signal until somebody handles it; uvicorn does later on.
+    signal.signal(signal.SIGTERM, stop)
     settings = Settings.load()
     configure_logging(settings)
     with bind(host, port) as listener:
@@ -36,6 +39,10 @@ def serve(
         listener.listen(config.backlog)
         greet(settings, listener, admin)
         run(config, listener)
+
+
+def stop(*_: object) -> None:
+    raise SystemExit(0)
 
 
 def bind(host: str, port: int) -> socket.socket:

@@ -214,9 +214,11 @@ async def test_only_trusted_hosts_are_served(settings: Settings) -> None:
     trusting = settings.model_copy(update={"trusted_hosts": ("api.example.com", "*.internal")})
     async with running(trusting) as (_, manager, _), connected(manager.app) as client:
         for host in ("api.example.com", "api.example.com:8000", "a.internal"):
-            assert (await client.get("/health", headers={"Host": host})).status_code == 200
+            assert (await client.get("/info", headers={"Host": host})).status_code == 200
         for host in ("evil.example.com", "example.com", ""):
-            assert_problem(await client.get("/health", headers={"Host": host}), 400, "bad_request")
+            assert_problem(await client.get("/info", headers={"Host": host}), 400, "bad_request")
+        for probe in ("/health", "/ready"):
+            assert (await client.get(probe, headers={"Host": "10.0.0.7:8000"})).status_code == 200
 
 
 async def test_production_answers_ask_for_https(settings: Settings) -> None:

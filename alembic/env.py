@@ -6,7 +6,10 @@ from typing import Any, Literal
 import structlog
 from alembic import context
 from alembic.runtime.migration import MigrationInfo
-from sqlalchemy import Connection, text
+from alembic.util import CommandError
+from sqlalchemy import Connection, event, text
+from sqlalchemy.engine.interfaces import DBAPIConnection
+from sqlalchemy.pool import ConnectionPoolEntry
 
 from app.core.config import Settings
 from app.core.database import create_engine, wait_for_database
@@ -51,11 +54,31 @@ def run(connection: Connection) -> None:
         if is_postgresql:
             connection.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": LOCK})
         context.run_migrations()
+        if not is_postgresql:
+            check_foreign_keys(connection)
+
+
+def suspend_foreign_keys(connection: DBAPIConnection, _: ConnectionPoolEntry) -> None:
+    """SQLite changes a table by copying and dropping it, and that would delete all that refers to its rows.
+
+    See https://sqlite.org/lang_altertable.html#otheralter; inside a transaction the pragma would do nothing.
+    """
+    cursor = connection.cursor()
+    cursor.execute("PRAGMA foreign_keys=OFF")
+    cursor.close()
+
+
+def check_foreign_keys(connection: Connection) -> None:
+    orphan = connection.execute(text("PRAGMA foreign_key_check")).first()
+    if orphan is not None:
+        raise CommandError(f"The migration would leave rows of {orphan[0]} without those of {orphan[2]} they need.")
 
 
 async def run_online() -> None:
     patient = settings.model_copy(update={"db_statement_timeout": STATEMENT_TIMEOUT})
     engine = create_engine(settings.database, patient)
+    if engine.dialect.name == "sqlite":
+        event.listen(engine.sync_engine, "connect", suspend_foreign_keys)
     try:
         await wait_for_database(engine, settings)
         async with engine.connect() as connection:

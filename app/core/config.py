@@ -181,6 +181,11 @@ class Settings(BaseSettings):
                 _ = secret and parse_database_url(secret.get_secret_value())
             except ValueError as error:
                 faults.append(f"{name.upper()}: {error}")
+        if not faults:
+            try:
+                parse_database_url(self.database.render_as_string(hide_password=False))
+            except ValueError as error:
+                faults.append(f"DB_DATABASE: {error}")
         return faults
 
     def secret_faults(self) -> list[str]:
@@ -218,11 +223,16 @@ def parse_database_url(text: str) -> URL:
     if url.drivername not in DIALECTS:
         raise ValueError("must start with postgresql:// or sqlite://")
     url = url.set(drivername=DIALECTS[url.drivername])
-    if url.get_backend_name() == "sqlite" and url.database in {None, "", ":memory:"}:
+    if url.get_backend_name() == "sqlite" and is_in_memory(url):
         raise ValueError("must name a file, as in sqlite:///var/strata.db")
     if "sslmode" in url.query:
         url = url.update_query_dict({"ssl": url.query["sslmode"]}).difference_update_query(["sslmode"])
     return url
+
+
+def is_in_memory(url: URL) -> bool:
+    """Whether each connection would get an SQLite database of its own, lost when it closes."""
+    return not url.database or ":memory:" in url.database or url.query.get("mode") == "memory"
 
 
 def is_guessable(secret: str) -> bool:

@@ -12,6 +12,7 @@ from sqlalchemy import Connection, event, text
 from sqlalchemy.engine import URL
 from sqlalchemy.engine.interfaces import DBAPIConnection
 from sqlalchemy.exc import DBAPIError, IntegrityError, SQLAlchemyError
+from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession, async_sessionmaker, create_async_engine
 from sqlalchemy.pool import ConnectionPoolEntry
 
@@ -163,11 +164,11 @@ def is_worth_retrying(error: Exception) -> bool:
 
 
 def is_connection_failure(error: Exception) -> bool:
-    """Whether the database was out of reach, as opposed to answering with an error."""
+    """Whether the database was out of reach, or every connection busy, as opposed to answering with an error."""
     if isinstance(error, DBAPIError):
         state = sqlstate(error) or ""
         return error.connection_invalidated or state.startswith(OUT_OF_REACH) or str(error.orig) in SQLITE_OUT_OF_REACH
-    return isinstance(error, OSError)
+    return isinstance(error, OSError | PoolTimeoutError)
 
 
 def sqlstate(error: BaseException) -> str | None:

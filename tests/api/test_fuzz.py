@@ -26,7 +26,14 @@ async def test_no_made_up_request_gets_an_undocumented_answer(server: Server, tm
     for _ in range(3):
         await make.item(admin)
     authorization = (await make.bearer(admin))["Authorization"]
-    arguments = ["--config-file", CONFIG, "run", f"{server.url}/openapi.json", "-H", f"Authorization: {authorization}"]
+    arguments: list[str | Path] = [
+        "--config-file",
+        CONFIG,
+        "run",
+        f"{server.url}/openapi.json",
+        "-H",
+        f"Authorization: {authorization}",
+    ]
     bounds = ["--seed", "20261122", "--max-examples", "15", "--no-color"]
     process = await asyncio.create_subprocess_exec(
         COMMAND, *arguments, *bounds, cwd=tmp_path, stdout=PIPE, stderr=STDOUT

@@ -84,8 +84,9 @@ async def test_each_list_is_served_by_an_index(
     await session.execute(
         text(
             "INSERT INTO items (owner_id, title, price, tax_rate, stock, is_done, version, created_at, updated_at) "
-            "SELECT CASE WHEN n % :owners = 0 THEN CAST(:me AS bigint) ELSE CAST(:other AS bigint) END, 'item ' || n, n / 100.0, 0, 0, n % 7 = 0, 1, "
-            "now() - n * interval '1 second', now() FROM generate_series(1, :rows) n"
+            "SELECT CASE WHEN n % :owners = 0 THEN CAST(:me AS bigint) ELSE CAST(:other AS bigint) END, "
+            "'item ' || n, n / 100.0, 0, 0, n % 7 = 0, 1, now() - n * interval '1 second', now() "
+            "FROM generate_series(1, :rows) n"
         ),
         {"owners": OWNERS, "me": owners[0].id, "other": owners[1].id, "rows": ROWS},
     )

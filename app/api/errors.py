@@ -38,6 +38,9 @@ FRAMEWORK_DETAILS = {
 }
 
 
+LENGTH_FAULTS = {"too_short": ("least", "min_length"), "too_long": ("most", "max_length")}
+
+
 class NotModified(Exception):  # noqa: N818 - an answer, not an error
     """RFC 9110 section 15.4.5: the client already has the current version."""
 
@@ -88,10 +91,18 @@ async def on_not_modified(_: Request, error: Exception) -> Response:
 async def on_validation_error(request: Request, error: Exception) -> Response:
     assert isinstance(error, RequestValidationError)
     # Without `input` and `ctx`: they may hold a password.
-    errors = [{"loc": list(fault["loc"]), "msg": fault["msg"], "type": fault["type"]} for fault in error.errors()]
+    errors = [{"loc": list(fault["loc"]), "msg": message(fault), "type": fault["type"]} for fault in error.errors()]
     return problem(
         request.state.request_id, 422, "validation_error", "The request is not valid; see `errors`.", errors=errors
     )
+
+
+def message(fault: dict[str, Any]) -> str:
+    """Pydantic counts "items" where a text is checked by more than its length; people count characters."""
+    if fault["type"] in LENGTH_FAULTS and isinstance(fault["input"], str):
+        adjective, limit = LENGTH_FAULTS[fault["type"]]
+        return f"Must have at {adjective} {fault['ctx'][limit]} characters"
+    return str(fault["msg"])
 
 
 async def on_http_exception(request: Request, error: Exception) -> Response:

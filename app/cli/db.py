@@ -34,7 +34,7 @@ def upgrade(
         show_current()
 
 
-@cli.command()
+@cli.command(context_settings={"ignore_unknown_options": True})  # so that `-1` is a revision
 def downgrade(
     revision: Annotated[str, Argument(help="Migration to go back to, `-1` for one step, or `base`.")],
 ) -> None:

@@ -8,7 +8,9 @@ from app.core.config import SettingsError, describe_fault
 from app.core.database import sqlstate
 from app.core.errors import AppError
 
+MISSING_TABLES = "The database has no tables yet: run `strata db upgrade`."
 HINTS = {
+    "42P01": MISSING_TABLES,
     "28P01": "The database refuses this user or password: check DATABASE_URL or DB_USER and DB_PASSWORD.",
     "28000": "The database has no such role: check DATABASE_URL or DB_USER.",
     "3D000": "There is no such database: create it (`createdb NAME`) or mend DATABASE_URL.",
@@ -37,5 +39,7 @@ def explain_outage(error: DBAPIError | OSError) -> str:
         return hint
     if isinstance(error, OSError) and error.filename is not None:
         return f"Cannot use {error.filename}: {error.strerror}. Check DATA_DIR."
+    if "no such table" in str(error):
+        return MISSING_TABLES
     cause = error.orig if isinstance(error, DBAPIError) else error
     return f"The database cannot be used: {cause}"

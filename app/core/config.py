@@ -5,7 +5,16 @@ from datetime import timedelta
 from pathlib import Path
 from typing import Annotated, Literal, Self
 
-from pydantic import AliasChoices, BeforeValidator, ByteSize, Field, SecretStr, ValidationError, model_validator
+from pydantic import (
+    AliasChoices,
+    BeforeValidator,
+    ByteSize,
+    EmailStr,
+    Field,
+    SecretStr,
+    ValidationError,
+    model_validator,
+)
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 from sqlalchemy.engine import URL, make_url
 from sqlalchemy.exc import ArgumentError
@@ -84,9 +93,9 @@ class Settings(BaseSettings):
     refresh_token_expire_days: int = Field(default=7, ge=1)
     refresh_reuse_grace_seconds: int = Field(default=10, ge=0)
 
-    first_admin_username: str = "admin"
-    first_admin_email: str = "admin@example.com"
-    first_admin_password: SecretStr | None = None
+    first_admin_username: str = Field(default="admin", min_length=3, max_length=50, pattern=r"^[\w.-]+$")
+    first_admin_email: EmailStr = "admin@example.com"
+    first_admin_password: SecretStr | None = Field(default=None, min_length=8, max_length=128)
 
     cors_origins: CommaList = ()
     trusted_hosts: CommaList = ()
@@ -137,7 +146,8 @@ class Settings(BaseSettings):
         """Where rows are written: `DATABASE_URL`, else the `DB_*` parts, else SQLite in `DATA_DIR`."""
         if self.database_url is not None:
             return parse_database_url(self.database_url.get_secret_value())
-        if self.db_host is not None or self.db_database is not None:
+        parts = (self.db_host, self.db_port, self.db_user, self.db_password, self.db_database)
+        if any(part is not None for part in parts):
             return URL.create(
                 DIALECTS[self.db_driver],
                 username=self.db_user,

@@ -142,7 +142,7 @@ async def wait_for_database(engine: AsyncEngine, settings: Settings) -> None:
         OSError, SQLAlchemyError: the last failure, when the database stays out of reach.
     """
     if engine.dialect.name == "sqlite":
-        Path(engine.url.database or "").parent.mkdir(parents=True, exist_ok=True)
+        Path(engine.url.database or "").parent.mkdir(mode=0o700, parents=True, exist_ok=True)
     attempts = stamina.retry_context(
         on=is_worth_retrying,
         attempts=settings.db_retry_limit,

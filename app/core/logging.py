@@ -13,6 +13,7 @@ from app.core.config import Settings
 QUIET = {
     "aiosqlite": logging.INFO,
     "alembic": logging.WARNING,
+    "stamina": logging.ERROR,
     "uvicorn.access": logging.CRITICAL,
     "uvicorn.error": logging.WARNING,
 }

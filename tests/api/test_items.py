@@ -74,6 +74,7 @@ async def test_an_invalid_item_is_refused_with_the_field_that_is_wrong(
     assert answer.status_code == 422
     assert answer.json()["code"] == "validation_error"
     assert [error["loc"][:2] for error in answer.json()["errors"]] == [["body", field]]
+    assert "items" not in answer.text, "of a text: characters"
     assert await session.scalar(select(func.count()).select_from(Item)) == 0
 
 

@@ -52,6 +52,8 @@ def bind(host: str, port: int) -> socket.socket:
     listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     try:
         listener.bind((host, port))
+        # Linux lets two processes take one port as long as neither listens.
+        listener.listen()
     except OSError as error:
         listener.close()
         fail(f"Cannot listen on {host}:{port}: {error.strerror or error}. Choose another with --host or --port.")

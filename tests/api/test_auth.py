@@ -117,7 +117,7 @@ async def test_passwords_that_differ_are_refused(client: httpx.AsyncClient) -> N
 
 
 async def test_twenty_registrations_of_one_name_make_one_account(server: Server) -> None:
-    async with httpx.AsyncClient(base_url=server.url) as client:
+    async with httpx.AsyncClient(base_url=server.url, timeout=60) as client:
         answers = await asyncio.gather(*(client.post(f"{URL}/register", json=ALICE) for _ in range(20)))
     assert sorted(answer.status_code for answer in answers) == [201] + [409] * 19
 
@@ -235,7 +235,7 @@ async def test_a_token_used_twice_within_the_grace_time_gets_the_same_successor(
 async def test_fifty_refreshes_at_once_give_one_successor(server: Server) -> None:
     make = Factory(server.resources)
     tokens = await make.tokens(await make.user())
-    async with httpx.AsyncClient(base_url=server.url) as client:
+    async with httpx.AsyncClient(base_url=server.url, timeout=60) as client:
         answers = await asyncio.gather(*(refresh(client, tokens.refresh_token) for _ in range(50)))
     assert {answer.status_code for answer in answers} == {200}
     assert len({answer.json()["refresh_token"] for answer in answers}) == 1

@@ -1,5 +1,6 @@
 """The application: `create_app()` puts the layers together; importing this module does nothing."""
 
+import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from importlib.metadata import version
@@ -19,11 +20,32 @@ from app.api.errors import install_error_handlers
 from app.api.middleware import LastResort, ProblemAnswers, RequestContext, TrustedHosts
 from app.api.openapi import DESCRIPTION, TAGS, OpenAPIApp
 from app.core.config import Settings
+from app.core.cursors import CursorSigner
 from app.core.database import Database, wait_for_database
+from app.core.keys import Keyring
 from app.core.logging import configure_logging
+from app.core.mail import open_mailer
 from app.core.migrations import migration_head
-from app.core.security import CursorSigner, PasswordHasher, Tokens, signing_secret
+from app.core.passwords import PasswordHasher
+from app.core.ratelimit import RateLimiter
+from app.core.tokens import Tokens
+from app.services.accounts import Accounts
 from app.services.auth import Auth
+from app.services.cleaning import keep_clean
+from app.services.notices import Notices
+from app.services.outbox import Outbox
+
+EXPOSED_HEADERS = [
+    "ETag",
+    "Location",
+    "RateLimit-Limit",
+    "RateLimit-Remaining",
+    "RateLimit-Reset",
+    "Retry-After",
+    "Server-Timing",
+    "X-Process-Time",
+    "X-Request-ID",
+]
 
 
 class State(TypedDict):
@@ -69,7 +91,7 @@ def middleware(settings: Settings) -> list[Middleware]:
             allow_credentials="*" not in settings.cors_origins,
             allow_methods=["GET", "POST", "PUT", "PATCH", "DELETE"],
             allow_headers=["Authorization", "If-Match", "If-None-Match", "Idempotency-Key", "X-Request-ID"],
-            expose_headers=["ETag", "Location", "Retry-After", "Server-Timing", "X-Process-Time", "X-Request-ID"],
+            expose_headers=EXPOSED_HEADERS,
         ),
         Middleware(GZipMiddleware, minimum_size=1024, compresslevel=4),
         Middleware(LastResort),
@@ -83,7 +105,16 @@ def lifespan_of(settings: Settings) -> Lifespan[FastAPI]:
         database = Database(settings)
         try:
             await wait_for_database(database.engine, settings)
-            yield {"resources": open_resources(settings, database)}
+            resources = open_resources(settings, database)
+            cleaner = asyncio.create_task(keep_clean(database))
+            try:
+                yield {"resources": resources}
+            finally:
+                cleaner.cancel()
+                # While the database is still open: jobs may need it.
+                await resources.outbox.close()
+                if resources.limiter is not None:
+                    await resources.limiter.close()
         finally:
             await database.close()
 
@@ -91,15 +122,24 @@ def lifespan_of(settings: Settings) -> Lifespan[FastAPI]:
 
 
 def open_resources(settings: Settings, database: Database) -> Resources:
-    secret = signing_secret(settings)
+    keys = Keyring.from_settings(settings)
     hasher = PasswordHasher()
-    tokens = Tokens(secret, settings.jwt_issuer, settings.jwt_audience)
+    tokens = Tokens(keys, settings.jwt_issuer, settings.jwt_audience)
+    limiter = RateLimiter.from_settings(settings)
+    mailer, outbox = open_mailer(settings), Outbox()
+    notices = Notices(settings, outbox, mailer)
+    auth = Auth.from_settings(settings, database, hasher, tokens, limiter, notices)
     return Resources(
         settings=settings,
         database=database,
         hasher=hasher,
-        auth=Auth.from_settings(settings, database, hasher, tokens),
-        cursors=CursorSigner(secret),
+        auth=auth,
+        accounts=Accounts(settings, database, hasher, auth.attempts, limiter, outbox, notices),
+        cursors=CursorSigner(keys),
+        keys=keys,
+        mailer=mailer,
+        outbox=outbox,
+        limiter=limiter,
         migration_head=migration_head(),
     )
 

@@ -9,9 +9,10 @@ import asyncio
 import itertools
 import os
 import shutil
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Callable, Generator, Iterator
 from contextlib import asynccontextmanager
 from pathlib import Path
+from typing import Any
 
 import asyncpg
 import httpx
@@ -24,13 +25,29 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from app.api.deps import Resources
 from app.core import migrations
 from app.core.config import Settings
+from app.core.logging import configure_logging
 from app.main import create_app
-from tests.factories import Factory
+from tests.factories import PASSWORD, Factory
+from tests.key_files import KeyFiles
 from tests.server import Server, serve
 
 SECRET = "tests-sign-with-these-48-bytes-0123456789abcdefgh"
 POSTGRES_URL = os.environ.get("STRATA_TEST_DATABASE_URL")
+# Of password hashes and of JWTs; and the password of the tests' users.
+SECRET_MARKS = ("$argon2id$", "eyJhbGciOi", PASSWORD, SECRET)
 counter = itertools.count()
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(item: pytest.Item) -> Generator[None, pytest.TestReport, pytest.TestReport]:  # noqa: ARG001 - pytest's
+    """A test that has logged or printed a secret fails, whatever else it found."""
+    report = yield
+    if report.when == "teardown" and report.passed:
+        leaks = {mark for mark in SECRET_MARKS for _, text in report.sections if mark in text}
+        if leaks:
+            report.outcome = "failed"
+            report.longrepr = f"In the captured output or log there is {' and '.join(sorted(leaks))}"
+    return report
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -49,6 +66,7 @@ def settings_for(url: URL, data_dir: Path, **changes: object) -> Settings:
         "database_url": url.render_as_string(hide_password=False),
         "jwt_secret_key": SECRET,
         "log_level": "warning",
+        "rate_limit_enabled": False,
     }
     return Settings.model_validate(values | changes)
 
@@ -90,6 +108,12 @@ def migrated_url(tmp_path_factory: pytest.TempPathFactory, worker_id: str) -> It
     migrations.upgrade(settings_for(url, folder))
     yield url
     asyncio.run(run_on_server(f'DROP DATABASE "{name}" WITH (FORCE)'))
+
+
+@pytest.fixture(scope="session")
+def key_files(tmp_path_factory: pytest.TempPathFactory) -> KeyFiles:
+    """Two keys of each algorithm, made once, for RSA takes its time."""
+    return KeyFiles(tmp_path_factory.mktemp("keys"))
 
 
 @pytest.fixture
@@ -197,6 +221,13 @@ async def server(real_settings: Settings) -> AsyncIterator[Server]:
 @pytest.fixture
 def is_postgresql(migrated_url: URL) -> bool:
     return migrated_url.get_backend_name() == "postgresql"
+
+
+@pytest.fixture
+def logs(settings: Settings, caplog: pytest.LogCaptureFixture) -> Callable[[], list[dict[str, Any]]]:
+    """What the application has logged in the test so far: `logs()`."""
+    configure_logging(settings)
+    return lambda: [record.msg for record in caplog.records if isinstance(record.msg, dict)]
 
 
 type Login = Callable[..., dict[str, str]]

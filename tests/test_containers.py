@@ -156,8 +156,7 @@ def test_a_container_can_do_no_more_than_it_needs(name: str) -> None:
 
 @pytest.mark.parametrize("name", OURS)
 def test_every_variable_that_compose_sets_is_a_setting(name: str) -> None:
-    # REDIS_URL is in the contract before anything reads it.
-    assert SERVICES[name]["environment"].keys() - setting_names() - {"REDIS_URL"} == set()
+    assert SERVICES[name]["environment"].keys() - setting_names() == set()
 
 
 def test_the_settings_of_compose_are_fit_for_production() -> None:

@@ -11,14 +11,21 @@ from starlette.middleware.body_limit import MAX_BODY_SIZE_SCOPE_KEY
 
 from app.api.errors import NotModified
 from app.core.config import Settings
+from app.core.cursors import CursorSigner
 from app.core.database import Database
 from app.core.errors import BodyTooLargeError, InsufficientScopeError, PreconditionFailedError, UnprocessableError
-from app.core.security import CursorSigner, PasswordHasher
+from app.core.keys import Keyring
+from app.core.mail import Mailer
+from app.core.passwords import PasswordHasher
+from app.core.ratelimit import RateLimiter
 from app.crud.base import PageQuery, PageRows
 from app.models.base import Base, Versioned
 from app.models.scope import SCOPES
 from app.schemas.base import MAX_ID
-from app.services.auth import Auth, Device, Identity
+from app.services.accounts import Accounts
+from app.services.audit import Device
+from app.services.auth import Auth, Identity
+from app.services.outbox import Outbox
 
 bearer = OAuth2PasswordBearer(
     "/api/v1/auth/login", scheme_name="bearer", refreshUrl="/api/v1/auth/refresh", scopes=SCOPES
@@ -35,7 +42,12 @@ class Resources:
     database: Database
     hasher: PasswordHasher
     auth: Auth
+    accounts: Accounts
     cursors: CursorSigner
+    keys: Keyring
+    mailer: Mailer
+    outbox: Outbox
+    limiter: RateLimiter | None
     migration_head: str | None
 
 
@@ -65,13 +77,13 @@ async def get_auth(resources: ResourcesDep) -> Auth:
     return resources.auth
 
 
-async def get_hasher(resources: ResourcesDep) -> PasswordHasher:
-    return resources.hasher
+async def get_accounts(resources: ResourcesDep) -> Accounts:
+    return resources.accounts
 
 
 async def get_device(request: Request) -> Device:
     user_agent = request.headers.get("user-agent", "").replace("\0", "")[:MAX_USER_AGENT]
-    return Device(request.client.host if request.client else None, user_agent or None)
+    return Device(request.client.host if request.client else None, user_agent or None, request.state.request_id)
 
 
 async def refuse_large_body(request: Request) -> None:
@@ -83,7 +95,7 @@ async def refuse_large_body(request: Request) -> None:
 
 
 AuthDep = Annotated[Auth, Depends(get_auth)]
-HasherDep = Annotated[PasswordHasher, Depends(get_hasher)]
+AccountsDep = Annotated[Accounts, Depends(get_accounts)]
 DeviceDep = Annotated[Device, Depends(get_device)]
 
 
@@ -95,6 +107,9 @@ async def get_identity(needed: SecurityScopes, token: Annotated[str, Depends(bea
 
 
 CurrentUser = Annotated[Identity, Security(get_identity)]
+AdminUser = Annotated[Identity, Security(get_identity, scopes=["admin"])]
+UserReader = Annotated[Identity, Security(get_identity, scopes=["users:read"])]
+UserWriter = Annotated[Identity, Security(get_identity, scopes=["users:write"])]
 ItemReader = Annotated[Identity, Security(get_identity, scopes=["items:read"])]
 ItemWriter = Annotated[Identity, Security(get_identity, scopes=["items:write"])]
 

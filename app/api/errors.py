@@ -1,8 +1,8 @@
 """Exceptions become problem+json (RFC 9457), the framework's own included; nothing else happens here."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from http import HTTPStatus
-from typing import Any
+from typing import Any, Self
 
 import structlog
 from fastapi import FastAPI, Request, Response
@@ -41,6 +41,24 @@ FRAMEWORK_DETAILS = {
 LENGTH_FAULTS = {"too_short": ("least", "min_length"), "too_long": ("most", "max_length")}
 
 
+class OAuthError(Exception):
+    """An error in the form of RFC 6749 section 5.2, which the token endpoint alone answers with."""
+
+    def __init__(self, status: int, error: str, description: str, headers: Mapping[str, str] | None = None) -> None:
+        self.status = status
+        self.error = error
+        self.description = description
+        self.headers = {"Cache-Control": "no-store", "Pragma": "no-cache", **(headers or {})}
+        if status == 401:
+            self.headers["WWW-Authenticate"] = 'Basic realm="Strata"'
+
+    @classmethod
+    def of(cls, error: AppError) -> Self:
+        if error.status in {429, 503}:
+            return cls(error.status, "temporarily_unavailable", error.detail, error.headers)
+        return cls(400, "invalid_scope" if error.code == "invalid_scope" else "invalid_grant", error.detail)
+
+
 class NotModified(Exception):  # noqa: N818 - an answer, not an error
     """RFC 9110 section 15.4.5: the client already has the current version."""
 
@@ -71,6 +89,7 @@ def problem(
 
 def install_error_handlers(app: FastAPI) -> None:
     app.add_exception_handler(AppError, on_app_error)
+    app.add_exception_handler(OAuthError, on_oauth_error)
     app.add_exception_handler(NotModified, on_not_modified)
     app.add_exception_handler(RequestValidationError, on_validation_error)
     app.add_exception_handler(HTTPException, on_http_exception)
@@ -80,7 +99,18 @@ def install_error_handlers(app: FastAPI) -> None:
 
 async def on_app_error(request: Request, error: Exception) -> Response:
     assert isinstance(error, AppError)
+    if is_token_endpoint(request):
+        return await on_oauth_error(request, OAuthError.of(error))
     return problem(request.state.request_id, error.status, error.code, error.detail, error.headers)
+
+
+def is_token_endpoint(request: Request) -> bool:
+    return str(request.scope["path"]).endswith("/auth/token")
+
+
+async def on_oauth_error(_: Request, error: Exception) -> Response:
+    assert isinstance(error, OAuthError)
+    return JSONResponse({"error": error.error, "error_description": error.description}, error.status, error.headers)
 
 
 async def on_not_modified(_: Request, error: Exception) -> Response:
@@ -90,6 +120,8 @@ async def on_not_modified(_: Request, error: Exception) -> Response:
 
 async def on_validation_error(request: Request, error: Exception) -> Response:
     assert isinstance(error, RequestValidationError)
+    if is_token_endpoint(request):
+        return await on_oauth_error(request, OAuthError(400, "invalid_request", "Send the parameters as a form."))
     # Without `input` and `ctx`: they may hold a password.
     errors = [{"loc": list(fault["loc"]), "msg": message(fault), "type": fault["type"]} for fault in error.errors()]
     return problem(
@@ -108,6 +140,8 @@ def message(fault: dict[str, Any]) -> str:
 async def on_http_exception(request: Request, error: Exception) -> Response:
     """What Starlette and FastAPI raise themselves: unknown paths, wrong methods, bodies too large."""
     assert isinstance(error, HTTPException)
+    if error.status_code == 400 and is_token_endpoint(request):
+        return await on_oauth_error(request, OAuthError(400, "invalid_request", "Send the parameters as a form."))
     headers = dict(error.headers or {})
     if error.status_code == 405:
         headers["Allow"] = ", ".join(allowed_methods(request))

@@ -2,6 +2,7 @@
 
 import re
 import time
+from collections.abc import Mapping
 from urllib.parse import quote
 from uuid import uuid4
 
@@ -42,6 +43,7 @@ class RequestContext:
         request_id = given if SANE_ID.fullmatch(given) else uuid4().hex
         # The path as it was sent: decoded, it could bring line breaks into the log.
         method, path = scope["method"], scope.get("raw_path", b"").decode("latin-1") or quote(scope["path"])
+        inner = with_plain_path(scope, request_id)
         status = 499  # nginx's code for a client that left before the answer
 
         async def send_with_headers(message: Message) -> None:
@@ -50,6 +52,9 @@ class RequestContext:
                 status = message["status"]
                 headers = MutableHeaders(scope=message)
                 self.add_headers(headers, request_id, time.perf_counter() - started)
+                # Left here by app/api/limits.py; on errors too, which its own response headers would miss.
+                if verdict := inner["state"].get("rate_limit"):
+                    add_missing(headers, verdict.headers)
                 if status == 204:
                     del headers["content-type"]  # FastAPI names a type for what is not there
             elif method == "HEAD":
@@ -58,7 +63,7 @@ class RequestContext:
 
         structlog.contextvars.bind_contextvars(request_id=request_id)
         try:
-            await self.app(with_plain_path(scope, request_id), receive, send_with_headers)
+            await self.app(inner, receive, send_with_headers)
         finally:
             write = log.debug if path in PROBES else log.info
             duration = round((time.perf_counter() - started) * 1000, 1)
@@ -69,11 +74,15 @@ class RequestContext:
         headers["X-Request-ID"] = request_id
         headers["X-Process-Time"] = f"{seconds:.6f}"
         headers["Server-Timing"] = f"app;dur={seconds * 1000:.3f}"
-        for name, value in self.headers.items():
-            headers.setdefault(name, value)
+        add_missing(headers, self.headers)
         headers.setdefault("Content-Security-Policy", API_CSP)
         # Answers hold personal data; a validator may still save the transfer.
         headers.setdefault("Cache-Control", "private, no-cache" if "etag" in headers else "no-store")
+
+
+def add_missing(headers: MutableHeaders, more: Mapping[str, str]) -> None:
+    for name, value in more.items():
+        headers.setdefault(name, value)
 
 
 def with_plain_path(scope: Scope, request_id: str) -> Scope:

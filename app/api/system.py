@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Annotated, Literal
 
 import fastapi_offline
-from fastapi import APIRouter, FastAPI, Request
+from fastapi import APIRouter, FastAPI, Request, Response
 from fastapi.openapi.docs import get_redoc_html, get_swagger_ui_html, get_swagger_ui_oauth2_redirect_html
 from pydantic import Field
 from starlette.responses import HTMLResponse
@@ -45,6 +45,36 @@ class Info(Out):
     environment: Environment
 
 
+class PublicKey(Out):
+    """RFC 7517 section 4."""
+
+    kid: Annotated[str, Field(description="What a token's header calls the key: its RFC 7638 thumbprint.")]
+    use: Literal["sig"]
+
+
+class RSAPublicKey(PublicKey):
+    """RFC 7518 section 6.3.1."""
+
+    kty: Literal["RSA"]
+    alg: Literal["RS256"]
+    n: Annotated[str, Field(description="Modulus, base64url.")]
+    e: Annotated[str, Field(description="Exponent, base64url.", examples=["AQAB"])]
+
+
+class ECPublicKey(PublicKey):
+    """RFC 7518 section 6.2.1."""
+
+    kty: Literal["EC"]
+    alg: Literal["ES256"]
+    crv: Literal["P-256"]
+    x: Annotated[str, Field(description="First coordinate, base64url.")]
+    y: Annotated[str, Field(description="Second coordinate, base64url.")]
+
+
+class PublicKeys(Out):
+    keys: list[Annotated[RSAPublicKey | ECPublicKey, Field(discriminator="kty")]]
+
+
 @router.get("/health", response_model=Health, summary="Is the process alive?")
 async def health() -> dict[str, str]:
     """Touches nothing else, so that a database that is down does not restart the server."""
@@ -74,6 +104,13 @@ async def info(resources: ResourcesDep) -> dict[str, str | None]:
         "commit": settings.git_commit,
         "environment": settings.environment,
     }
+
+
+@router.get("/.well-known/jwks.json", response_model=PublicKeys, summary="Which keys verify access tokens?")
+async def jwks(resources: ResourcesDep, response: Response) -> dict[str, object]:
+    """The current and the previous public keys (RFC 7517); none where tokens are signed with a secret."""
+    response.headers["Cache-Control"] = "public, max-age=300"
+    return {"keys": resources.keys.public_keys()}
 
 
 def docs_page(page: HTMLResponse) -> HTMLResponse:

@@ -4,7 +4,7 @@ import sys
 
 import typer
 
-from app.cli import admin, db, doctor, openapi, serve, version
+from app.cli import admin, db, doctor, keys, openapi, serve, version
 from app.cli.faults import explain
 
 cli = typer.Typer(
@@ -17,6 +17,7 @@ cli = typer.Typer(
 cli.command()(serve.serve)
 cli.add_typer(db.cli, name="db")
 cli.add_typer(admin.cli, name="admin")
+cli.add_typer(keys.cli, name="keys")
 cli.command()(openapi.openapi)
 cli.command()(doctor.doctor)
 cli.command()(version.version)

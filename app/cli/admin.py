@@ -36,10 +36,12 @@ async def create_admin(username: str, email: str, password: str) -> str:
     """Raises ValidationError or AppError when the account cannot be made."""
     from app.core.config import Settings
     from app.core.database import Database, wait_for_database
-    from app.core.security import PasswordHasher
+    from app.core.passwords import PasswordHasher
     from app.services.admins import add_admin
+    from app.services.password_policy import check_password
 
     settings = Settings.load()
+    await check_password(password, settings, username=username, email=email)
     database = Database(settings)
     try:
         await wait_for_database(database.engine, settings)

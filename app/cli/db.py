@@ -1,12 +1,9 @@
 """`strata db …`: the database's schema."""
 
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 from typer import Argument, Option
-
-if TYPE_CHECKING:
-    from app.core.config import Settings
 
 cli = typer.Typer(help="Look after the database's schema.", no_args_is_help=True)
 
@@ -80,21 +77,8 @@ def show_current() -> None:
     import asyncio
 
     from app.core.config import Settings
-    from app.core.migrations import migration_head
+    from app.core.migrations import migration_head, read_revision
 
     at, head = asyncio.run(read_revision(Settings.load())), migration_head()
     state = "up to date" if at == head else f"the code needs {head}: run `strata db upgrade`"
     typer.echo(f"The database is at {at or 'no migration'}, {state}.")
-
-
-async def read_revision(settings: "Settings") -> str | None:
-    from app.core.database import create_engine, wait_for_database
-    from app.core.migrations import database_revision
-
-    engine = create_engine(settings.database, settings)
-    try:
-        await wait_for_database(engine, settings)
-        async with engine.connect() as connection:
-            return await database_revision(connection)
-    finally:
-        await engine.dispose()

@@ -17,6 +17,10 @@ class UnfitError(Exception):
     """A check failed; the message says what to mend."""
 
 
+class UnwiseError(Exception):
+    """A check passed, but something had better be changed; the message says what."""
+
+
 def doctor() -> None:
     """Check every setting and service, and say what to mend."""
     from app.core.config import Settings
@@ -49,7 +53,8 @@ async def examine(settings: "Settings") -> bool:
         )
     finally:
         await database.close()
-    return all(has_files) and has_database
+    has_redis = settings.redis_url is None or await report("redis", lambda: check_redis(settings))
+    return all(has_files) and has_database and has_redis
 
 
 async def report(name: str, check: Callable[[], Awaitable[str]]) -> bool:
@@ -59,6 +64,9 @@ async def report(name: str, check: Callable[[], Awaitable[str]]) -> bool:
         tell(True, name, await check())
     except UnfitError as error:
         tell(False, name, str(error))
+    except UnwiseError as error:
+        tell(None, name, str(error))
+        return True
     except Exception as error:
         lines = explain(error)
         if lines is None:
@@ -69,8 +77,10 @@ async def report(name: str, check: Callable[[], Awaitable[str]]) -> bool:
     return False
 
 
-def tell(is_fit: bool, name: str, text: str) -> None:
-    mark = typer.style("✓", fg="green") if is_fit else typer.style("✗", fg="red")
+def tell(is_fit: bool | None, name: str, text: str) -> None:
+    """`None` is a warning."""
+    marks = {True: typer.style("✓", fg="green"), False: typer.style("✗", fg="red"), None: typer.style("!", fg="yellow")}
+    mark = marks[is_fit]
     typer.echo(f"{mark} {name:<16}{text}")
 
 
@@ -84,14 +94,35 @@ async def check_data_dir(settings: "Settings") -> str:
 
 
 async def check_secret(settings: "Settings") -> str:
+    from app.core.keys import Keyring
+    from app.core.pem import is_read_by_others
+    from app.core.secret_file import replaced_path, secret_path
+
+    if settings.jwt_algorithm != "HS256":
+        return check_key_files(settings)
     if settings.jwt_secret_key is not None:
         return "from JWT_SECRET_KEY"
-    path = settings.data_dir / "secret"
+    path = secret_path(settings.data_dir)
     if not path.exists():
         raise UnfitError(f"none yet; `strata serve` makes one in {path}, or set JWT_SECRET_KEY")
-    if path.stat().st_mode & 0o077:
-        raise UnfitError(f"{path} can be read by others: chmod 600 {path}")
+    for file in (path, replaced_path(settings.data_dir)):
+        if file.exists() and is_read_by_others(file):
+            raise UnfitError(f"{file} can be read by others: chmod 600 {file}")
+    Keyring.from_settings(settings)  # raises SettingsError for half a secret
     return f"generated, in {path}"
+
+
+def check_key_files(settings: "Settings") -> str:
+    """A warning alone for files that others can read: mounted secrets often are, in a container of their own."""
+    from pathlib import Path
+
+    from app.core.pem import is_private_key, is_read_by_others
+
+    paths = [Path(path) for _, path in settings.named_keys()]
+    exposed = [str(path) for path in paths if is_private_key(path) and is_read_by_others(path)]
+    if exposed:
+        raise UnwiseError(f"private keys that others can read: chmod 600 {' '.join(exposed)}")
+    return f"{settings.jwt_algorithm}, in {paths[0]}"
 
 
 async def check_database(session: "AsyncSession") -> str:
@@ -104,6 +135,25 @@ async def check_database(session: "AsyncSession") -> str:
         raise UnfitError(f"{url.database} is not there yet; `strata serve` makes it")
     await session.execute(text("SELECT 1"))
     return f"{url.render_as_string()} answers"
+
+
+async def check_redis(settings: "Settings") -> str:
+    from redis.exceptions import RedisError
+
+    from app.core.ratelimit import RateLimiter
+
+    assert settings.redis_url is not None
+    limiter = RateLimiter(settings.redis_url.get_secret_value())
+    try:
+        await limiter.ping()
+    except (RedisError, OSError) as error:
+        raise UnwiseError(
+            f"does not answer ({error}): start it, or mend or unset REDIS_URL. "
+            "The server runs without it; each process then counts its rate limits alone"
+        ) from None
+    finally:
+        await limiter.close()
+    return "answers"
 
 
 async def check_migrations(session: "AsyncSession") -> str:

@@ -1,6 +1,5 @@
 """What went wrong, in words that say what to mend."""
 
-from alembic.util import CommandError
 from pydantic import ValidationError
 from sqlalchemy.exc import DBAPIError
 
@@ -26,11 +25,11 @@ def explain(error: Exception) -> list[str] | None:
             return [describe_fault(fault) for fault in error.errors()]
         case AppError():
             return [error.detail]
-        case CommandError():
-            return [str(error)]
         case DBAPIError() | OSError():
             return [explain_outage(error)]
-    return None
+    # By name: importing Alembic's class would cost every command the time of importing Alembic.
+    is_command_error = any(kind.__name__ == "CommandError" for kind in type(error).__mro__)
+    return [str(error)] if is_command_error else None
 
 
 def explain_outage(error: DBAPIError | OSError) -> str:

@@ -73,17 +73,17 @@ def fail(message: str) -> None:
 
 def prepare(settings: "Settings") -> "FirstAdmin | None":
     """Whatever must be there before the first request."""
+    from app.core.keys import Keyring
     from app.core.migrations import upgrade
-    from app.core.security import signing_secret
 
-    signing_secret(settings)
+    Keyring.from_settings(settings)
     upgrade(settings)
     return asyncio.run(first_admin(settings))
 
 
 async def first_admin(settings: "Settings") -> "FirstAdmin | None":
     from app.core.database import Database
-    from app.core.security import PasswordHasher
+    from app.core.passwords import PasswordHasher
     from app.services.admins import ensure_first_admin
 
     database = Database(settings)

@@ -1,11 +1,15 @@
 """Every setting Strata reads, where it comes from, and what it may be."""
 
 import os
+from collections.abc import Iterator
 from datetime import timedelta
 from pathlib import Path
 from typing import Annotated, Literal, Self
+from urllib.parse import urlsplit
 
+from limits import parse_many
 from pydantic import (
+    AfterValidator,
     AliasChoices,
     BeforeValidator,
     ByteSize,
@@ -19,10 +23,14 @@ from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 from sqlalchemy.engine import URL, make_url
 from sqlalchemy.exc import ArgumentError
 
+from app.core.mail_url import parse_address, parse_mail_url
+from app.core.pem import HOW_TO_MAKE, KEY_MARKS, read_key, read_private_key
+
 type Environment = Literal["development", "test", "staging", "production"]
 
 MIN_SECRET_BYTES = 32
 MIN_SECRET_VARIETY = 10
+REDIS_SCHEMES = ("redis", "rediss", "unix")
 PLACEHOLDERS = ("changeme", "change-me", "change_me", "secret", "password", "example", "insecure", "default")
 DIALECTS = {
     "postgres": "postgresql+asyncpg",
@@ -47,7 +55,15 @@ def split_commas(value: object) -> object:
     return value
 
 
+def check_rate(text: str) -> str:
+    """As the library `limits` reads them: one or several, separated by `;`."""
+    parse_many(text)
+    return text
+
+
 CommaList = Annotated[tuple[str, ...], NoDecode, BeforeValidator(split_commas)]
+SecretList = Annotated[tuple[SecretStr, ...], NoDecode, BeforeValidator(split_commas)]
+RateLimit = Annotated[str, AfterValidator(check_rate)]
 
 
 class Settings(BaseSettings):
@@ -86,12 +102,32 @@ class Settings(BaseSettings):
     db_retry_limit: int = Field(default=10, ge=1)
     db_retry_interval: float = Field(default=1, ge=0)
 
+    redis_url: SecretStr | None = None
+
+    jwt_algorithm: Literal["HS256", "RS256", "ES256"] = "HS256"
     jwt_secret_key: SecretStr | None = None
+    jwt_previous_keys: SecretList = ()
     jwt_issuer: str = "strata"
     jwt_audience: str = "strata"
     access_token_expire_minutes: int = Field(default=30, ge=1)
     refresh_token_expire_days: int = Field(default=7, ge=1)
     refresh_reuse_grace_seconds: int = Field(default=10, ge=0)
+    session_max_days: int = Field(default=90, ge=1)
+
+    password_require_lower: bool = False
+    password_require_upper: bool = False
+    password_require_digit: bool = False
+    password_require_symbol: bool = False
+
+    rate_limit_enabled: bool = True
+    rate_limit_default: RateLimit = "300/minute"
+    rate_limit_login: RateLimit = "10/minute"
+    rate_limit_register: RateLimit = "30/minute"
+    rate_limit_mail: RateLimit = "5/hour"
+
+    mail_url: SecretStr | None = None
+    mail_from: str = "Strata <strata@localhost>"
+    frontend_url: str = "http://localhost:3000"
 
     first_admin_username: str = Field(default="admin", min_length=3, max_length=50, pattern=r"^[\w.-]+$")
     first_admin_email: EmailStr = "admin@example.com"
@@ -129,7 +165,7 @@ class Settings(BaseSettings):
 
     @model_validator(mode="after")
     def is_consistent(self) -> Self:
-        faults = [*self.database_faults(), *self.secret_faults()]
+        faults = [*self.database_faults(), *self.key_faults(), *self.mail_faults(), *self.redis_faults()]
         if self.is_exposed:
             faults += self.exposure_faults()
         if faults:
@@ -174,6 +210,10 @@ class Settings(BaseSettings):
         return timedelta(days=self.refresh_token_expire_days)
 
     @property
+    def session_max_age(self) -> timedelta:
+        return timedelta(days=self.session_max_days)
+
+    @property
     def refresh_reuse_grace(self) -> timedelta:
         return timedelta(seconds=self.refresh_reuse_grace_seconds)
 
@@ -198,19 +238,65 @@ class Settings(BaseSettings):
                 faults.append(f"DB_DATABASE: {error}")
         return faults
 
-    def secret_faults(self) -> list[str]:
-        if self.jwt_secret_key and len(self.jwt_secret_key.get_secret_value().encode()) < MIN_SECRET_BYTES:
-            return [f"JWT_SECRET_KEY: must have at least {MIN_SECRET_BYTES} bytes; try `openssl rand -base64 48`"]
-        return []
+    def key_faults(self) -> list[str]:
+        """What is wrong with the signing keys, without telling anything of them: a path may be a misplaced secret."""
+        faults = []
+        if self.jwt_secret_key is None and self.jwt_algorithm != "HS256":
+            wanted = f"must be the path of a PEM private key for {self.jwt_algorithm}"
+            faults.append(f"JWT_SECRET_KEY: {wanted}; try `{HOW_TO_MAKE[self.jwt_algorithm]}`")
+        for name, key in self.named_keys():
+            try:
+                self.check_key(name, key)
+            except ValueError as error:
+                faults.append(f"{name}: {error}")
+        return faults
+
+    def named_keys(self) -> Iterator[tuple[str, str]]:
+        """Each key that is set, after the name that a fault gives it."""
+        if self.jwt_secret_key is not None:
+            yield "JWT_SECRET_KEY", self.jwt_secret_key.get_secret_value()
+        for number, key in enumerate(self.jwt_previous_keys, start=1):
+            yield f"JWT_PREVIOUS_KEYS: number {number}", key.get_secret_value()
+
+    def check_key(self, name: str, key: str) -> None:
+        if self.jwt_algorithm == "HS256":
+            check_secret(key)
+            if self.is_exposed and is_guessable(key):
+                raise ValueError(
+                    f"is guessable; in {self.environment} use a random one, as of `openssl rand -base64 48`"
+                )
+        elif name == "JWT_SECRET_KEY":
+            read_private_key(key, self.jwt_algorithm)
+        else:
+            read_key(key, self.jwt_algorithm)
+
+    def mail_faults(self) -> list[str]:
+        faults = []
+        try:
+            _ = self.mail_url and parse_mail_url(self.mail_url.get_secret_value())
+        except ValueError as error:
+            faults.append(f"MAIL_URL: {error}")
+        try:
+            # A sender outside ASCII would want SMTPUTF8 of every server on the way.
+            if not parse_address(self.mail_from).addr_spec.isascii():
+                faults.append("MAIL_FROM: the address must be ASCII; write its domain in Punycode")
+        except ValueError as error:
+            faults.append(f"MAIL_FROM: {error}")
+        if not self.frontend_url.startswith(("https://", "http://")) or "#" in self.frontend_url:
+            faults.append("FRONTEND_URL: must be the address of the front end, as in https://app.example.com")
+        return faults
+
+    def redis_faults(self) -> list[str]:
+        if self.redis_url is None or is_redis_url(self.redis_url.get_secret_value()):
+            return []
+        return ["REDIS_URL: must be like redis://:password@host:6379/0, rediss:// for TLS, or unix:///path"]
 
     def exposure_faults(self) -> list[str]:
         """What is convenient in development and dangerous where strangers can reach it."""
         faults = []
         where = f"in {self.environment}"
-        if self.jwt_secret_key is None:
+        if self.jwt_secret_key is None and self.jwt_algorithm == "HS256":
             faults.append(f"JWT_SECRET_KEY: must be set {where}; try `openssl rand -base64 48`")
-        elif is_guessable(self.jwt_secret_key.get_secret_value()):
-            faults.append(f"JWT_SECRET_KEY: is guessable; {where} use a random one, as of `openssl rand -base64 48`")
         if "*" in self.cors_origins:
             faults.append(f"CORS_ORIGINS: `*` is not allowed {where}; list the origins of your front ends")
         if self.debug:
@@ -240,9 +326,25 @@ def parse_database_url(text: str) -> URL:
     return url
 
 
+def is_redis_url(text: str) -> bool:
+    try:
+        url = urlsplit(text)
+        return url.scheme in REDIS_SCHEMES and bool(url.port or url.netloc or url.path)
+    except ValueError:  # of a port that is no number
+        return False
+
+
 def is_in_memory(url: URL) -> bool:
     """Whether each connection would get an SQLite database of its own, lost when it closes."""
     return not url.database or ":memory:" in url.database or url.query.get("mode") == "memory"
+
+
+def check_secret(secret: str) -> None:
+    """Raises ValueError for what must not be an HMAC secret: too short, or a key that others may know."""
+    if any(mark in secret for mark in KEY_MARKS) or secret.endswith(".pem"):
+        raise ValueError("is a key or the path of one, which HS256 cannot use; set JWT_ALGORITHM to RS256 or ES256")
+    if len(secret.encode()) < MIN_SECRET_BYTES:
+        raise ValueError(f"must have at least {MIN_SECRET_BYTES} bytes; try `openssl rand -base64 48`")
 
 
 def is_guessable(secret: str) -> bool:

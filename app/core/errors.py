@@ -107,3 +107,17 @@ class UnavailableError(AppError):
 class DatabaseUnavailableError(UnavailableError):
     code = "database_unavailable"
     detail = "The database cannot be reached; try again shortly."
+
+
+class RateLimitedError(AppError):
+    """RFC 6585 section 4. `headers` tell the limit that was reached."""
+
+    status = 429
+    code = "rate_limited"
+
+    def __init__(self, retry_after: int, headers: Mapping[str, str] | None = None) -> None:
+        unit = "second" if retry_after == 1 else "seconds"
+        super().__init__(
+            f"Too many requests; try again in {retry_after} {unit}.",
+            headers={**(headers or {}), "Retry-After": str(retry_after)},
+        )

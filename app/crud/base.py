@@ -63,10 +63,13 @@ class CRUD[M: Base]:
         """Raise NotFoundError (`<noun>_not_found`) if there is none."""
         return self.found(await self.find(session, id_), id_)
 
+    async def find_for_update(self, session: AsyncSession, id_: int) -> M | None:
+        """Like `find`, and nobody else changes the row until the transaction ends."""
+        return await session.scalar(self.selection.where(self.model.id == id_).with_for_update(of=self.model))
+
     async def get_for_update(self, session: AsyncSession, id_: int) -> M:
         """Like `get`, and nobody else changes the row until the transaction ends."""
-        locked = self.selection.where(self.model.id == id_).with_for_update(of=self.model)
-        return self.found(await session.scalar(locked), id_)
+        return self.found(await self.find_for_update(session, id_), id_)
 
     def found(self, row: M | None, id_: int) -> M:
         if row is None:

@@ -39,6 +39,9 @@ class ItemFilter:
 
 
 class ItemCRUD(CRUD[Item]):
+    async def of_owner(self, session: AsyncSession, owner_id: int) -> list[Item]:
+        return list(await session.scalars(self.selection.where(Item.owner_id == owner_id).order_by(Item.id)))
+
     async def search(self, session: AsyncSession, query: PageQuery, filter_: ItemFilter) -> PageRows[Item]:
         return await self.page(session, query, filter_.conditions())
 

@@ -2,7 +2,7 @@
 
 from datetime import datetime
 
-from sqlalchemy import delete, select, update
+from sqlalchemy import delete, select
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from app.crud.base import CRUD
@@ -19,20 +19,29 @@ class SessionCRUD(CRUD[Session]):
             .where(Session.id == id_, Session.expires_at > now, User.id == user_id, User.is_active)
         )
 
-    async def rotate(
-        self, session: AsyncSession, id_: int, rotation: int, *, now: datetime, expires_at: datetime
-    ) -> bool:
-        """Count the session's refresh token on, unless somebody already has: of racing calls one succeeds."""
-        rotated = await session.scalar(
-            update(Session)
-            .where(Session.id == id_, Session.rotation == rotation, Session.expires_at > now)
-            .values(rotation=rotation + 1, rotated_at=now, expires_at=expires_at)
-            .returning(Session.id)
-        )
-        return rotated is not None
+    async def of_user(self, session: AsyncSession, user_id: int, now: datetime) -> list[Session]:
+        """The user's live sessions, the one used last first."""
+        mine = select(Session).where(Session.user_id == user_id, Session.expires_at > now)
+        return list(await session.scalars(mine.order_by(Session.rotated_at.desc(), Session.id.desc())))
 
-    async def end(self, session: AsyncSession, id_: int) -> None:
-        await session.execute(delete(Session).where(Session.id == id_))
+    async def end_all(self, session: AsyncSession, user_id: int, *, but: int | None = None) -> None:
+        """End every session of a user, except one if given."""
+        ended = delete(Session).where(Session.user_id == user_id)
+        await session.execute(ended if but is None else ended.where(Session.id != but))
+
+    async def end_expired(self, session: AsyncSession, now: datetime, limit: int) -> int:
+        """Delete some sessions that are past their time; return how many."""
+        # It waits for nobody who holds some of them, so that no two can wait for each other.
+        expired = select(Session.id).where(Session.expires_at <= now).limit(limit).with_for_update(skip_locked=True)
+        ended = await session.scalars(delete(Session).where(Session.id.in_(expired)).returning(Session.id))
+        return len(list(ended))
+
+    async def end(self, session: AsyncSession, id_: int, *, user_id: int | None = None) -> bool:
+        """Delete a session, of one user only if given; say whether there was one."""
+        ended = delete(Session).where(Session.id == id_).returning(Session.id)
+        if user_id is not None:
+            ended = ended.where(Session.user_id == user_id)
+        return await session.scalar(ended) is not None
 
 
 sessions = SessionCRUD(Session, "session")

@@ -1,10 +1,38 @@
 """Accounts in the database."""
 
-from sqlalchemy import select, update
+from dataclasses import dataclass
+
+from sqlalchemy import ColumnElement, or_, select, update
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from app.crud.base import CRUD
+from app.core.errors import ConflictError
+from app.crud.base import CRUD, PageQuery, PageRows
 from app.models.user import Role, User, identity_key
+
+
+class LastAdminError(ConflictError):
+    code = "last_admin"
+    detail = "This is the last active administrator; make another one first."
+
+
+@dataclass(frozen=True, slots=True)
+class UserFilter:
+    """None filters nothing. `q` is looked for in name, address and full name."""
+
+    q: str | None = None
+    role: Role | None = None
+    is_active: bool | None = None
+
+    def conditions(self) -> list[ColumnElement[bool]]:
+        conditions: list[ColumnElement[bool]] = []
+        if self.q is not None:
+            columns = (User.username, User.email, User.full_name)
+            conditions.append(or_(*(column.icontains(self.q, autoescape=True) for column in columns)))
+        if self.role is not None:
+            conditions.append(User.role == self.role)
+        if self.is_active is not None:
+            conditions.append(User.is_active.is_(self.is_active))
+        return conditions
 
 
 class UserCRUD(CRUD[User]):
@@ -22,11 +50,33 @@ class UserCRUD(CRUD[User]):
             update(User).where(User.id == id_, User.hashed_password == old).values(hashed_password=new)
         )
 
+    async def keep_an_admin(self, session: AsyncSession, leaving_id: int) -> None:
+        """Lock the active administrators, and raise LastAdminError if `leaving_id` is the only one.
+
+        Call it before the row itself is locked: of two administrators who leave at once the second waits here,
+        and then sees that the first is gone.
+        """
+        active = select(User.id).where(User.role == Role.ADMIN, User.is_active).order_by(User.id).with_for_update()
+        if list(await session.scalars(active)) == [leaving_id]:
+            raise LastAdminError
+
+    async def refuse_taken_email(self, session: AsyncSession, email: str, *, but: int) -> None:
+        """Say at once what the constraint would say when the address is confirmed."""
+        taken = select(User.id).where(User.email_key == identity_key(email), User.id != but)
+        if await session.scalar(taken) is not None:
+            raise ConflictError("This email is already in use.", code="email_taken")
+
+    async def search(self, session: AsyncSession, query: PageQuery, filter_: UserFilter) -> PageRows[User]:
+        return await self.page(session, query, filter_.conditions())
+
     async def has_admin(self, session: AsyncSession) -> bool:
         found = await session.scalar(select(User.id).where(User.role == Role.ADMIN, User.is_active).limit(1))
         return found is not None
 
 
 users = UserCRUD(
-    User, "user", conflicts={"uq_users_username_key": "username_taken", "uq_users_email_key": "email_taken"}
+    User,
+    "user",
+    sorts={"id": User.id, "username": User.username, "created_at": User.created_at},
+    conflicts={"uq_users_username_key": "username_taken", "uq_users_email_key": "email_taken"},
 )

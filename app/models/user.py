@@ -3,7 +3,7 @@
 import unicodedata
 from enum import StrEnum
 
-from sqlalchemy import Enum, String, UniqueConstraint
+from sqlalchemy import Enum, Index, String, UniqueConstraint
 from sqlalchemy.orm import Mapped, mapped_column, validates
 
 from app.models.base import Base, Str255, Versioned, table_args
@@ -23,7 +23,14 @@ class User(Versioned, Base):
     """An account. `username_key` and `email_key` follow the name and the address and are what is unique."""
 
     __tablename__ = "users"
-    __table_args__ = table_args(UniqueConstraint("username_key"), UniqueConstraint("email_key"))
+    __table_args__ = table_args(
+        UniqueConstraint("username_key"),
+        UniqueConstraint("email_key"),
+        # The orders a list can have, and the few administrators among many users.
+        Index(None, "created_at", "id"),
+        Index(None, "username", "id"),
+        Index(None, "role", "id"),
+    )
 
     username: Mapped[Str255]
     username_key: Mapped[Str255] = mapped_column(init=False)

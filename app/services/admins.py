@@ -9,7 +9,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from app.core.config import Settings
 from app.core.database import Database
-from app.core.security import PasswordHasher
+from app.core.passwords import PasswordHasher
 from app.crud.user import users
 from app.models.user import Role, User
 from app.schemas.user import UserCreate
@@ -43,7 +43,7 @@ async def ensure_first_admin(database: Database, hasher: PasswordHasher, setting
 
 
 async def add_admin(session: AsyncSession, hasher: PasswordHasher, username: str, email: str, password: str) -> User:
-    """Store an administrator, under the same rules as any account.
+    """Store an administrator, under the same rules as any account; the password's strength is the caller's to check.
 
     Raises:
         ValidationError: for a name, address or password that nobody could register with.

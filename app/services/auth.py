@@ -2,19 +2,26 @@
 
 from dataclasses import dataclass
 from datetime import timedelta
-from typing import Self
+from typing import Any, Self
 from uuid import uuid4
 
 from app.core.config import Settings
 from app.core.database import Database
 from app.core.errors import ForbiddenError, InvalidTokenError, UnauthorizedError, UnprocessableError
-from app.core.security import PasswordHasher, Tokens
+from app.core.passwords import PasswordHasher
+from app.core.ratelimit import RateLimiter
+from app.core.tokens import Tokens
+from app.crud.audit import audit
 from app.crud.session import sessions
 from app.crud.user import users
+from app.models.audit import Action
 from app.models.base import utc_now
 from app.models.scope import allowed_scopes, scope_text
 from app.models.session import Session
 from app.models.user import User
+from app.services.attempts import SignInAttempts
+from app.services.audit import Device, record
+from app.services.notices import Notices
 
 
 class InvalidCredentialsError(UnauthorizedError):
@@ -40,14 +47,6 @@ class TokenReusedError(InvalidTokenError):
 
     def __init__(self) -> None:
         super().__init__("The refresh token was used before; the session has ended. Log in again.", code="token_reused")
-
-
-@dataclass(frozen=True, slots=True)
-class Device:
-    """Where a request comes from, as far as it can be told."""
-
-    ip: str | None
-    user_agent: str | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,19 +80,33 @@ class Auth:
     database: Database
     hasher: PasswordHasher
     tokens: Tokens
+    attempts: SignInAttempts
     access_ttl: timedelta
     refresh_ttl: timedelta
     reuse_grace: timedelta
+    session_max_age: timedelta
+    notices: Notices
 
     @classmethod
-    def from_settings(cls, settings: Settings, database: Database, hasher: PasswordHasher, tokens: Tokens) -> Self:
+    def from_settings(
+        cls,
+        settings: Settings,
+        database: Database,
+        hasher: PasswordHasher,
+        tokens: Tokens,
+        limiter: RateLimiter | None,
+        notices: Notices,
+    ) -> Self:
         return cls(
             database=database,
             hasher=hasher,
             tokens=tokens,
+            attempts=SignInAttempts.from_settings(settings, limiter),
             access_ttl=settings.access_token_ttl,
             refresh_ttl=settings.refresh_token_ttl,
             reuse_grace=settings.refresh_reuse_grace,
+            session_max_age=settings.session_max_age,
+            notices=notices,
         )
 
     async def login(self, login: str, password: str, scope: str, device: Device) -> TokenPair:
@@ -102,12 +115,17 @@ class Auth:
         Raises:
             InvalidCredentialsError: unknown user or wrong password, after the same time.
             InactiveUserError: right password, deactivated account.
+            RateLimitedError: too many failures with this name or address.
         """
+        await self.attempts.spend(login)
         async with self.database.primary() as session:
             user = await users.find_by_login(session, login)
         fits, new_hash = await self.hasher.verify(password, user.hashed_password if user else None)
         if user is None or not fits:
+            async with self.database.transaction() as session:
+                await record(session, Action.SIGN_IN_FAILED, device, subject_id=user.id if user else None)
             raise InvalidCredentialsError
+        await self.attempts.succeed(login)
         if not user.is_active:
             raise InactiveUserError
         now = utc_now()
@@ -115,16 +133,23 @@ class Auth:
             user_id=user.id,
             scope=scope_text(granted_scopes(user, scope)),
             rotated_at=now,
-            expires_at=now + self.refresh_ttl,
+            expires_at=now + min(self.refresh_ttl, self.session_max_age),
             ip=device.ip,
             user_agent=device.user_agent,
         )
         async with self.database.transaction() as session:
+            stored = await users.find_for_update(session, user.id)
+            require_unchanged(stored, user, is_rehashed=new_hash is not None)
             if new_hash is not None:
                 await users.replace_hash(session, user.id, user.hashed_password, new_hash)
-            return self.token_pair(user, await sessions.add(session, row))
+            pair = self.token_pair(user, await sessions.add(session, row))
+            if not await audit.knows_device(session, user.id, device.user_agent):
+                facts: dict[str, Any] = {"at": now, "ip": device.ip, "user_agent": device.user_agent}
+                await self.notices.send(session, "new_device", user, **facts)
+            await record(session, Action.SIGNED_IN, device, actor_id=user.id, session_id=row.id)
+        return pair
 
-    async def refresh(self, token: str) -> TokenPair:
+    async def refresh(self, token: str, device: Device) -> TokenPair:
         """Trade a refresh token for a new pair (RFC 9700 section 4.14.2: rotation with reuse detection).
 
         A token that comes twice within the grace time gets the very same successor: two tabs, or an
@@ -137,21 +162,26 @@ class Auth:
         rotation = int(claims.jti.rpartition(".")[2])
         now = utc_now()
         async with self.database.transaction() as session:
-            await sessions.rotate(session, claims.session_id, rotation, now=now, expires_at=now + self.refresh_ttl)
+            # The row's lock makes racing calls queue: the first one counts on, the others find it done.
+            row = await sessions.find_for_update(session, claims.session_id)
             user = await sessions.find_account(session, claims.session_id, claims.user_id, now)
-            row = await sessions.find(session, claims.session_id)
             if user is None or row is None:
                 raise SessionEndedError
-            if row.rotation != rotation + 1 or now - row.rotated_at > self.reuse_grace:
+            if row.rotation == rotation:
+                expires_at = min(now + self.refresh_ttl, row.created_at + self.session_max_age)
+                await sessions.update(session, row, rotation=rotation + 1, rotated_at=now, expires_at=expires_at)
+            elif row.rotation != rotation + 1 or now - row.rotated_at > self.reuse_grace:
                 await sessions.end(session, row.id)
+                await record(session, Action.REFRESH_REUSED, device, subject_id=user.id, session_id=row.id)
                 raise TokenReusedError
         return self.token_pair(user, row)
 
-    async def logout(self, token: str) -> None:
+    async def logout(self, token: str, device: Device) -> None:
         """End the session of a refresh token, also of one that is no longer the newest."""
         claims = self.tokens.verify(token, "refresh")
         async with self.database.transaction() as session:
-            await sessions.end(session, claims.session_id)
+            if await sessions.end(session, claims.session_id):
+                await record(session, Action.SIGNED_OUT, device, actor_id=claims.user_id, session_id=claims.session_id)
 
     async def identify(self, token: str) -> Identity:
         """The account behind an access token, as it is now: a session that has ended ends its tokens.
@@ -187,6 +217,30 @@ class Auth:
             expires_at=row.expires_at,
         )
         return TokenPair(access_token, refresh_token, int(self.access_ttl.total_seconds()), scope)
+
+
+def require_unchanged(stored: User | None, user: User, *, is_rehashed: bool) -> None:
+    """That the account is what it was before its password was hashed.
+
+    Else a sign-in under way would outlive what ends all sessions: a new password, or being deactivated. Where the
+    hash is to be replaced by a better one, a sign-in at the same time may just have done so.
+    """
+    if stored is None or (stored.hashed_password != user.hashed_password and not is_rehashed):
+        raise InvalidCredentialsError
+    if not stored.is_active:
+        raise InactiveUserError
+
+
+def session_facts(row: Session, current_id: int) -> dict[str, Any]:
+    """What a user sees of a session."""
+    return {
+        "id": row.id,
+        "created_at": row.created_at,
+        "last_used_at": row.rotated_at,
+        "ip": row.ip,
+        "user_agent": row.user_agent,
+        "current": row.id == current_id,
+    }
 
 
 def granted_scopes(user: User, requested: str) -> frozenset[str]:

@@ -18,7 +18,7 @@ from app.core import migrations
 from app.core.config import Settings
 from app.core.database import Database
 from app.core.migrations import ROOT, migration_head
-from app.core.security import PasswordHasher
+from app.core.passwords import PasswordHasher
 from app.models.user import Role, User
 from tests.cli.conftest import Failure, Strata
 from tests.conftest import POSTGRES_URL
@@ -346,7 +346,7 @@ def test_wrong_settings_are_told_line_by_line_by_every_command(
     failure = fails(*command)
     assert failure.code == 1
     assert failure.out == ""
-    names = ["JWT_SECRET_KEY", "JWT_SECRET_KEY", "DEBUG", "TRUSTED_HOSTS"]
+    names = ["JWT_SECRET_KEY", "DEBUG", "TRUSTED_HOSTS"]
     assert [line.split(":")[:2] for line in failure.lines] == [["error", f" {name}"] for name in names]
     assert list(folder.iterdir()) == []
 

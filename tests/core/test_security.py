@@ -21,23 +21,22 @@ import pytest
 from jose import jwt
 
 from app.core.config import Settings, SettingsError
+from app.core.cursors import CursorSigner
 from app.core.errors import InvalidTokenError
-from app.core.security import (
-    MAX_TOKEN_LENGTH,
-    CursorSigner,
-    PasswordHasher,
-    Tokens,
-    TokenType,
-    derive_key,
-    generated_secret,
-    signing_secret,
-)
+from app.core.keys import Keyring, derive_key, signing_secrets
+from app.core.passwords import PasswordHasher
+from app.core.secret_file import generated_secret
+from app.core.tokens import MAX_TOKEN_LENGTH, Tokens, TokenType
 from tests.factories import PASSWORD, PASSWORD_HASH
 
 SECRET = "a-secret-of-the-tests-with-more-than-32-bytes"
 OTHER_SECRET = "another-secret-of-the-tests-with-enough-bytes"
 NOW = datetime.now(UTC).replace(microsecond=0)
 PARAMETERS = "$argon2id$v=19$m=19456,t=2,p=1$"
+
+
+def keyring(secret: str) -> Keyring:
+    return Keyring.of_secrets(secret.encode())
 
 
 class Watched:
@@ -197,7 +196,7 @@ async def test_the_loop_goes_on_while_passwords_are_hashed(hasher: PasswordHashe
 
 @pytest.fixture
 def tokens() -> Tokens:
-    return Tokens(SECRET, "strata", "strata-clients")
+    return Tokens(keyring(SECRET), "strata", "strata-clients")
 
 
 def issue(tokens: Tokens, kind: TokenType = "access", **changes: Any) -> str:
@@ -218,7 +217,7 @@ def encoded(part: object) -> str:
 
 
 def header_of(tokens: Tokens, **changes: object) -> dict[str, object]:
-    return {"alg": "HS256", "typ": "JWT", "kid": tokens.key_id, **changes}
+    return {"alg": "HS256", "typ": "JWT", "kid": tokens.signers["access"].key_id, **changes}
 
 
 def claims_of(**changes: object) -> dict[str, object]:
@@ -265,13 +264,16 @@ def test_a_token_is_a_plain_jwt_that_tells_nothing_of_the_key(tokens: Tokens) ->
     token = issue(tokens)
     assert jwt.get_unverified_header(token) == header_of(tokens)
     assert jwt.get_unverified_claims(token) == claims_of()
-    assert tokens.key_id.encode() not in SECRET.encode()
-    assert Tokens(OTHER_SECRET, "strata", "strata-clients").key_id != tokens.key_id
+    assert tokens.signers["access"].key_id.encode() not in SECRET.encode()
+    assert (
+        Tokens(keyring(OTHER_SECRET), "strata", "strata-clients").signers["access"].key_id
+        != tokens.signers["access"].key_id
+    )
 
 
 def test_the_same_arguments_give_the_same_token_and_others_another(tokens: Tokens) -> None:
     token = issue(tokens)
-    assert issue(Tokens(SECRET, "strata", "strata-clients")) == token
+    assert issue(Tokens(keyring(SECRET), "strata", "strata-clients")) == token
     changes: list[dict[str, Any]] = [
         {"user_id": 8},
         {"session_id": 10},
@@ -345,7 +347,7 @@ def test_a_token_signed_with_another_secret_is_refused(tokens: Tokens, secret: s
 def test_a_key_made_for_another_purpose_signs_no_token(tokens: Tokens) -> None:
     text = f"{encoded(header_of(tokens))}.{encoded(claims_of())}"
     for purpose in ("cursor", "jwt-key-id"):
-        signature = hmac.digest(derive_key(SECRET, purpose), text.encode(), "sha256")
+        signature = hmac.digest(derive_key(SECRET.encode(), purpose), text.encode(), "sha256")
         assert refusal(tokens, f"{text}.{encoded(signature)}") == "invalid_token"
 
 
@@ -429,8 +431,8 @@ def test_each_kind_of_token_is_good_for_its_own_use_only(tokens: Tokens) -> None
 
 
 def test_a_token_of_another_installation_is_refused(tokens: Tokens) -> None:
-    assert refusal(tokens, issue(Tokens(SECRET, "elsewhere", "strata-clients"))) == "invalid_token"
-    assert refusal(tokens, issue(Tokens(SECRET, "strata", "elsewhere"))) == "invalid_token"
+    assert refusal(tokens, issue(Tokens(keyring(SECRET), "elsewhere", "strata-clients"))) == "invalid_token"
+    assert refusal(tokens, issue(Tokens(keyring(SECRET), "strata", "elsewhere"))) == "invalid_token"
 
 
 def test_every_single_changed_character_breaks_a_token(tokens: Tokens) -> None:
@@ -502,23 +504,23 @@ def test_claims_that_are_no_object_are_refused(tokens: Tokens) -> None:
 
 
 def test_a_cursor_gives_back_what_was_signed_to_its_own_list_only() -> None:
-    cursors = CursorSigner(SECRET)
+    cursors = CursorSigner(keyring(SECRET))
     cursor = cursors.sign(["2026-11-22", 7], "/items -created_at")
     assert cursors.read(cursor, "/items -created_at") == ["2026-11-22", 7]
     assert cursors.read(cursor, "/items created_at") is None
     assert cursors.read(cursor, "") is None
-    assert CursorSigner(OTHER_SECRET).read(cursor, "/items -created_at") is None
+    assert CursorSigner(keyring(OTHER_SECRET)).read(cursor, "/items -created_at") is None
     assert set(cursor) <= set("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_."), "needs no quoting"
 
 
 def test_a_cursor_holds_instants_decimals_and_nothing() -> None:
-    cursors = CursorSigner(SECRET)
+    cursors = CursorSigner(keyring(SECRET))
     cursor = cursors.sign([NOW, Decimal("19.99"), None], "list")
     assert cursors.read(cursor, "list") == [str(NOW), "19.99", None]
 
 
 def test_a_tampered_cursor_is_none() -> None:
-    cursors = CursorSigner(SECRET)
+    cursors = CursorSigner(keyring(SECRET))
     cursor = cursors.sign([7], "list")
     payload, _, signature = cursor.partition(".")
     forged = base64.urlsafe_b64encode(b"[8]").rstrip(b"=").decode()
@@ -542,16 +544,16 @@ def test_a_tampered_cursor_is_none() -> None:
 
 
 def test_neither_a_cursor_is_a_token_nor_a_token_a_cursor(tokens: Tokens) -> None:
-    cursors = CursorSigner(SECRET)
+    cursors = CursorSigner(keyring(SECRET))
     assert cursors.read(issue(tokens), "list") is None
     assert refusal(tokens, cursors.sign([7], "list")) == "invalid_token"
 
 
 def test_each_purpose_has_a_key_of_its_own() -> None:
     purposes = ["cursor", "jwt-key-id", "", "cursor ", "Cursor"]
-    keys = {derive_key(secret, purpose) for secret in (SECRET, OTHER_SECRET) for purpose in purposes}
+    keys = {derive_key(secret.encode(), purpose) for secret in (SECRET, OTHER_SECRET) for purpose in purposes}
     assert len(keys) == 2 * len(purposes)
-    assert derive_key(SECRET, "cursor") == derive_key(SECRET, "cursor")
+    assert derive_key(SECRET.encode(), "cursor") == derive_key(SECRET.encode(), "cursor")
     assert all(len(key) == 32 and key not in SECRET.encode() for key in keys)
 
 
@@ -576,12 +578,12 @@ def test_a_secret_that_is_there_is_kept(tmp_path: Path) -> None:
 def test_half_a_secret_is_refused_with_what_to_do(tmp_path: Path, text: str) -> None:
     (tmp_path / "secret").write_text(text)
     with pytest.raises(SettingsError, match="less than 32 bytes; delete it"):
-        signing_secret(Settings(data_dir=tmp_path))
+        signing_secrets(Settings(data_dir=tmp_path))
 
 
 def test_a_secret_of_the_settings_leaves_the_disk_alone(tmp_path: Path) -> None:
     settings = Settings.model_validate({"data_dir": tmp_path, "jwt_secret_key": SECRET})
-    assert signing_secret(settings) == SECRET
+    assert signing_secrets(settings) == [SECRET]
     assert not list(tmp_path.iterdir())
 
 

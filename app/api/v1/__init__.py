@@ -4,9 +4,16 @@ from fastapi import APIRouter, Depends
 
 from app.api.deps import refuse_large_body
 from app.api.errors import responses
-from app.api.v1 import auth, items, users
+from app.api.limits import limit_requests
+from app.api.v1 import admin, auth, items, token, users
 
-router = APIRouter(prefix="/api/v1", dependencies=[Depends(refuse_large_body)], responses=responses(400, 413, 422, 503))
+router = APIRouter(
+    prefix="/api/v1",
+    dependencies=[Depends(refuse_large_body), Depends(limit_requests)],
+    responses=responses(400, 413, 422, 429, 503),
+)
 router.include_router(auth.router)
+router.include_router(token.router)
 router.include_router(users.router)
 router.include_router(items.router)
+router.include_router(admin.router)

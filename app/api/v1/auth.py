@@ -1,32 +1,29 @@
-"""`/auth`: registering, signing in, staying signed in, signing out."""
+"""`/auth`: registering, signing in, staying signed in, signing out, and proving who one is by mail."""
 
-from typing import Annotated
+from typing import Annotated, Any
 
 from fastapi import APIRouter, Depends, status
 from fastapi.security import OAuth2PasswordRequestForm
 
-from app.api.deps import AuthDep, CreatedDep, DeviceDep, HasherDep, SessionDep
+from app.api.cookies import RefreshCookieDep
+from app.api.deps import AccountsDep, AuthDep, CreatedDep, CurrentUser, DeviceDep, ReadSessionDep, SessionDep
 from app.api.errors import responses
-from app.crud.user import users
+from app.api.limits import LoginLimit, MailLimit, RegisterLimit
+from app.core.errors import NotFoundError
+from app.crud.session import sessions
+from app.models.base import utc_now
 from app.models.user import User
+from app.schemas.account import AccountId, EmailVerification, ForgottenPassword, PasswordReset, SessionRead
 from app.schemas.auth import RefreshRequest, TokenRead
+from app.schemas.base import Message
 from app.schemas.user import Registration, UserRead
-from app.services.auth import TokenPair
+from app.services.audit import record_sign_out
+from app.services.auth import session_facts
 
 router = APIRouter(prefix="/auth", tags=["auth"])
 
 LoginForm = Annotated[OAuth2PasswordRequestForm, Depends()]
-
-
-def token_answer(pair: TokenPair) -> dict[str, object]:
-    """RFC 6749 section 5.1."""
-    return {
-        "access_token": pair.access_token,
-        "refresh_token": pair.refresh_token,
-        "token_type": "bearer",
-        "expires_in": pair.expires_in,
-        "scope": pair.scope,
-    }
+SENT = "If the address belongs to an account, a mail with a link is on its way."
 
 
 @router.post(
@@ -34,29 +31,123 @@ def token_answer(pair: TokenPair) -> dict[str, object]:
     response_model=UserRead,
     status_code=status.HTTP_201_CREATED,
     summary="Open an account",
+    dependencies=[RegisterLimit],
     responses=responses(409),
 )
-async def register(data: Registration, session: SessionDep, hasher: HasherDep, created: CreatedDep) -> User:
+async def register(
+    data: Registration, session: SessionDep, accounts: AccountsDep, device: DeviceDep, created: CreatedDep
+) -> User:
     fields = data.model_dump(exclude={"password", "confirm_password"})
-    user = User(**fields, hashed_password=await hasher.hash(data.password.get_secret_value()))
-    await users.add(session, user)
+    user = await accounts.register(session, data.password.get_secret_value(), device, **fields)
     created.at("read_me")
     return created.tag(user)
 
 
-@router.post("/login", response_model=TokenRead, summary="Sign in", responses=responses(401, 403))
-async def login(form: LoginForm, auth: AuthDep, device: DeviceDep) -> dict[str, object]:
+@router.post(
+    "/login",
+    response_model=TokenRead,
+    response_model_exclude_none=True,
+    summary="Sign in",
+    dependencies=[LoginLimit],
+    responses=responses(401, 403),
+)
+async def login(form: LoginForm, auth: AuthDep, device: DeviceDep, cookie: RefreshCookieDep) -> dict[str, Any]:
     """The password grant of OAuth 2: `username` may be the e-mail address; `scope` narrows what the token can do."""
-    return token_answer(await auth.login(form.username, form.password, " ".join(form.scopes), device))
+    return cookie.answer(await auth.login(form.username, form.password, " ".join(form.scopes), device))
 
 
-@router.post("/refresh", response_model=TokenRead, summary="Trade a refresh token in", responses=responses(401))
-async def refresh(data: RefreshRequest, auth: AuthDep) -> dict[str, object]:
+@router.post(
+    "/refresh",
+    response_model=TokenRead,
+    response_model_exclude_none=True,
+    summary="Trade a refresh token in",
+    responses=responses(401, 403),
+)
+async def refresh(
+    auth: AuthDep, device: DeviceDep, cookie: RefreshCookieDep, data: RefreshRequest | None = None
+) -> dict[str, Any]:
     """Each refresh token works once; a copy used later ends the session."""
-    return token_answer(await auth.refresh(data.refresh_token))
+    return cookie.answer(await auth.refresh(cookie.read(data), device))
 
 
-@router.post("/logout", status_code=status.HTTP_204_NO_CONTENT, summary="Sign out", responses=responses(401))
-async def logout(data: RefreshRequest, auth: AuthDep) -> None:
+@router.post("/logout", status_code=status.HTTP_204_NO_CONTENT, summary="Sign out", responses=responses(401, 403))
+async def logout(
+    auth: AuthDep, device: DeviceDep, cookie: RefreshCookieDep, data: RefreshRequest | None = None
+) -> None:
     """The session's tokens stop working at once, the access token included."""
-    await auth.logout(data.refresh_token)
+    await auth.logout(cookie.read(data), device)
+    cookie.clear()
+
+
+@router.post(
+    "/logout-all",
+    status_code=status.HTTP_204_NO_CONTENT,
+    summary="Sign out on every device",
+    responses=responses(401, 403),
+)
+async def logout_all(me: CurrentUser, session: SessionDep, device: DeviceDep, cookie: RefreshCookieDep) -> None:
+    await sessions.end_all(session, me.user.id)
+    await record_sign_out(session, device, me.user.id)
+    cookie.clear()
+
+
+@router.get("/sessions", response_model=list[SessionRead], summary="List your devices", responses=responses(401))
+async def list_sessions(me: CurrentUser, session: ReadSessionDep) -> list[dict[str, Any]]:
+    """Where you are signed in; the device used last comes first."""
+    rows = await sessions.of_user(session, me.user.id, utc_now())
+    return [session_facts(row, me.session_id) for row in rows]
+
+
+@router.delete(
+    "/sessions/{session_id}",
+    status_code=status.HTTP_204_NO_CONTENT,
+    summary="Sign a device out",
+    responses=responses(401, 404),
+)
+async def delete_session(session_id: AccountId, me: CurrentUser, session: SessionDep, device: DeviceDep) -> None:
+    if not await sessions.end(session, session_id, user_id=me.user.id):
+        raise NotFoundError(f"You have no session with id {session_id}.", code="session_not_found")
+    await record_sign_out(session, device, me.user.id, session_id=session_id)
+
+
+@router.post("/forgot-password", response_model=Message, summary="Ask for a new password", dependencies=[MailLimit])
+async def forgot_password(data: ForgottenPassword, accounts: AccountsDep, device: DeviceDep) -> dict[str, str]:
+    """The answer is the same whether there is such an account."""
+    await accounts.forgot_password(data.email, device)
+    return {"message": SENT}
+
+
+@router.post(
+    "/reset-password",
+    status_code=status.HTTP_204_NO_CONTENT,
+    summary="Set a new password",
+    dependencies=[RegisterLimit],
+)
+async def reset_password(data: PasswordReset, accounts: AccountsDep, device: DeviceDep) -> None:
+    """With the token of the mail, which works once; every session of the account ends."""
+    await accounts.reset_password(data.token, data.new_password.get_secret_value(), device)
+
+
+@router.post(
+    "/verify-email",
+    status_code=status.HTTP_204_NO_CONTENT,
+    summary="Prove an address",
+    dependencies=[RegisterLimit],
+    responses=responses(409),
+)
+async def verify_email(data: EmailVerification, session: SessionDep, accounts: AccountsDep, device: DeviceDep) -> None:
+    """With the token of the mail: of a new account, or of an address that is to replace the old one."""
+    await accounts.confirm_email(session, data.token, device)
+
+
+@router.post(
+    "/verify-email/request",
+    status_code=status.HTTP_202_ACCEPTED,
+    response_model=Message,
+    summary="Ask for the mail again",
+    dependencies=[MailLimit],
+    responses=responses(401),
+)
+async def request_verification(me: CurrentUser, session: SessionDep, accounts: AccountsDep) -> dict[str, str]:
+    await accounts.request_verification(session, me.user)
+    return {"message": "A mail with a link is on its way, unless your address is proven already."}

@@ -1,0 +1,88 @@
+"""The refresh token in a cookie, for single-page apps: out of reach of scripts, and of other sites."""
+
+from typing import Annotated, Any
+
+from fastapi import Cookie, Depends, Query, Request, Response
+from fastapi.exceptions import RequestValidationError
+
+from app.api.deps import ResourcesDep
+from app.core.errors import ForbiddenError
+from app.schemas.auth import RefreshRequest
+from app.services.auth import TokenPair
+
+COOKIE = "refresh_token"
+PATH = "/api/v1/auth"
+
+
+class CrossSiteError(ForbiddenError):
+    code = "csrf"
+    detail = "The cookie only works from an allowed origin; see CORS_ORIGINS."
+
+
+class RefreshCookie:
+    """Where a request's refresh token is, and where the answer puts the next one."""
+
+    def __init__(
+        self,
+        request: Request,
+        response: Response,
+        resources: ResourcesDep,
+        refresh_token: Annotated[str | None, Cookie(description="In cookie mode, instead of the body.")] = None,
+        cookie: Annotated[bool, Query(description="Put the refresh token in a cookie instead of the body.")] = False,
+    ) -> None:
+        self.request = request
+        self.response = response
+        self.settings = resources.settings
+        self.token = refresh_token
+        self.is_wanted = cookie
+        if cookie and "origin" in request.headers:
+            # Or another site could sign its visitors in as somebody else. Here, before a session is opened or a
+            # token is used up for an answer that is then refused.
+            self.refuse_other_sites()
+
+    def read(self, body: RefreshRequest | None) -> str:
+        """The token of the body, else that of the cookie, which then goes on in cookie mode."""
+        if body is not None and body.refresh_token is not None:
+            return body.refresh_token
+        if self.token is None:
+            missing = {"loc": ("body", "refresh_token"), "msg": "Field required", "type": "missing", "input": None}
+            raise RequestValidationError([missing])
+        self.refuse_other_sites()
+        self.is_wanted = True
+        return self.token
+
+    def answer(self, pair: TokenPair) -> dict[str, Any]:
+        """RFC 6749 section 5.1, the refresh token where the client wants it."""
+        body: dict[str, Any] = {
+            "access_token": pair.access_token,
+            "token_type": "bearer",
+            "expires_in": pair.expires_in,
+            "scope": pair.scope,
+        }
+        if not self.is_wanted:
+            return {**body, "refresh_token": pair.refresh_token}
+        self.set(pair.refresh_token, int(self.settings.refresh_token_ttl.total_seconds()))
+        return body
+
+    def clear(self) -> None:
+        if self.token is not None:
+            self.set("", 0)
+
+    def set(self, value: str, max_age: int) -> None:
+        self.response.set_cookie(
+            COOKIE, value, max_age=max_age, path=PATH, secure=True, httponly=True, samesite="strict"
+        )
+
+    def refuse_other_sites(self) -> None:
+        """Browsers say where a request comes from; SameSite alone trusts every subdomain."""
+        origin = self.request.headers.get("origin")
+        if origin is None:
+            if self.request.headers.get("sec-fetch-site") == "same-origin":
+                return
+            raise CrossSiteError
+        own = f"{self.request.url.scheme}://{self.request.headers.get('host', '')}"
+        if origin not in {own, *self.settings.cors_origins} - {"*"}:
+            raise CrossSiteError
+
+
+RefreshCookieDep = Annotated[RefreshCookie, Depends()]

@@ -1,0 +1,68 @@
+"""Rate limits as dependencies: what every request counts towards, and the stricter ones of single routes."""
+
+from collections.abc import Awaitable, Callable
+from ipaddress import IPv6Address, ip_address
+from typing import Literal
+
+from fastapi import Depends, Request
+from fastapi.security.utils import get_authorization_scheme_param
+
+from app.api.deps import Resources, ResourcesDep
+from app.core.errors import InvalidTokenError
+from app.core.ratelimit import tightest
+
+IPV6_SUBSCRIBER_BITS = 64
+
+
+async def limit_requests(request: Request, resources: ResourcesDep) -> None:
+    """RATE_LIMIT_DEFAULT for each signed-in user, wherever they are, and for each address of the others."""
+    await count(request, resources, resources.settings.rate_limit_default, "request", *caller(request, resources))
+
+
+def limited(setting: Literal["login", "register"], bucket: str | None = None) -> Callable[..., Awaitable[None]]:
+    """A dependency that holds each client address to RATE_LIMIT_<SETTING>; routes of one bucket count together."""
+
+    async def limit_address(request: Request, resources: ResourcesDep) -> None:
+        rate: str = getattr(resources.settings, f"rate_limit_{setting}")
+        await count(request, resources, rate, bucket or setting, client_network(request))
+
+    return limit_address
+
+
+LoginLimit = Depends(limited("login"))
+RegisterLimit = Depends(limited("register"))
+MailLimit = Depends(limited("register", "mail"))
+
+
+async def count(request: Request, resources: Resources, rate: str, *key: str) -> None:
+    """Count the request, and leave the tightest limit for `RequestContext` to put on the answer."""
+    if resources.limiter is None:
+        return
+    verdict = (await resources.limiter.hit(rate, *key)).require()
+    before = getattr(request.state, "rate_limit", verdict)
+    request.state.rate_limit = tightest(before, verdict)
+
+
+def caller(request: Request, resources: Resources) -> tuple[str, str]:
+    """Who asks, by the signature of their token alone: a limit must cost less than what it protects."""
+    scheme, token = get_authorization_scheme_param(request.headers.get("authorization"))
+    if scheme.lower() == "bearer":
+        try:
+            return "user", str(resources.auth.tokens.verify(token, "access").user_id)
+        except InvalidTokenError:
+            pass  # whoever guesses tokens is stopped as anybody else at their address
+    return "address", client_network(request)
+
+
+def client_network(request: Request) -> str:
+    """The client's address; of IPv6 the /64, all of which one subscriber has (RFC 6177)."""
+    host = request.client.host if request.client else ""
+    try:
+        address = ip_address(host)
+    except ValueError:
+        return host
+    if not isinstance(address, IPv6Address):
+        return str(address)
+    if address.ipv4_mapped is not None:
+        return str(address.ipv4_mapped)
+    return f"{int(address) >> IPV6_SUBSCRIBER_BITS:x}/64"

@@ -1,0 +1,46 @@
+"""`/admin`: what those who run the service look at."""
+
+from typing import Annotated, Any, Literal
+
+from fastapi import APIRouter, Depends, Query
+
+from app.api.deps import AdminUser, PagingDep, ReadSessionDep
+from app.api.errors import responses
+from app.crud.audit import AuditFilter, audit
+from app.crud.dashboard import DashboardRows, read_dashboard
+from app.models.audit import Action
+from app.models.base import utc_now
+from app.schemas.account import AuditEventRead, AuditInstant, Dashboard
+from app.schemas.base import Id, Page
+
+router = APIRouter(prefix="/admin", tags=["admin"], responses=responses(401, 403))
+
+
+@router.get("/dashboard", response_model=Dashboard, summary="See how the service is used")
+async def dashboard(_: AdminUser, session: ReadSessionDep) -> DashboardRows:
+    return await read_dashboard(session, utc_now())
+
+
+async def get_filter(
+    action: Annotated[Action | None, Query()] = None,
+    actor_id: Annotated[Id | None, Query(description="Who did it.")] = None,
+    subject_id: Annotated[Id | None, Query(description="Whom it was done to.")] = None,
+    since: Annotated[AuditInstant | None, Query(description="From this instant on.")] = None,
+    until: Annotated[AuditInstant | None, Query(description="Before this instant.")] = None,
+) -> AuditFilter:
+    return AuditFilter(action, actor_id, subject_id, since, until)
+
+
+FilterDep = Annotated[AuditFilter, Depends(get_filter)]
+
+
+@router.get("/audit", response_model=Page[AuditEventRead], summary="See who did what")
+async def list_audit(
+    _: AdminUser,
+    filter_: FilterDep,
+    paging: PagingDep,
+    session: ReadSessionDep,
+    sort: Literal["id", "-id"] = "-id",
+) -> dict[str, Any]:
+    """Sign-ins and failures, passwords, roles, deletions, what administrators did; the newest first."""
+    return paging.page(await audit.search(session, paging.query(sort, filter_), filter_), sort, filter_)

@@ -1,0 +1,78 @@
+"""Passwords: the only module that knows which library hashes them."""
+
+import asyncio
+import os
+import secrets
+from base64 import b64encode
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+
+import anyio
+from passlib.context import CryptContext
+
+ARGON2_MEMORY_KIB = 19 * 1024
+ARGON2_PASSES = 2
+BCRYPT_MAX_BYTES = 72
+MAX_PASSWORD_LENGTH = 1024
+HASHING_THREADS = max(1, (os.cpu_count() or 2) // 2)
+
+
+class PasswordHasher:
+    """argon2id with OWASP's parameters (19 MiB, 2 passes, 1 lane), in threads of its own.
+
+    As few as these bound the memory and leave a core to the event loop in a login storm. They are always the
+    same ones: the C library keeps a buffer for each thread that has ever hashed, and others come and go.
+    bcrypt hashes of an imported user base verify too and are replaced at the next login.
+    Source: OWASP Password Storage Cheat Sheet; RFC 9106.
+    """
+
+    def __init__(self, threads: int = HASHING_THREADS) -> None:
+        self.limiter = anyio.CapacityLimiter(threads)
+        self.threads = ThreadPoolExecutor(threads, "password-hashing")
+        self.context = CryptContext(
+            schemes=["argon2", "bcrypt"],
+            deprecated=["bcrypt"],
+            argon2__type="ID",
+            argon2__memory_cost=ARGON2_MEMORY_KIB,
+            argon2__time_cost=ARGON2_PASSES,
+            argon2__parallelism=1,
+        )
+        # A hash that no password has: checking one against it costs what a real check costs.
+        salt, digest = (b64encode(secrets.token_bytes(size)).decode().rstrip("=") for size in (16, 32))
+        self.nobody = f"$argon2id$v=19$m={ARGON2_MEMORY_KIB},t={ARGON2_PASSES},p=1${salt}${digest}"
+
+    async def hash(self, password: str) -> str:
+        return await self.run(lambda: self.hash_now(password))
+
+    async def verify(self, password: str, hashed: str | None) -> tuple[bool, str | None]:
+        """Whether the password fits, and the hash to store instead if the old one is out of date.
+
+        Pass None for an unknown user: the answer is no, after the same time.
+        """
+        return await self.run(lambda: self.verify_now(password, hashed))
+
+    async def run[T](self, work: Callable[[], T]) -> T:
+        """Whoever is cancelled while waiting frees the place at once; what is being hashed is hashed to the end."""
+        async with self.limiter:
+            return await asyncio.get_running_loop().run_in_executor(self.threads, work)
+
+    def hash_now(self, password: str) -> str:
+        hashed: str = self.context.hash(password)
+        return hashed
+
+    def verify_now(self, password: str, hashed: str | None) -> tuple[bool, str | None]:
+        # Imported accounts without a password have things like `!` in its place.
+        if hashed is None or self.context.identify(hashed) is None or len(password) > MAX_PASSWORD_LENGTH:
+            self.context.verify(password[:MAX_PASSWORD_LENGTH], self.nobody)
+            return False, None
+        if not hashed.startswith("$argon2"):
+            # bcrypt reads 72 bytes at most and no NUL; the library raises where older ones cut.
+            return self.verify_bcrypt(password, hashed)
+        verdict: tuple[bool, str | None] = self.context.verify_and_update(password, hashed)
+        return verdict
+
+    def verify_bcrypt(self, password: str, hashed: str) -> tuple[bool, str | None]:
+        cut = password.encode()[:BCRYPT_MAX_BYTES]
+        if b"\0" in cut or not self.context.verify(cut, hashed):
+            return False, None
+        return True, self.context.hash(password)

@@ -1,0 +1,52 @@
+"""Redis: what instances share."""
+
+from limits.aio.storage import RedisStorage
+from limits.aio.strategies import MovingWindowRateLimiter
+from redis.asyncio import BlockingConnectionPool, ConnectionPool, Redis
+from redis.asyncio.retry import Retry
+from redis.backoff import NoBackoff
+from redis.exceptions import ConnectionError as RedisConnectionError
+
+KEY_PREFIX = "strata:limit"
+# Requests wait for this: a Redis that is not there must cost little until it is noticed.
+TIMEOUT_SECONDS = 0.5
+MAX_CONNECTIONS = 50
+
+
+class RedisWindows:
+    """Moving windows that all instances count in, on connections of their own."""
+
+    def __init__(self, url: str) -> None:
+        self.pool = open_pool(url)
+        self.windows = shared_windows(self.pool)
+
+    async def ping(self) -> None:
+        await Redis(connection_pool=self.pool).ping()
+
+    async def close(self) -> None:
+        await self.pool.disconnect()
+
+
+def open_pool(url: str) -> ConnectionPool:
+    """Connections that give up soon, and wait for each other where there would be too many."""
+    return BlockingConnectionPool.from_url(
+        url,
+        max_connections=MAX_CONNECTIONS,
+        timeout=2 * TIMEOUT_SECONDS,
+        socket_timeout=TIMEOUT_SECONDS,
+        socket_connect_timeout=TIMEOUT_SECONDS,
+        # Once more for a connection that Redis closed while it was idle; the default goes on for seconds.
+        retry=Retry(NoBackoff(), 1, supported_errors=(RedisConnectionError,)),
+    )
+
+
+def shared_windows(pool: ConnectionPool) -> MovingWindowRateLimiter:
+    # The address is the pool's; this one only tells the library which kind of server it talks to.
+    storage = RedisStorage(
+        "redis://",
+        wrap_exceptions=True,
+        implementation="redispy",
+        key_prefix=KEY_PREFIX,
+        connection_pool=pool,  # type: ignore[arg-type] # documented, but missing from its types
+    )
+    return MovingWindowRateLimiter(storage)

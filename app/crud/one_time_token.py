@@ -1,0 +1,80 @@
+"""Mailed tokens in the database."""
+
+import hashlib
+import secrets
+from datetime import datetime
+
+from sqlalchemy import delete, select
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from app.crud.base import CRUD
+from app.models.one_time_token import OneTimeToken, Purpose
+from app.models.user import User
+
+
+def sha256(text: str) -> str:
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+class OneTimeTokenCRUD(CRUD[OneTimeToken]):
+    async def issue(
+        self,
+        session: AsyncSession,
+        user_id: int,
+        purpose: Purpose,
+        *,
+        bound_to: str,
+        expires_at: datetime,
+        email: str | None = None,
+    ) -> str:
+        """Make a token that replaces the user's earlier ones for the same purpose; only its hash is stored."""
+        await session.execute(
+            delete(OneTimeToken).where(OneTimeToken.user_id == user_id, OneTimeToken.purpose == purpose)
+        )
+        token = secrets.token_urlsafe(32)
+        row = OneTimeToken(
+            user_id=user_id,
+            purpose=purpose,
+            digest=sha256(token),
+            binding=sha256(bound_to),
+            expires_at=expires_at,
+            email=email,
+        )
+        await self.add(session, row)
+        return token
+
+    async def find_user(self, session: AsyncSession, token: str, purpose: Purpose, now: datetime) -> User | None:
+        """Whom a token that is still good belongs to."""
+        return await session.scalar(
+            select(User)
+            .join(OneTimeToken, OneTimeToken.user_id == User.id)
+            .where(OneTimeToken.digest == sha256(token), OneTimeToken.purpose == purpose, OneTimeToken.expires_at > now)
+        )
+
+    async def end_all(self, session: AsyncSession, user_id: int) -> None:
+        await session.execute(delete(OneTimeToken).where(OneTimeToken.user_id == user_id))
+
+    async def end_expired(self, session: AsyncSession, now: datetime, limit: int) -> int:
+        """Delete some tokens that are past their time; return how many."""
+        # It waits for nobody who holds some of them, so that no two can wait for each other.
+        expired = select(OneTimeToken.id).where(OneTimeToken.expires_at <= now).limit(limit)
+        expired = expired.with_for_update(skip_locked=True)
+        ended = delete(OneTimeToken).where(OneTimeToken.id.in_(expired)).returning(OneTimeToken.id)
+        return len(list(await session.scalars(ended)))
+
+    async def redeem(
+        self, session: AsyncSession, token: str, purposes: set[Purpose], now: datetime
+    ) -> OneTimeToken | None:
+        """Take a token out: of any number of callers at once, one gets it."""
+        return await session.scalar(
+            delete(OneTimeToken)
+            .where(
+                OneTimeToken.digest == sha256(token),
+                OneTimeToken.purpose.in_(purposes),
+                OneTimeToken.expires_at > now,
+            )
+            .returning(OneTimeToken)
+        )
+
+
+one_time_tokens = OneTimeTokenCRUD(OneTimeToken, "token")

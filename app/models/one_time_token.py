@@ -1,0 +1,37 @@
+"""What a link in a mail is good for, once."""
+
+from datetime import datetime
+from enum import StrEnum
+
+from sqlalchemy import Enum, ForeignKey, String, UniqueConstraint
+from sqlalchemy.orm import Mapped, mapped_column
+
+from app.models.base import Base, table_args
+
+
+class Purpose(StrEnum):
+    VERIFY_EMAIL = "verify_email"
+    RESET_PASSWORD = "reset_password"
+    CHANGE_EMAIL = "change_email"
+
+
+class OneTimeToken(Base):
+    """The SHA-256 of a token that was mailed; redeeming it deletes the row.
+
+    `binding` is a hash of what the token was made for (the address, the password's hash): once that has
+    changed the token is void. `email` is the new address where one is to be confirmed.
+    """
+
+    __tablename__ = "one_time_tokens"
+    __table_args__ = table_args(UniqueConstraint("digest"))
+
+    user_id: Mapped[int] = mapped_column(ForeignKey("users.id", ondelete="CASCADE"), index=True)
+    purpose: Mapped[Purpose] = mapped_column(
+        Enum(
+            Purpose, native_enum=False, length=32, values_callable=lambda purposes: [value.value for value in purposes]
+        )
+    )
+    digest: Mapped[str] = mapped_column(String(64), repr=False)
+    binding: Mapped[str] = mapped_column(String(64), repr=False)
+    expires_at: Mapped[datetime] = mapped_column(index=True)
+    email: Mapped[str | None] = mapped_column(String(320), default=None)

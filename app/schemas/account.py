@@ -1,0 +1,152 @@
+"""What users do to their own accounts, and administrators to all, on the wire."""
+
+import re
+from datetime import UTC, datetime
+from typing import Annotated, Any, Literal
+
+from pydantic import MISSING, AfterValidator, AwareDatetime, BeforeValidator, Field, SecretStr
+
+from app.schemas.base import MAX_ID, Flag, In, Out
+from app.schemas.item import ItemRead
+from app.schemas.user import Email, FullName, Password, UserCreate, Username, UserRead
+
+RoleName = Literal["user", "admin"]
+CurrentPassword = Annotated[SecretStr, Field(max_length=1024, examples=["correct horse battery"])]
+MailToken = Annotated[
+    str, Field(min_length=1, max_length=200, examples=["vhPq0T5yGJ3f1rZk8mXw2bNc7dLs4aEu6oIiR9tQkHA"])
+]
+
+
+class ProfileUpdate(In):
+    """What to change of your own account; the address changes by mail, the password with the old one."""
+
+    username: Username | MISSING = MISSING
+    full_name: FullName | None | MISSING = MISSING
+
+
+class PasswordChange(In):
+    current_password: CurrentPassword
+    new_password: Password
+
+
+class AccountDeletion(In):
+    password: CurrentPassword
+
+
+class EmailChange(In):
+    email: Email
+    password: CurrentPassword
+
+
+class ForgottenPassword(In):
+    email: Email
+
+
+class PasswordReset(In):
+    token: MailToken
+    new_password: Password
+
+
+class EmailVerification(In):
+    token: MailToken
+
+
+class AccountCreate(UserCreate):
+    """An account made by an administrator."""
+
+    role: RoleName = "user"
+    is_active: Flag = True
+    is_verified: Flag = False
+
+
+class AccountUpdate(In):
+    """What an administrator may change of any account."""
+
+    username: Username | MISSING = MISSING
+    email: Email | MISSING = MISSING
+    full_name: FullName | None | MISSING = MISSING
+    role: RoleName | MISSING = MISSING
+    is_active: Flag | MISSING = MISSING
+    is_verified: Flag | MISSING = MISSING
+
+
+class SessionRead(Out):
+    """A signed-in device."""
+
+    id: Annotated[int, Field(examples=[12])]
+    created_at: datetime
+    last_used_at: datetime
+    ip: Annotated[str | None, Field(examples=["203.0.113.7"])]
+    user_agent: Annotated[str | None, Field(examples=["Mozilla/5.0 (iPhone)"])]
+    current: Annotated[bool, Field(description="Whether this very request comes from it.")]
+
+
+class AuditEventRead(Out):
+    """Who did what to whom."""
+
+    id: Annotated[int, Field(examples=[1042])]
+    at: datetime
+    action: Annotated[str, Field(examples=["signed_in"])]
+    actor_id: Annotated[int | None, Field(description="Who did it; null where nobody was signed in.", examples=[7])]
+    subject_id: Annotated[int | None, Field(description="The account it was done to.", examples=[7])]
+    ip: Annotated[str | None, Field(examples=["203.0.113.7"])]
+    user_agent: Annotated[str | None, Field(examples=["Mozilla/5.0 (iPhone)"])]
+    request_id: Annotated[str | None, Field(examples=["4f1c2a9be07d4c1b8c55f4b1a0f3d9e2"])]
+    details: dict[str, Any]
+
+
+class Export(Out):
+    """Everything that is stored about an account."""
+
+    exported_at: datetime
+    user: UserRead
+    sessions: list[SessionRead]
+    items: list[ItemRead]
+    audit: list[AuditEventRead]
+
+
+class UserCounts(Out):
+    total: int
+    active: int
+    verified: int
+    admins: int
+
+
+class ItemCounts(Out):
+    total: int
+    open: int
+
+
+class Day(Out):
+    """What was new on one day, in UTC."""
+
+    day: Annotated[str, Field(examples=["2026-11-22"])]
+    users: int
+    items: int
+
+
+class Dashboard(Out):
+    users: UserCounts
+    items: ItemCounts
+    sessions: Annotated[int, Field(description="Devices signed in now.")]
+    days: Annotated[list[Day], Field(description="The last 30 days, the oldest first.")]
+
+
+def in_utc(instant: datetime) -> datetime:
+    try:
+        return instant.astimezone(UTC)
+    except OverflowError:
+        raise ValueError("must be an instant of the years 1 to 9999 in UTC") from None
+
+
+def refuse_number(value: object) -> object:
+    """Pydantic takes a bare number for seconds since 1970; RFC 3339 has no such thing."""
+    if isinstance(value, str) and re.fullmatch(r"\s*[+-]?[\d.]+\s*", value):
+        raise ValueError("must be an instant such as 2026-11-22T00:00:00Z")
+    return value
+
+
+AuditInstant = Annotated[
+    AwareDatetime, BeforeValidator(refuse_number), AfterValidator(in_utc), Field(examples=["2026-11-22T00:00:00Z"])
+]
+AccountId = Annotated[int, Field(ge=1, le=MAX_ID, examples=[7])]

@@ -1,0 +1,47 @@
+"""Throwing away what is past its time: sessions and mailed tokens."""
+
+import asyncio
+import random
+from collections.abc import Awaitable, Callable
+from datetime import datetime, timedelta
+
+import structlog
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from app.core.database import Database
+from app.crud.one_time_token import one_time_tokens
+from app.crud.session import sessions
+from app.models.base import utc_now
+
+log = structlog.get_logger()
+
+BATCH = 500
+PERIOD = timedelta(hours=1)
+
+type Sweep = Callable[[AsyncSession, datetime, int], Awaitable[int]]
+
+SWEEPS: tuple[Sweep, ...] = (sessions.end_expired, one_time_tokens.end_expired)
+
+
+async def clean(database: Database) -> int:
+    """Delete all expired rows, a batch a transaction, so that no lock is held for long. Returns how many."""
+    total = 0
+    for sweep in SWEEPS:
+        deleted = BATCH
+        while deleted == BATCH:
+            async with database.transaction() as session:
+                deleted = await sweep(session, utc_now(), BATCH)
+            total += deleted
+    return total
+
+
+async def keep_clean(database: Database) -> None:
+    """Clean once in a while, for good. Instances start at different moments: they need not know of each other."""
+    while True:
+        await asyncio.sleep(PERIOD.total_seconds() * random.uniform(0.5, 1.5))  # noqa: S311 - not for secrets
+        try:
+            deleted = await clean(database)
+        except Exception:
+            log.exception("cleaning failed; it is tried again later")
+        else:
+            log.debug("cleaned", deleted=deleted)

@@ -1,0 +1,106 @@
+"""What mails say: templates in app/templates/mail become messages. Sending them is the mailer's work."""
+
+from datetime import UTC, datetime
+from email.headerregistry import Address
+from email.message import EmailMessage
+from functools import cache
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+from urllib.parse import quote
+
+from app.core.config import Settings
+from app.core.mail import compose
+from app.core.mail_url import parse_address
+
+if TYPE_CHECKING:
+    from jinja2 import Environment
+
+type MailName = Literal[
+    "verify_email", "reset_password", "change_email", "email_changed", "password_changed", "new_device"
+]
+
+SUBJECTS: dict[MailName, str] = {
+    "verify_email": "Confirm your e-mail address",
+    "reset_password": "Choose a new password",
+    "change_email": "Confirm your new e-mail address",
+    "email_changed": "Your e-mail address was changed",
+    "password_changed": "Your password was changed",
+    "new_device": "New sign-in to your account",
+}
+# Pages of the front end that take the token to the API.
+PAGES: dict[MailName, str] = {
+    "verify_email": "/verify-email",
+    "reset_password": "/reset-password",
+    "change_email": "/change-email",
+}
+
+
+def render(name: MailName, to: str, settings: Settings, **values: Any) -> EmailMessage:
+    """Make a message to one address, in text and HTML.
+
+    Every mail wants `username`, and:
+        verify_email: `token`, `minutes` (how long the token is good).
+        reset_password: `token`, `minutes`, `ip`. No user agent: a stranger asks for this mail, and
+            must not choose words in it.
+        change_email, to the new address: `new_email`, `token`, `minutes`.
+        email_changed, to the old address: `new_email`, `at`, `ip`.
+        password_changed, new_device: `at`, `ip`, `user_agent`.
+
+    Raises:
+        jinja2.UndefinedError: if a value is missing.
+        ValueError: if `to` is not exactly one address.
+    """
+    sender = parse_address(settings.mail_from)
+    site = settings.frontend_url.rstrip("/")
+    values = {key: printable(value) if isinstance(value, str) else value for key, value in values.items()}
+    values |= {"subject": SUBJECTS[name], "product": product_name(sender), "site": site}
+    if name in PAGES:
+        values["link"] = link(site + PAGES[name], values["token"])
+    text = environment().get_template(f"{name}.txt.j2").render(values)
+    html = environment().get_template(f"{name}.html.j2").render(values)
+    return compose(sender, to, SUBJECTS[name], text, html)
+
+
+def link(page: str, token: str) -> str:
+    """The token in the fragment: browsers send that to no server, so no log and no Referer has it."""
+    return f"{page}#token={quote(token, safe='')}"
+
+
+def product_name(sender: Address) -> str:
+    """Whose mail it is, as MAIL_FROM has it."""
+    return sender.display_name or sender.domain
+
+
+def printable(text: str) -> str:
+    """Without line breaks, control characters and marks that turn the direction of reading."""
+    return "".join(letter if letter.isprintable() else " " for letter in text)
+
+
+def moment(at: datetime) -> str:
+    return f"{at.astimezone(UTC):%Y-%m-%d %H:%M} UTC"
+
+
+def duration(minutes: int) -> str:
+    """In the largest unit that needs no fraction: 1440 is 24 hours, not 1 day, which some read as "today"."""
+    for size, unit in ((1440, "days"), (60, "hours")):
+        if minutes % size == 0 and minutes > size:
+            return f"{minutes // size} {unit}"
+    return "1 hour" if minutes == 60 else f"{minutes} minute{'' if minutes == 1 else 's'}"
+
+
+@cache
+def environment() -> "Environment":
+    """Made for the first mail: not every process sends some, and Jinja is large."""
+    from jinja2 import Environment, FileSystemLoader, StrictUndefined, select_autoescape  # noqa: PLC0415
+
+    made = Environment(
+        loader=FileSystemLoader(Path(__file__).resolve().parents[1] / "templates" / "mail"),
+        autoescape=select_autoescape(enabled_extensions=("html.j2",), default=False),
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        keep_trailing_newline=True,
+        auto_reload=False,
+    )
+    made.filters |= {"moment": moment, "duration": duration}
+    return made

@@ -1,0 +1,165 @@
+"""The one way by which work leaves a request: jobs that run after the commit, outside of it."""
+
+import asyncio
+import random
+import traceback
+from collections.abc import Awaitable, Callable, Iterator
+from contextlib import suppress
+from functools import partial
+from typing import Any
+
+import structlog
+from sqlalchemy import event
+from sqlalchemy.ext.asyncio import AsyncSession
+from sqlalchemy.orm import Session, SessionTransaction
+
+log = structlog.get_logger()
+
+type Job = Callable[[], Awaitable[None]]
+
+WAITING = "outbox_waiting"
+WAIT_FACTOR = 4
+
+
+class Outbox:
+    """Runs jobs in this process, some at a time, each tried again when it fails.
+
+    A job is made from data, as in `partial(mailer.send, message)`, never from a request's session
+    or rows. It may run more than once. A crash loses what has not run yet: a durable queue, written
+    in the session's own transaction, takes the place of this one later behind the same two
+    functions, `enqueue` and `post`; that is why both are to be awaited.
+    """
+
+    def __init__(
+        self,
+        *,
+        capacity: int = 1000,
+        concurrency: int = 4,
+        attempts: int = 5,
+        first_wait: float = 1,
+        close_timeout: float = 10,
+    ) -> None:
+        """Times are in seconds. Each wait is about four times the one before: 1, 4, 16 and 64."""
+        self.capacity = capacity
+        self.attempts = attempts
+        self.first_wait = first_wait
+        self.close_timeout = close_timeout
+        self.slots = asyncio.Semaphore(concurrency)
+        self.tasks: set[asyncio.Task[None]] = set()
+        self.is_closed = False
+
+    async def enqueue(self, session: AsyncSession, job: Job) -> None:
+        """Run the job once the session's transaction has committed; forget it if that rolls back."""
+        waiting = session.info.get(WAITING)
+        if waiting is None:
+            waiting = session.info[WAITING] = Waiting(session.sync_session, self.start)
+        waiting.add(session.sync_session, job)
+
+    async def post(self, job: Job) -> None:
+        """Run the job soon; for work that belongs to no transaction."""
+        self.start(job)
+
+    def start(self, job: Job) -> None:
+        """Never waits and never fails: nothing that goes wrong here may undo a request that succeeded."""
+        if self.is_closed or len(self.tasks) >= self.capacity:
+            log.error("the outbox is closed or full: a job was dropped", job=kind(job), waiting=len(self.tasks))
+            return
+        # A task of its own, so that one job's long wait for its next attempt holds up no other.
+        task = asyncio.create_task(self.run(job), name=kind(job))
+        self.tasks.add(task)
+        task.add_done_callback(self.tasks.discard)
+
+    async def run(self, job: Job) -> None:
+        for attempt in range(1, self.attempts + 1):
+            try:
+                async with self.slots:
+                    await job()
+            except Exception as error:  # noqa: BLE001 - whatever it is, the next attempt may succeed
+                self.report(job, attempt, error)
+            else:
+                return
+            if attempt < self.attempts:
+                # Jitter: what failed together should not all come back together.
+                wait = self.first_wait * WAIT_FACTOR ** (attempt - 1)
+                await asyncio.sleep(wait * random.uniform(0.5, 1.5))  # noqa: S311 - not for secrets
+
+    def report(self, job: Job, attempt: int, error: Exception) -> None:
+        """Say where it failed and how, but not the error's own text: it may hold an address or a token."""
+        frame = traceback.extract_tb(error.__traceback__)[-1]
+        facts = {
+            "job": kind(job),
+            "attempt": attempt,
+            "error": type(error).__name__,
+            "code": getattr(error, "code", None),
+            "where": f"{frame.filename}:{frame.lineno}",
+        }
+        if attempt < self.attempts:
+            log.warning("a job failed and will be tried again", **facts)
+        else:
+            log.error("a job failed and is given up", **facts)
+
+    async def join(self) -> None:
+        """Wait until nothing is left to do, jobs that jobs have made included."""
+        while self.tasks:
+            await asyncio.wait(self.tasks)
+
+    async def close(self) -> None:
+        """Finish what there is, as far as that is possible within `close_timeout`; then take no more."""
+        with suppress(TimeoutError):
+            async with asyncio.timeout(self.close_timeout):
+                await self.join()
+        if self.tasks:
+            lost = sorted(task.get_name() for task in self.tasks)
+            log.error("jobs were lost at the shutdown", count=len(lost), jobs=lost[:10])
+        self.is_closed = True
+        for task in self.tasks:
+            task.cancel()
+        await asyncio.gather(*self.tasks, return_exceptions=True)
+
+
+class Waiting:
+    """The jobs of one session, until its transaction ends.
+
+    It listens to the session itself, so it works wherever the session takes its transactions from,
+    and costs nothing to sessions that have no jobs.
+    """
+
+    def __init__(self, session: Session, start: Callable[[Job], None]) -> None:
+        self.start = start
+        self.jobs: list[tuple[SessionTransaction, Job]] = []
+        event.listen(session, "after_commit", self.start_all)
+        event.listen(session, "after_soft_rollback", self.forget_those_of)
+        event.listen(session, "after_transaction_end", self.forget_the_rest)
+
+    def add(self, session: Session, job: Job) -> None:
+        began = session.get_nested_transaction() or session.get_transaction()
+        assert began is not None, "there is no transaction whose end the job could wait for: post it"
+        self.jobs.append((began, job))
+
+    def start_all(self, session: Session) -> None:
+        if session.in_nested_transaction():
+            return  # only a savepoint was released; what is around it may still roll back
+        jobs, self.jobs = self.jobs, []
+        for _, job in jobs:
+            self.start(job)
+
+    def forget_those_of(self, _: Session, rolled_back: SessionTransaction) -> None:
+        self.jobs = [(began, job) for began, job in self.jobs if rolled_back not in lineage(began)]
+
+    def forget_the_rest(self, _: Session, ended: SessionTransaction) -> None:
+        """A session that is closed without a commit rolls back silently."""
+        if ended.parent is None:
+            self.jobs.clear()
+
+
+def lineage(transaction: SessionTransaction) -> Iterator[SessionTransaction]:
+    """A savepoint and whatever it stands in."""
+    yield transaction
+    if transaction.parent is not None:
+        yield from lineage(transaction.parent)
+
+
+def kind(job: Any) -> str:
+    """What a job does, without its data."""
+    function = job.func if isinstance(job, partial) else job
+    return str(getattr(function, "__qualname__", type(function).__name__))

@@ -1,0 +1,44 @@
+"""The mail that an application has written to its folder, read as its users read it."""
+
+import re
+from dataclasses import dataclass
+from email import message_from_bytes
+from email.message import EmailMessage
+from email.policy import default
+from pathlib import Path
+
+from app.api.deps import Resources
+
+
+def text_of(message: EmailMessage) -> str:
+    body = message.get_body(("plain",))
+    assert body is not None
+    return str(body.get_content())
+
+
+def token_in(message: EmailMessage) -> str:
+    """The token of the link in a mail."""
+    found = re.search(r"#token=(\S+)", text_of(message))
+    assert found is not None, "a mail with a link"
+    return found[1]
+
+
+@dataclass(frozen=True, slots=True)
+class Mailbox:
+    resources: Resources
+
+    async def messages(self, to: str | None = None) -> list[EmailMessage]:
+        """All of one address, or simply all; the newest last."""
+        await self.resources.outbox.join()
+        return [message for message in self.read() if to is None or message["To"] == to]
+
+    def read(self) -> list[EmailMessage]:
+        folder: Path = self.resources.settings.data_dir / "mail"
+        return [message_from_bytes(path.read_bytes(), policy=default) for path in sorted(folder.glob("*.eml"))]
+
+    async def subjects(self, to: str | None = None) -> list[str]:
+        return [str(message["Subject"]) for message in await self.messages(to)]
+
+    async def token(self, to: str) -> str:
+        """The token of the newest mail to this address."""
+        return token_in((await self.messages(to))[-1])

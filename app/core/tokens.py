@@ -8,6 +8,7 @@ from typing import Any, Literal
 
 from jose import ExpiredSignatureError, jwk, jwt
 from jose.backends.base import Key as JoseKey
+from jose.utils import base64url_decode, base64url_encode
 
 from app.core.errors import InvalidTokenError
 from app.core.keys import Keyring
@@ -54,6 +55,15 @@ class Signer:
         if header != {"alg": self.algorithm, "typ": "JWT", "kid": header["kid"]}:
             raise InvalidTokenError
         return key
+
+
+def is_canonical(token: str) -> bool:
+    """Whether the signature is spelled as an encoder would: its last letter has bits that decoding drops."""
+    signature = token.rpartition(".")[2].encode()
+    try:
+        return bool(base64url_encode(base64url_decode(signature)) == signature)
+    except ValueError:  # of a length that no bytes have
+        return False
 
 
 def jose_key(key: object, algorithm: str) -> JoseKey:
@@ -109,7 +119,7 @@ class Tokens:
         Raises:
             InvalidTokenError: `token_expired` once it is past its time, else `invalid_token`.
         """
-        if len(token) > MAX_TOKEN_LENGTH or not COMPACT_JWS.fullmatch(token):
+        if len(token) > MAX_TOKEN_LENGTH or not COMPACT_JWS.fullmatch(token) or not is_canonical(token):
             raise InvalidTokenError
         try:
             return self.read_claims(self.decode(token, self.signers[kind]), kind)

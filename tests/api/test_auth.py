@@ -2,6 +2,7 @@
 
 import asyncio
 import re
+import string
 from datetime import timedelta
 from typing import Any
 
@@ -277,6 +278,14 @@ async def test_tokens_expire(client: httpx.AsyncClient, make: Factory) -> None:
         assert answer.headers["www-authenticate"] == 'Bearer error="invalid_token"'
     with time_machine.travel(utc_now() + timedelta(days=8)):
         assert code(await refresh(client, tokens.refresh_token)) == (401, "token_expired")
+
+
+async def test_a_token_has_one_spelling(client: httpx.AsyncClient, make: Factory) -> None:
+    token = (await make.tokens(await make.user())).access_token
+    for letter in string.ascii_letters + string.digits + "-_":
+        if letter != token[-1]:
+            assert code(await me(client, token[:-1] + letter)) == (401, "invalid_token")
+    assert (await me(client, token)).status_code == 200
 
 
 async def test_each_token_serves_only_its_purpose(client: httpx.AsyncClient, make: Factory) -> None:

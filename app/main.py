@@ -14,11 +14,12 @@ from starlette.middleware.cors import CORSMiddleware
 from starlette.middleware.gzip import GZipMiddleware
 from starlette.types import Lifespan
 
-from app.api import system, v1
+from app.api import system, v1, v2
 from app.api.deps import Resources
 from app.api.errors import install_error_handlers
 from app.api.middleware import LastResort, ProblemAnswers, RequestContext, TrustedHosts
 from app.api.openapi import DESCRIPTION, TAGS, OpenAPIApp
+from app.core.cache import Cache
 from app.core.config import Settings
 from app.core.cursors import CursorSigner
 from app.core.database import Database, wait_for_database
@@ -37,6 +38,7 @@ from app.services.outbox import Outbox
 
 EXPOSED_HEADERS = [
     "ETag",
+    "Idempotency-Replayed",
     "Location",
     "RateLimit-Limit",
     "RateLimit-Remaining",
@@ -75,6 +77,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     install_error_handlers(app)
     app.include_router(system.router)
     app.include_router(v1.router)
+    app.include_router(v2.router)
     system.mount_docs_assets(app)
     return app
 
@@ -115,6 +118,7 @@ def lifespan_of(settings: Settings) -> Lifespan[FastAPI]:
                 await resources.outbox.close()
                 if resources.limiter is not None:
                     await resources.limiter.close()
+                await resources.cache.close()
         finally:
             await database.close()
 
@@ -135,6 +139,7 @@ def open_resources(settings: Settings, database: Database) -> Resources:
         hasher=hasher,
         auth=auth,
         accounts=Accounts(settings, database, hasher, auth.attempts, limiter, outbox, notices),
+        cache=Cache.from_settings(settings),
         cursors=CursorSigner(keys),
         keys=keys,
         mailer=mailer,

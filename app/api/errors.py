@@ -13,7 +13,7 @@ from starlette.exceptions import HTTPException
 from starlette.responses import JSONResponse
 from starlette.routing import Match
 
-from app.core.database import is_connection_failure
+from app.core.database import is_connection_failure, is_serialization_failure
 from app.core.errors import AppError, BodyTooLargeError, ConflictError, DatabaseUnavailableError
 from app.schemas.base import Problem, ValidationProblem
 
@@ -59,11 +59,11 @@ class OAuthError(Exception):
         return cls(400, "invalid_scope" if error.code == "invalid_scope" else "invalid_grant", error.detail)
 
 
-class NotModified(Exception):  # noqa: N818 - an answer, not an error
-    """RFC 9110 section 15.4.5: the client already has the current version."""
+class EarlyAnswer(Exception):  # noqa: N818 - an answer, not an error
+    """Ends the request with an answer that is already there: the current version, or what was answered before."""
 
-    def __init__(self, etag: str) -> None:
-        self.etag = etag
+    def __init__(self, response: Response) -> None:
+        self.response = response
 
 
 def problem(
@@ -90,7 +90,7 @@ def problem(
 def install_error_handlers(app: FastAPI) -> None:
     app.add_exception_handler(AppError, on_app_error)
     app.add_exception_handler(OAuthError, on_oauth_error)
-    app.add_exception_handler(NotModified, on_not_modified)
+    app.add_exception_handler(EarlyAnswer, on_early_answer)
     app.add_exception_handler(RequestValidationError, on_validation_error)
     app.add_exception_handler(HTTPException, on_http_exception)
     app.add_exception_handler(SQLAlchemyError, on_database_error)
@@ -113,9 +113,9 @@ async def on_oauth_error(_: Request, error: Exception) -> Response:
     return JSONResponse({"error": error.error, "error_description": error.description}, error.status, error.headers)
 
 
-async def on_not_modified(_: Request, error: Exception) -> Response:
-    assert isinstance(error, NotModified)
-    return Response(status_code=304, headers={"ETag": error.etag})
+async def on_early_answer(_: Request, error: Exception) -> Response:
+    assert isinstance(error, EarlyAnswer)
+    return error.response
 
 
 async def on_validation_error(request: Request, error: Exception) -> Response:
@@ -167,6 +167,9 @@ async def on_database_error(request: Request, error: Exception) -> Response:
     if is_connection_failure(error):
         log.error("database unavailable", error=type(error).__name__)
         return await on_app_error(request, DatabaseUnavailableError())
+    if is_serialization_failure(error):
+        log.error("transactions kept each other from ending", error=type(error).__name__)
+        return await on_app_error(request, DatabaseUnavailableError("The database is busy; try again shortly."))
     if isinstance(error, IntegrityError):
         # A constraint that no code above expects: say no without telling its name.
         log.warning("constraint violated", error=str(error.orig))

@@ -7,7 +7,7 @@ from typing import Literal
 from fastapi import Depends, Request
 from fastapi.security.utils import get_authorization_scheme_param
 
-from app.api.deps import Resources, ResourcesDep
+from app.api.resources import Resources, ResourcesDep
 from app.core.errors import InvalidTokenError
 from app.core.ratelimit import tightest
 

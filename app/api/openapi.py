@@ -16,6 +16,7 @@ TAGS = [
     {"name": "auth", "description": "Registering, signing in, staying signed in, signing out."},
     {"name": "users", "description": "Accounts."},
     {"name": "items", "description": "What users offer."},
+    {"name": "orders", "description": "What users buy."},
     {"name": "admin", "description": "What those who run the service look at."},
     {"name": "system", "description": "Health and identity of the server."},
 ]

@@ -137,6 +137,7 @@ class Settings(BaseSettings):
     trusted_hosts: CommaList = ()
     forwarded_allow_ips: CommaList = ()
     max_body_size: ByteSize = Field(default=ByteSize(1024 * 1024), ge=1)
+    cache_max_age: int = Field(default=10, ge=0)
 
     log_level: Literal["debug", "info", "warning", "error", "critical"] = "info"
     log_format: Literal["console", "json"] | None = None

@@ -9,6 +9,7 @@ from uuid import uuid4
 import stamina
 import structlog
 from sqlalchemy import Connection, event, text
+from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.engine import URL
 from sqlalchemy.engine.interfaces import DBAPIConnection
 from sqlalchemy.exc import DBAPIError, IntegrityError, SQLAlchemyError
@@ -21,20 +22,24 @@ from app.core.errors import AppError
 
 log = structlog.get_logger()
 
-AUTOCOMMIT = "strata_autocommit"
+BEGIN = "strata_begin"
 SQLITE_BUSY_TIMEOUT_MS = 30_000
 # SQLSTATEs that no amount of waiting mends: bad password, no such role, no such database.
 HOPELESS = {"28P01", "28000", "3D000"}
 # SQLSTATEs of a server that goes down or has no room, and what SQLite says where a server would.
 OUT_OF_REACH = ("08", "57P", "53300")
+# SQLSTATEs of a transaction that had to make way: a serialization failure, a deadlock.
+MADE_WAY = {"40001", "40P01"}
+LOCK_TIMED_OUT = "55P03"
 SQLITE_OUT_OF_REACH = {"database is locked", "unable to open database file", "disk I/O error"}
 
 
 class Database:
-    """Two kinds of session on the engines of one process.
+    """The kinds of session on the engines of one process.
 
     `write` begins a transaction; `read` runs each statement by itself, on the replica where
-    one is set; `primary` does so on the primary, for reads that must see the latest write.
+    one is set; `primary` does so on the primary, for reads that must see the latest write; `snapshot`
+    reads all that it reads as of one moment, for as long as that takes.
     """
 
     def __init__(self, settings: Settings) -> None:
@@ -44,6 +49,7 @@ class Database:
         self.write = async_sessionmaker(self.engine, expire_on_commit=False)
         self.primary = async_sessionmaker(autocommitting(self.engine, settings), expire_on_commit=False)
         self.read = async_sessionmaker(autocommitting(self.read_engine, settings), expire_on_commit=False)
+        self.snapshot = async_sessionmaker(snapshotting(self.read_engine), expire_on_commit=False)
 
     @asynccontextmanager
     async def transaction(self) -> AsyncIterator[AsyncSession]:
@@ -58,6 +64,12 @@ class Database:
                 kept = error
         if kept is not None:
             raise kept
+
+    @asynccontextmanager
+    async def savepoint(self, session: AsyncSession) -> AsyncIterator[None]:
+        """What an error takes back within a transaction that goes on."""
+        async with session.begin_nested():
+            yield
 
     async def close(self) -> None:
         await self.engine.dispose()
@@ -103,11 +115,18 @@ def autocommitting(engine: AsyncEngine, settings: Settings) -> AsyncEngine:
     """The same pool, without BEGIN and ROLLBACK around each read."""
     if engine.dialect.name == "sqlite":
         # Not the driver's isolation level: resetting that would undo what `connect_sqlite` sets.
-        return engine.execution_options(**{AUTOCOMMIT: True})
+        return engine.execution_options(**{BEGIN: None})
     if settings.db_pgbouncer:
         # Outside a transaction PREPARE and EXECUTE could meet different servers.
         return engine
     return engine.execution_options(isolation_level="AUTOCOMMIT")
+
+
+def snapshotting(engine: AsyncEngine) -> AsyncEngine:
+    """The same pool, with transactions that write nothing and see nothing of what is written meanwhile."""
+    if engine.dialect.name == "sqlite":
+        return engine.execution_options(**{BEGIN: "BEGIN"})
+    return engine.execution_options(isolation_level="REPEATABLE READ", postgresql_readonly=True)
 
 
 def create_sqlite_engine(url: URL, settings: Settings) -> AsyncEngine:
@@ -129,8 +148,9 @@ def connect_sqlite(connection: DBAPIConnection, _: ConnectionPoolEntry) -> None:
 
 def begin_sqlite(connection: Connection) -> None:
     """Writers take the lock at once and queue; a read that turns into a write would fail as "locked"."""
-    if not connection.get_execution_options().get(AUTOCOMMIT):
-        connection.exec_driver_sql("BEGIN IMMEDIATE")
+    statement = connection.get_execution_options().get(BEGIN, "BEGIN IMMEDIATE")
+    if statement is not None:
+        connection.exec_driver_sql(statement)
 
 
 async def wait_for_database(engine: AsyncEngine, settings: Settings) -> None:
@@ -169,6 +189,17 @@ def is_connection_failure(error: Exception) -> bool:
         state = sqlstate(error) or ""
         return error.connection_invalidated or state.startswith(OUT_OF_REACH) or str(error.orig) in SQLITE_OUT_OF_REACH
     return isinstance(error, OSError | PoolTimeoutError)
+
+
+def is_serialization_failure(error: Exception) -> bool:
+    """Whether PostgreSQL ended a transaction so that another could go on: the same again may well succeed."""
+    return sqlstate(error) in MADE_WAY
+
+
+def insert(session: AsyncSession, model: type[Any]) -> postgresql.Insert | sqlite.Insert:
+    """INSERT with the database's own ON CONFLICT, which the two write alike."""
+    is_sqlite = session.get_bind().dialect.name == "sqlite"
+    return sqlite.insert(model) if is_sqlite else postgresql.insert(model)
 
 
 def sqlstate(error: BaseException) -> str | None:

@@ -14,7 +14,7 @@ class AppError(Exception):
     status: ClassVar[int] = 500
     code: str = "internal_error"
     detail: str = "Something went wrong on our side."
-    keeps_changes: ClassVar[bool] = False
+    keeps_changes: bool = False
 
     def __init__(
         self, detail: str | None = None, *, code: str | None = None, headers: Mapping[str, str] | None = None

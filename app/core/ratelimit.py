@@ -11,19 +11,16 @@ from hashlib import sha256
 from math import ceil
 from typing import TYPE_CHECKING, Protocol, Self
 
-import structlog
 from limits import RateLimitItem, WindowStats, parse_many
 from limits.errors import StorageError
 
 from app.core.config import Settings
 from app.core.errors import RateLimitedError
+from app.core.fallback import RETRY, Fallback
 
 if TYPE_CHECKING:
     from app.core.redis import RedisWindows
 
-log = structlog.get_logger()
-
-REDIS_RETRY = timedelta(seconds=30)
 SWEEP_AT_KEYS = 1024
 
 
@@ -126,13 +123,16 @@ class RateLimiter:
     A key is what is counted, in as many parts as it takes: ("login", "192.0.2.1").
     """
 
-    def __init__(self, redis_url: str | None = None, *, retry: timedelta = REDIS_RETRY) -> None:
+    def __init__(self, redis_url: str | None = None, *, retry: timedelta = RETRY) -> None:
         self.local: Windows = LocalWindows()
         self.redis = open_redis(redis_url) if redis_url else None
         self.shared: Windows | None = self.redis.windows if self.redis else None
-        self.retry_seconds = retry.total_seconds()
-        self.is_down = False
-        self.retry_at = 0.0
+        self.fallback = Fallback(
+            (StorageError,),
+            "redis lost: each process counts its rate limits alone",
+            "redis is back: rate limits are shared again",
+            retry=retry,
+        )
 
     @classmethod
     def from_settings(cls, settings: Settings) -> Self | None:
@@ -163,30 +163,10 @@ class RateLimiter:
         await self.ask(lambda windows: clear_all(windows, windows_of(rate), digest(key)))
 
     async def ask[T](self, question: Callable[[Windows], Awaitable[T]]) -> T:
-        if self.shared is None or time.monotonic() < self.retry_at:
-            return await question(self.local)
-        if self.is_down:
-            # One request finds out whether Redis is back; the others need not wait with it.
-            self.retry_at = time.monotonic() + self.retry_seconds
-        try:
-            answer = await question(self.shared)
-        except StorageError as error:
-            self.lose(error)
-            return await question(self.local)
-        self.regain()
-        return answer
-
-    def lose(self, error: StorageError) -> None:
-        self.retry_at = time.monotonic() + self.retry_seconds
-        if not self.is_down:
-            log.warning("redis lost: each process counts its rate limits alone", error=type(error.__cause__).__name__)
-        self.is_down = True
-
-    def regain(self) -> None:
-        self.retry_at = 0.0
-        if self.is_down:
-            log.warning("redis is back: rate limits are shared again")
-        self.is_down = False
+        shared, local = self.shared, self.local
+        if shared is None:
+            return await question(local)
+        return await self.fallback.ask(lambda: question(shared), lambda: question(local))
 
 
 def open_redis(url: str) -> "RedisWindows":

@@ -1,13 +1,17 @@
 """Redis: what instances share."""
 
+from datetime import timedelta
+
 from limits.aio.storage import RedisStorage
 from limits.aio.strategies import MovingWindowRateLimiter
 from redis.asyncio import BlockingConnectionPool, ConnectionPool, Redis
 from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
 from redis.exceptions import ConnectionError as RedisConnectionError
+from redis.exceptions import RedisError
 
-KEY_PREFIX = "strata:limit"
+LIMIT_PREFIX = "strata:limit"
+CACHE_PREFIX = "strata:cache"
 # Requests wait for this: a Redis that is not there must cost little until it is noticed.
 TIMEOUT_SECONDS = 0.5
 MAX_CONNECTIONS = 50
@@ -22,6 +26,28 @@ class RedisWindows:
 
     async def ping(self) -> None:
         await Redis(connection_pool=self.pool).ping()
+
+    async def close(self) -> None:
+        await self.pool.disconnect()
+
+
+class RedisStore:
+    """Cache entries that all instances use, on connections of their own. Redis throws them away when they are old."""
+
+    errors = (RedisError, OSError)
+
+    def __init__(self, url: str, ttl: timedelta) -> None:
+        self.pool = open_pool(url)
+        self.client = Redis(connection_pool=self.pool)
+        self.ttl = ttl
+
+    async def get(self, key: str) -> bytes | None:
+        entry = await self.client.get(f"{CACHE_PREFIX}:{key}")
+        assert not isinstance(entry, str)  # the client is not told to decode
+        return entry
+
+    async def set(self, key: str, value: bytes) -> None:
+        await self.client.set(f"{CACHE_PREFIX}:{key}", value, px=self.ttl)
 
     async def close(self) -> None:
         await self.pool.disconnect()
@@ -46,7 +72,7 @@ def shared_windows(pool: ConnectionPool) -> MovingWindowRateLimiter:
         "redis://",
         wrap_exceptions=True,
         implementation="redispy",
-        key_prefix=KEY_PREFIX,
+        key_prefix=LIMIT_PREFIX,
         connection_pool=pool,  # type: ignore[arg-type] # documented, but missing from its types
     )
     return MovingWindowRateLimiter(storage)

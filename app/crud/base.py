@@ -1,11 +1,12 @@
 """The verbs every resource has, and the page of a list."""
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import ColumnElement, Select, func, literal, select, tuple_
+from sqlalchemy import ColumnElement, Select, delete, func, literal, select, tuple_
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.ext.asyncio import AsyncSession
 from sqlalchemy.orm import InstrumentedAttribute
@@ -14,7 +15,7 @@ from sqlalchemy.sql.base import ExecutableOption
 
 from app.core.database import violated_constraint
 from app.core.errors import AppError, ConflictError, NotFoundError, VersionConflictError
-from app.models.base import Base
+from app.models.base import Base, ExpiringBase
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,7 +58,7 @@ class CRUD[M: Base]:
         self.conflicts = dict(conflicts or {})
 
     async def find(self, session: AsyncSession, id_: int) -> M | None:
-        return await session.scalar(self.selection.where(self.model.id == id_))
+        return await self.first(session, self.selection.where(self.model.id == id_))
 
     async def get(self, session: AsyncSession, id_: int) -> M:
         """Raise NotFoundError (`<noun>_not_found`) if there is none."""
@@ -65,7 +66,11 @@ class CRUD[M: Base]:
 
     async def find_for_update(self, session: AsyncSession, id_: int) -> M | None:
         """Like `find`, and nobody else changes the row until the transaction ends."""
-        return await session.scalar(self.selection.where(self.model.id == id_).with_for_update(of=self.model))
+        return await self.first(session, self.selection.where(self.model.id == id_).with_for_update(of=self.model))
+
+    async def first(self, session: AsyncSession, statement: Select[M]) -> M | None:
+        # A joined collection brings its row several times.
+        return (await session.scalars(statement)).unique().first()
 
     async def get_for_update(self, session: AsyncSession, id_: int) -> M:
         """Like `get`, and nobody else changes the row until the transaction ends."""
@@ -82,7 +87,8 @@ class CRUD[M: Base]:
         total = None
         if query.include_total:
             total = await session.scalar(select(func.count()).select_from(self.model).where(*where))
-        rows = list(await session.scalars(self.slice(self.selection.where(*where), query)))
+        # A joined collection brings its row several times.
+        rows = list((await session.scalars(self.slice(self.selection.where(*where), query))).unique())
         is_last = len(rows) <= query.limit
         rows = rows[: query.limit]
         column = self.sorts[query.sort.removeprefix("-")]
@@ -132,6 +138,24 @@ class CRUD[M: Base]:
         if code is None:
             return error
         return ConflictError(f"This {code.removesuffix('_taken')} is already in use.", code=code)
+
+
+class ExpiringCRUD[M: ExpiringBase](CRUD[M]):
+    """For rows that are thrown away when their time is over."""
+
+    async def end_expired(self, session: AsyncSession, now: datetime, limit: int) -> int:
+        """Delete some rows that are past their time; return how many."""
+        # It waits for nobody who holds some of them, so that no two can wait for each other.
+        expired = select(self.model.id).where(self.model.expires_at <= now).limit(limit)
+        expired = expired.with_for_update(skip_locked=True)
+        ended = delete(self.model).where(self.model.id.in_(expired)).returning(self.model.id)
+        return len(list(await session.scalars(ended)))
+
+
+def contains(column: InstrumentedAttribute[Any], text: str) -> ColumnElement[bool]:
+    """Whether a column has the text somewhere, in any letter case; `%` and `_` are characters like any other."""
+    literally = re.sub(r"([/%_])", r"/\1", text)
+    return column.ilike(f"%{literally}%", escape="/")
 
 
 def revive(column: InstrumentedAttribute[Any], value: Any) -> Any:

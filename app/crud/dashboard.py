@@ -3,6 +3,7 @@
 from collections import Counter
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
+from decimal import Decimal
 from typing import Any
 
 from sqlalchemy import func, select
@@ -10,6 +11,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from app.models.base import Base
 from app.models.item import Item
+from app.models.order import Order, OrderStatus
 from app.models.session import Session
 from app.models.user import Role, User
 
@@ -20,6 +22,8 @@ DAYS = 30
 class DashboardRows:
     users: dict[str, int]
     items: dict[str, int]
+    orders: dict[str, int]
+    revenue: Decimal
     sessions: int
     days: list[dict[str, Any]]
 
@@ -38,15 +42,24 @@ async def read_dashboard(session: AsyncSession, now: datetime) -> DashboardRows:
             Item
         )
     )
+    orders = await session.execute(
+        select(
+            func.count().label("total"),
+            *(func.count().filter(Order.status == status).label(status.value) for status in OrderStatus),
+        ).select_from(Order)
+    )
+    revenue = await session.scalar(select(func.sum(Order.total)).where(Order.status == OrderStatus.PAID))
     sessions = await session.scalar(select(func.count()).select_from(Session).where(Session.expires_at > now))
     since = (now - timedelta(days=DAYS - 1)).replace(hour=0, minute=0, second=0, microsecond=0)
-    new_users, new_items = await count_by_day(session, User, since), await count_by_day(session, Item, since)
+    new = {model.__tablename__: await count_by_day(session, model, since) for model in (User, Item, Order)}
     days = [(since + timedelta(days=number)).date() for number in range(DAYS)]
     return DashboardRows(
         users=dict(users.mappings().one()),
         items=dict(items.mappings().one()),
+        orders=dict(orders.mappings().one()),
+        revenue=revenue or Decimal(0),
         sessions=sessions or 0,
-        days=[{"day": day.isoformat(), "users": new_users[day], "items": new_items[day]} for day in days],
+        days=[{"day": day.isoformat(), **{name: counts[day] for name, counts in new.items()}} for day in days],
     )
 
 

@@ -1,15 +1,29 @@
 """Items in the database."""
 
+from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
+from typing import Any, NamedTuple
 
-from sqlalchemy import ColumnElement, or_
+from sqlalchemy import ColumnElement, Row, case, or_, select, update
+from sqlalchemy import insert as sql_insert
+from sqlalchemy.exc import IntegrityError
 from sqlalchemy.ext.asyncio import AsyncSession
 from sqlalchemy.orm import joinedload
+from sqlalchemy.orm.attributes import set_committed_value
 
-from app.crud.base import CRUD, PageQuery, PageRows
+from app.core.database import insert
+from app.crud.base import CRUD, PageQuery, PageRows, contains
+from app.models.base import utc_now
 from app.models.item import Item
 from app.models.user import User
+
+# Rows that an export reads at a time.
+BATCH = 500
+EXPORTED = (
+    *("id", "sku", "title", "description", "price", "tax_rate", "stock", "is_done", "owner_id", "version"),
+    *("created_at", "updated_at"),
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,8 +39,7 @@ class ItemFilter:
     def conditions(self) -> list[ColumnElement[bool]]:
         conditions: list[ColumnElement[bool]] = []
         if self.q is not None:
-            columns = (Item.title, Item.description)
-            conditions.append(or_(*(column.icontains(self.q, autoescape=True) for column in columns)))
+            conditions.append(or_(contains(Item.title, self.q), contains(Item.description, self.q)))
         if self.owner_id is not None:
             conditions.append(Item.owner_id == self.owner_id)
         if self.is_done is not None:
@@ -38,12 +51,74 @@ class ItemFilter:
         return conditions
 
 
+class ItemForSale(NamedTuple):
+    """What a sale needs to know of an item."""
+
+    id: int
+    owner_id: int
+    title: str
+    price: Decimal
+    tax_rate: Decimal
+    stock: int
+    is_done: bool
+
+
 class ItemCRUD(CRUD[Item]):
     async def of_owner(self, session: AsyncSession, owner_id: int) -> list[Item]:
         return list(await session.scalars(self.selection.where(Item.owner_id == owner_id).order_by(Item.id)))
 
     async def search(self, session: AsyncSession, query: PageQuery, filter_: ItemFilter) -> PageRows[Item]:
         return await self.page(session, query, filter_.conditions())
+
+    async def lock_for_sale(self, session: AsyncSession, ids: Iterable[int]) -> list[ItemForSale]:
+        """Those that there are; nobody else changes them until the transaction ends."""
+        columns = [getattr(Item, name) for name in ItemForSale._fields]
+        # In the order of ids, so that no two transactions wait for each other.
+        locked = select(*columns).where(Item.id.in_(ids)).order_by(Item.id).with_for_update(key_share=True)
+        return [ItemForSale(*row) for row in await session.execute(locked)]
+
+    async def add_stock(self, session: AsyncSession, amounts: Mapping[int, int]) -> None:
+        """Add so many of each item, or take them away; one UPDATE of rows that the caller has locked."""
+        if amounts:
+            changed = update(Item).where(Item.id.in_(amounts))
+            more = Item.stock + case(dict(amounts), value=Item.id)
+            await session.execute(changed.values(stock=more, version=Item.version + 1))
+
+    async def upsert(self, session: AsyncSession, owner: User, sku: str, fields: Mapping[str, Any]) -> Item:
+        """Make the owner's item of this SKU what `fields` say, in one statement; a new one has the version 1."""
+        new = insert(session, Item).values(owner_id=owner.id, sku=sku, version=1, **fields)
+        changes = {**fields, "version": Item.version + 1, "updated_at": utc_now()}
+        stored = new.on_conflict_do_update(index_elements=["owner_id", "sku"], set_=changes).returning(Item)
+        item = (await session.scalars(stored)).one()
+        set_committed_value(item, "owner", owner)
+        return item
+
+    async def add_all(self, session: AsyncSession, owner_id: int, rows: Sequence[Mapping[str, Any]]) -> list[int]:
+        """Insert them in one statement and return their ids, in the same order."""
+        values = [{"owner_id": owner_id, "version": 1, **row} for row in rows]
+        new = sql_insert(Item).returning(Item.id, sort_by_parameter_order=True)
+        try:
+            return list(await session.scalars(new, values))
+        except IntegrityError as error:
+            raise self.conflict(error) from error
+
+    async def set_done(self, session: AsyncSession, owner_id: int, ids: Sequence[int], *, is_done: bool) -> int:
+        """Open or close those of the ids that are the owner's, in one statement; return how many."""
+        mine = select(Item.id).where(Item.id.in_(ids), Item.owner_id == owner_id)
+        # In the order of ids, so that no two transactions wait for each other.
+        mine = mine.order_by(Item.id).with_for_update(key_share=True)
+        changed = update(Item).where(Item.id.in_(mine)).values(is_done=is_done, version=Item.version + 1)
+        return len(list(await session.scalars(changed.returning(Item.id))))
+
+    async def stream(
+        self, session: AsyncSession, filter_: ItemFilter
+    ) -> AsyncIterator[Sequence[Row[*tuple[Any, ...]]]]:
+        """All that fit the filter, by id, a batch at a time from a cursor of the database's."""
+        columns = [getattr(Item, name) for name in EXPORTED]
+        found = select(*columns, User.username).join(Item.owner).where(*filter_.conditions()).order_by(Item.id)
+        result = await session.stream(found.execution_options(yield_per=BATCH))
+        async for batch in result.partitions():
+            yield batch
 
 
 items = ItemCRUD(

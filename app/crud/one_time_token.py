@@ -7,7 +7,7 @@ from datetime import datetime
 from sqlalchemy import delete, select
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from app.crud.base import CRUD
+from app.crud.base import ExpiringCRUD
 from app.models.one_time_token import OneTimeToken, Purpose
 from app.models.user import User
 
@@ -16,7 +16,7 @@ def sha256(text: str) -> str:
     return hashlib.sha256(text.encode()).hexdigest()
 
 
-class OneTimeTokenCRUD(CRUD[OneTimeToken]):
+class OneTimeTokenCRUD(ExpiringCRUD[OneTimeToken]):
     async def issue(
         self,
         session: AsyncSession,
@@ -53,14 +53,6 @@ class OneTimeTokenCRUD(CRUD[OneTimeToken]):
 
     async def end_all(self, session: AsyncSession, user_id: int) -> None:
         await session.execute(delete(OneTimeToken).where(OneTimeToken.user_id == user_id))
-
-    async def end_expired(self, session: AsyncSession, now: datetime, limit: int) -> int:
-        """Delete some tokens that are past their time; return how many."""
-        # It waits for nobody who holds some of them, so that no two can wait for each other.
-        expired = select(OneTimeToken.id).where(OneTimeToken.expires_at <= now).limit(limit)
-        expired = expired.with_for_update(skip_locked=True)
-        ended = delete(OneTimeToken).where(OneTimeToken.id.in_(expired)).returning(OneTimeToken.id)
-        return len(list(await session.scalars(ended)))
 
     async def redeem(
         self, session: AsyncSession, token: str, purposes: set[Purpose], now: datetime

@@ -5,12 +5,12 @@ from datetime import datetime
 from sqlalchemy import delete, select
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from app.crud.base import CRUD
+from app.crud.base import ExpiringCRUD
 from app.models.session import Session
 from app.models.user import User
 
 
-class SessionCRUD(CRUD[Session]):
+class SessionCRUD(ExpiringCRUD[Session]):
     async def find_account(self, session: AsyncSession, id_: int, user_id: int, now: datetime) -> User | None:
         """The active user behind a session that has neither ended nor expired: one statement a request."""
         return await session.scalar(
@@ -28,13 +28,6 @@ class SessionCRUD(CRUD[Session]):
         """End every session of a user, except one if given."""
         ended = delete(Session).where(Session.user_id == user_id)
         await session.execute(ended if but is None else ended.where(Session.id != but))
-
-    async def end_expired(self, session: AsyncSession, now: datetime, limit: int) -> int:
-        """Delete some sessions that are past their time; return how many."""
-        # It waits for nobody who holds some of them, so that no two can wait for each other.
-        expired = select(Session.id).where(Session.expires_at <= now).limit(limit).with_for_update(skip_locked=True)
-        ended = await session.scalars(delete(Session).where(Session.id.in_(expired)).returning(Session.id))
-        return len(list(ended))
 
     async def end(self, session: AsyncSession, id_: int, *, user_id: int | None = None) -> bool:
         """Delete a session, of one user only if given; say whether there was one."""

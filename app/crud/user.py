@@ -6,7 +6,7 @@ from sqlalchemy import ColumnElement, or_, select, update
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from app.core.errors import ConflictError
-from app.crud.base import CRUD, PageQuery, PageRows
+from app.crud.base import CRUD, PageQuery, PageRows, contains
 from app.models.user import Role, User, identity_key
 
 
@@ -27,7 +27,7 @@ class UserFilter:
         conditions: list[ColumnElement[bool]] = []
         if self.q is not None:
             columns = (User.username, User.email, User.full_name)
-            conditions.append(or_(*(column.icontains(self.q, autoescape=True) for column in columns)))
+            conditions.append(or_(*(contains(column, self.q) for column in columns)))
         if self.role is not None:
             conditions.append(User.role == self.role)
         if self.is_active is not None:

@@ -2,9 +2,10 @@
 
 from datetime import UTC, datetime
 from decimal import Decimal
+from enum import StrEnum
 from typing import Annotated, Any, ClassVar
 
-from sqlalchemy import BigInteger, DateTime, Dialect, Integer, MetaData, Numeric, String, Text
+from sqlalchemy import BigInteger, DateTime, Dialect, Enum, Integer, MetaData, Numeric, String, Text
 from sqlalchemy.engine.default import DefaultExecutionContext
 from sqlalchemy.orm import DeclarativeBase, Mapped, MappedAsDataclass, declared_attr, mapped_column
 from sqlalchemy.types import TypeDecorator, TypeEngine
@@ -57,10 +58,18 @@ class FixedPoint(TypeDecorator[Decimal]):
 
 
 Money = Annotated[Decimal, mapped_column(FixedPoint(12, 2))]
+TotalMoney = Annotated[Decimal, mapped_column(FixedPoint(16, 2))]
 Rate = Annotated[Decimal, mapped_column(FixedPoint(5, 4))]
 Str100 = Annotated[str, mapped_column(String(100))]
 Str255 = Annotated[str, mapped_column(String(255))]
 LongText = Annotated[str, mapped_column(Text)]
+
+
+def enum_type(names: type[StrEnum], length: int) -> Enum:
+    """A column of names: text, so that another name is no change of type, and as long as any may get."""
+    return Enum(
+        names, native_enum=False, length=length, values_callable=lambda members: [str(name) for name in members]
+    )
 
 
 def created_at_of(context: DefaultExecutionContext) -> datetime:
@@ -99,6 +108,14 @@ class Base(MappedAsDataclass, DeclarativeBase, kw_only=True):
 def table_args(*constraints: Any) -> tuple[Any, ...]:
     """A model's `__table_args__`. Without AUTOINCREMENT SQLite gives a deleted row's id to the next one."""
     return (*constraints, {"sqlite_autoincrement": True})
+
+
+class ExpiringBase(Base):
+    """A table whose rows are thrown away some time after `expires_at` (`app/services/cleaning.py`)."""
+
+    __abstract__ = True
+
+    expires_at: Mapped[datetime] = mapped_column(index=True)
 
 
 class Versioned(MappedAsDataclass, kw_only=True):

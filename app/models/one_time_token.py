@@ -1,12 +1,11 @@
 """What a link in a mail is good for, once."""
 
-from datetime import datetime
 from enum import StrEnum
 
-from sqlalchemy import Enum, ForeignKey, String, UniqueConstraint
+from sqlalchemy import ForeignKey, String, UniqueConstraint
 from sqlalchemy.orm import Mapped, mapped_column
 
-from app.models.base import Base, table_args
+from app.models.base import ExpiringBase, enum_type, table_args
 
 
 class Purpose(StrEnum):
@@ -15,7 +14,7 @@ class Purpose(StrEnum):
     CHANGE_EMAIL = "change_email"
 
 
-class OneTimeToken(Base):
+class OneTimeToken(ExpiringBase):
     """The SHA-256 of a token that was mailed; redeeming it deletes the row.
 
     `binding` is a hash of what the token was made for (the address, the password's hash): once that has
@@ -26,12 +25,7 @@ class OneTimeToken(Base):
     __table_args__ = table_args(UniqueConstraint("digest"))
 
     user_id: Mapped[int] = mapped_column(ForeignKey("users.id", ondelete="CASCADE"), index=True)
-    purpose: Mapped[Purpose] = mapped_column(
-        Enum(
-            Purpose, native_enum=False, length=32, values_callable=lambda purposes: [value.value for value in purposes]
-        )
-    )
+    purpose: Mapped[Purpose] = mapped_column(enum_type(Purpose, 32))
     digest: Mapped[str] = mapped_column(String(64), repr=False)
     binding: Mapped[str] = mapped_column(String(64), repr=False)
-    expires_at: Mapped[datetime] = mapped_column(index=True)
     email: Mapped[str | None] = mapped_column(String(320), default=None)

@@ -3,10 +3,10 @@
 import unicodedata
 from enum import StrEnum
 
-from sqlalchemy import Enum, Index, String, UniqueConstraint
+from sqlalchemy import Index, String, UniqueConstraint
 from sqlalchemy.orm import Mapped, mapped_column, validates
 
-from app.models.base import Base, Str255, Versioned, table_args
+from app.models.base import Base, Str255, Versioned, enum_type, table_args
 
 
 class Role(StrEnum):
@@ -38,10 +38,7 @@ class User(Versioned, Base):
     email_key: Mapped[str] = mapped_column(String(320), init=False)
     hashed_password: Mapped[Str255] = mapped_column(repr=False)
     full_name: Mapped[Str255 | None] = mapped_column(default=None)
-    role: Mapped[Role] = mapped_column(
-        Enum(Role, native_enum=False, length=16, values_callable=lambda roles: [role.value for role in roles]),
-        default=Role.USER,
-    )
+    role: Mapped[Role] = mapped_column(enum_type(Role, 16), default=Role.USER)
     is_active: Mapped[bool] = mapped_column(default=True)
     is_verified: Mapped[bool] = mapped_column(default=False)
 

@@ -6,8 +6,9 @@ from typing import Annotated, Any, Literal
 
 from pydantic import MISSING, AfterValidator, AwareDatetime, BeforeValidator, Field, SecretStr
 
-from app.schemas.base import MAX_ID, Flag, In, Out
+from app.schemas.base import MAX_ID, Flag, In, MoneyOut, Out
 from app.schemas.item import ItemRead
+from app.schemas.order import OrderRead
 from app.schemas.user import Email, FullName, Password, UserCreate, Username, UserRead
 
 RoleName = Literal["user", "admin"]
@@ -102,6 +103,7 @@ class Export(Out):
     user: UserRead
     sessions: list[SessionRead]
     items: list[ItemRead]
+    orders: list[OrderRead]
     audit: list[AuditEventRead]
 
 
@@ -117,17 +119,27 @@ class ItemCounts(Out):
     open: int
 
 
+class OrderCounts(Out):
+    total: int
+    placed: int
+    paid: int
+    cancelled: int
+
+
 class Day(Out):
     """What was new on one day, in UTC."""
 
     day: Annotated[str, Field(examples=["2026-11-22"])]
     users: int
     items: int
+    orders: int
 
 
 class Dashboard(Out):
     users: UserCounts
     items: ItemCounts
+    orders: OrderCounts
+    revenue: Annotated[MoneyOut, Field(description="The total of all paid orders.")]
     sessions: Annotated[int, Field(description="Devices signed in now.")]
     days: Annotated[list[Day], Field(description="The last 30 days, the oldest first.")]
 

@@ -125,6 +125,18 @@ class Page[T](Out):
     next_cursor: str | None = Field(description="Pass as `cursor` for the next page; null on the last one.")
 
 
+class CursorMeta(Out):
+    next_cursor: str | None = Field(description="Pass as `cursor` for the next page; null on the last one.")
+    limit: int
+
+
+class CursorPage[T](Out):
+    """A part of a list, as `/api/v2` shows it."""
+
+    data: list[T]
+    meta: CursorMeta
+
+
 class Message(Out):
     message: str
 

@@ -35,14 +35,19 @@ Sku = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9._-]{1,64}$"), Field
 BasedOn = Annotated[Version, Field(description="The version this change is based on; if another is current: 409.")]
 
 
-class ItemCreate(In):
+class ItemUpsert(In):
+    """All of an item but its SKU: what is left out goes back to its default."""
+
     title: Title
-    sku: Sku | None = None
     description: Description | None = None
     price: Price = Decimal(0)
     tax_rate: TaxRate = Decimal(0)
     stock: Count = 0
     is_done: Flag = False
+
+
+class ItemCreate(ItemUpsert):
+    sku: Sku | None = None
 
 
 class ItemReplace(ItemCreate):

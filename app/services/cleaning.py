@@ -1,4 +1,4 @@
-"""Throwing away what is past its time: sessions and mailed tokens."""
+"""Throwing away what is past its time: sessions, mailed tokens, answers kept for repeated requests."""
 
 import asyncio
 import random
@@ -9,6 +9,7 @@ import structlog
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from app.core.database import Database
+from app.crud.idempotency import idempotency_keys
 from app.crud.one_time_token import one_time_tokens
 from app.crud.session import sessions
 from app.models.base import utc_now
@@ -20,7 +21,7 @@ PERIOD = timedelta(hours=1)
 
 type Sweep = Callable[[AsyncSession, datetime, int], Awaitable[int]]
 
-SWEEPS: tuple[Sweep, ...] = (sessions.end_expired, one_time_tokens.end_expired)
+SWEEPS: tuple[Sweep, ...] = (sessions.end_expired, one_time_tokens.end_expired, idempotency_keys.end_expired)
 
 
 async def clean(database: Database) -> int:

@@ -6,6 +6,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from app.crud.audit import audit
 from app.crud.item import items
+from app.crud.order import orders
 from app.crud.session import sessions
 from app.models.audit import AuditEvent
 from app.models.base import utc_now
@@ -20,6 +21,7 @@ async def export_account(session: AsyncSession, user: User, session_id: int) -> 
         "user": user,
         "sessions": [session_facts(row, session_id) for row in await sessions.of_user(session, user.id, now)],
         "items": await items.of_owner(session, user.id),
+        "orders": await orders.of_buyer(session, user.id),
         "audit": [audit_facts(event, user.id) for event in await audit.of_user(session, user.id)],
     }
 

@@ -40,7 +40,7 @@ async def limiter(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatc
     monkeypatch.setattr(redis, "TIMEOUT_SECONDS", 30)
     limiter = RateLimiter(need_redis() if request.param == "redis" else None)
     yield limiter
-    assert not limiter.is_down
+    assert not limiter.fallback.is_down
     await limiter.close()
 
 
@@ -168,7 +168,7 @@ async def test_without_redis_each_process_counts_alone_until_it_is_back(
         await asyncio.sleep(0.3)
         back = await asyncio.gather(*(limiter.hit("2/minute", key) for _ in range(10)))
         assert any(verdict.allowed for verdict in back), "the new Redis knows nothing yet"
-        assert not limiter.is_down
+        assert not limiter.fallback.is_down
     await limiter.close()
     assert logged() == [LOST, BACK]
 
@@ -204,7 +204,7 @@ async def test_a_password_that_redis_refuses_stops_nobody(key: str, tmp_path: Pa
     with own_redis(tmp_path, None, "--requirepass", "right") as url:
         limiter = RateLimiter(url.replace("redis://", "redis://:wrong@"))
         assert (await limiter.hit("5/minute", key)).allowed
-        assert limiter.is_down
+        assert limiter.fallback.is_down
         await limiter.close()
 
 

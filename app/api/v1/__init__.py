@@ -1,13 +1,14 @@
 """The registry of `/api/v1`: one import and one line for each resource."""
 
-from fastapi import APIRouter, Depends
+from fastapi import Depends
 
 from app.api.deps import refuse_large_body
 from app.api.errors import responses
 from app.api.limits import limit_requests
-from app.api.v1 import admin, auth, items, token, users
+from app.api.routing import Router
+from app.api.v1 import admin, auth, items, items_batch, orders, token, users
 
-router = APIRouter(
+router = Router(
     prefix="/api/v1",
     dependencies=[Depends(refuse_large_body), Depends(limit_requests)],
     responses=responses(400, 413, 422, 429, 503),
@@ -15,5 +16,7 @@ router = APIRouter(
 router.include_router(auth.router)
 router.include_router(token.router)
 router.include_router(users.router)
+router.include_router(items_batch.router)  # first: `/items/{item_id}` fits its paths too
 router.include_router(items.router)
+router.include_router(orders.router)
 router.include_router(admin.router)

@@ -2,10 +2,11 @@
 
 from typing import Annotated, Any, Literal
 
-from fastapi import APIRouter, Depends, Query
+from fastapi import Depends, Query
 
 from app.api.deps import AdminUser, PagingDep, ReadSessionDep
 from app.api.errors import responses
+from app.api.routing import Router
 from app.crud.audit import AuditFilter, audit
 from app.crud.dashboard import DashboardRows, read_dashboard
 from app.models.audit import Action
@@ -13,7 +14,7 @@ from app.models.base import utc_now
 from app.schemas.account import AuditEventRead, AuditInstant, Dashboard
 from app.schemas.base import Id, Page
 
-router = APIRouter(prefix="/admin", tags=["admin"], responses=responses(401, 403))
+router = Router(prefix="/admin", tags=["admin"], responses=responses(401, 403))
 
 
 @router.get("/dashboard", response_model=Dashboard, summary="See how the service is used")
@@ -32,6 +33,7 @@ async def get_filter(
 
 
 FilterDep = Annotated[AuditFilter, Depends(get_filter)]
+AuditSort = Literal["id", "-id"]
 
 
 @router.get("/audit", response_model=Page[AuditEventRead], summary="See who did what")
@@ -40,7 +42,7 @@ async def list_audit(
     filter_: FilterDep,
     paging: PagingDep,
     session: ReadSessionDep,
-    sort: Literal["id", "-id"] = "-id",
+    sort: AuditSort = "-id",
 ) -> dict[str, Any]:
     """Sign-ins and failures, passwords, roles, deletions, what administrators did; the newest first."""
     return paging.page(await audit.search(session, paging.query(sort, filter_), filter_), sort, filter_)

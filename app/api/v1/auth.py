@@ -2,13 +2,14 @@
 
 from typing import Annotated, Any
 
-from fastapi import APIRouter, Depends, status
+from fastapi import Depends, status
 from fastapi.security import OAuth2PasswordRequestForm
 
 from app.api.cookies import RefreshCookieDep
 from app.api.deps import AccountsDep, AuthDep, CreatedDep, CurrentUser, DeviceDep, ReadSessionDep, SessionDep
 from app.api.errors import responses
 from app.api.limits import LoginLimit, MailLimit, RegisterLimit
+from app.api.routing import Router
 from app.core.errors import NotFoundError
 from app.crud.session import sessions
 from app.models.base import utc_now
@@ -20,7 +21,7 @@ from app.schemas.user import Registration, UserRead
 from app.services.audit import record_sign_out
 from app.services.auth import session_facts
 
-router = APIRouter(prefix="/auth", tags=["auth"])
+router = Router(prefix="/auth", tags=["auth"])
 
 LoginForm = Annotated[OAuth2PasswordRequestForm, Depends()]
 SENT = "If the address belongs to an account, a mail with a link is on its way."

@@ -2,7 +2,7 @@
 
 from typing import Annotated, Any, Literal
 
-from fastapi import APIRouter, Depends, Path, Query, status
+from fastapi import Depends, Path, Query, status
 
 from app.api.deps import (
     ConditionalDep,
@@ -16,13 +16,15 @@ from app.api.deps import (
     SessionDep,
 )
 from app.api.errors import responses
+from app.api.idempotency import OnceDep
+from app.api.routing import Router
 from app.core.errors import ForbiddenError
 from app.crud.item import ItemFilter, items
 from app.models.item import Item
 from app.schemas.base import MAX_ID, Id, Page, Price, Text
 from app.schemas.item import ItemCreate, ItemRead, ItemReplace, ItemUpdate
 
-router = APIRouter(prefix="/items", tags=["items"], responses=responses(401, 403))
+router = Router(prefix="/items", tags=["items"], responses=responses(401, 403))
 
 ItemId = Annotated[int, Path(ge=1, le=MAX_ID, examples=[42])]
 ItemSort = Literal["id", "-id", "created_at", "-created_at", "price", "-price", "title", "-title"]
@@ -70,7 +72,7 @@ async def list_items(
 @router.post(
     "", response_model=ItemRead, status_code=status.HTTP_201_CREATED, summary="Offer an item", responses=responses(409)
 )
-async def create_item(data: ItemCreate, me: ItemWriter, session: SessionDep, created: CreatedDep) -> Item:
+async def create_item(data: ItemCreate, me: ItemWriter, _: OnceDep, session: SessionDep, created: CreatedDep) -> Item:
     item = await items.add(session, Item(**data.model_dump(), owner=me.user))
     created.at("read_item", item_id=item.id)
     return created.tag(item)

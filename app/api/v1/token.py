@@ -2,16 +2,17 @@
 
 from typing import Annotated, Any
 
-from fastapi import APIRouter, Form, Request, Response
+from fastapi import Form, Request, Response
 
 from app.api.deps import AuthDep, DeviceDep
 from app.api.errors import OAuthError
 from app.api.limits import LoginLimit
+from app.api.routing import Router
 from app.schemas.auth import OAuthFault, TokenRead
 from app.services.audit import Device
 from app.services.auth import Auth, TokenPair
 
-router = APIRouter(prefix="/auth", tags=["auth"])
+router = Router(prefix="/auth", tags=["auth"])
 
 FAULTS: dict[int | str, dict[str, Any]] = {
     400: {"model": OAuthFault, "description": "RFC 6749 section 5.2"},

@@ -2,7 +2,7 @@
 
 from typing import Annotated, Any, Literal
 
-from fastapi import APIRouter, Depends, Path, Query, status
+from fastapi import Depends, Path, Query, status
 
 from app.api.deps import (
     AccountsDep,
@@ -19,7 +19,9 @@ from app.api.deps import (
     UserWriter,
 )
 from app.api.errors import responses
+from app.api.idempotency import OnceDep
 from app.api.limits import MailLimit
+from app.api.routing import Router
 from app.crud.user import UserFilter, users
 from app.models.audit import Action
 from app.models.user import Role, User
@@ -39,7 +41,7 @@ from app.services.accounts import takes_an_admin_away
 from app.services.audit import record
 from app.services.export import export_account
 
-router = APIRouter(prefix="/users", tags=["users"], responses=responses(401))
+router = Router(prefix="/users", tags=["users"], responses=responses(401))
 
 UserId = Annotated[int, Path(ge=1, le=MAX_ID, examples=[7])]
 UserSort = Literal["id", "-id", "username", "-username", "created_at", "-created_at"]
@@ -137,6 +139,7 @@ async def list_users(
 async def create_user(
     data: AccountCreate,
     me: UserWriter,
+    _: OnceDep,
     session: SessionDep,
     accounts: AccountsDep,
     device: DeviceDep,

@@ -1,0 +1,71 @@
+"""Public answers that are made once and handed out until what they show has changed."""
+
+from collections.abc import Awaitable, Callable
+from hashlib import sha256
+from typing import Annotated, Any
+
+from fastapi import Depends, Request, Response
+from pydantic import BaseModel
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from app.api.conditional import IfNoneMatchHeader, etag, require_modified
+from app.api.resources import ResourcesDep
+from app.crud.generation import CachedCRUD, generations
+from app.models.base import Base, Versioned
+
+type Load[T] = Callable[[AsyncSession], Awaitable[T]]
+
+
+class Cached:
+    """The answer to a GET that is the same for everybody, with an ETag.
+
+    The key of an entry has the generation of its resource, which every write counts on in its own
+    transaction: the first read after a write misses the cache, on every instance. Rows are read from
+    the primary: a replica that lags would bring back what has just been changed.
+    """
+
+    def __init__(self, request: Request, resources: ResourcesDep, if_none_match: IfNoneMatchHeader = None) -> None:
+        self.address = f"{request.scope['path']}?{request.url.query}"
+        self.resources = resources
+        self.if_none_match = if_none_match
+
+    async def one[M: Versioned](self, crud: CachedCRUD[Any], schema: type[BaseModel], load: Load[M]) -> Response:
+        """A single resource; its tag is that of its version, as in its other answers."""
+
+        async def make(session: AsyncSession) -> bytes:
+            row = await load(session)
+            return entry(etag(row), schema.model_validate(row))
+
+        return await self.answer(crud, make)
+
+    async def page(self, crud: CachedCRUD[Any], schema: type[BaseModel], load: Load[dict[str, Any]]) -> Response:
+        """A list; its tag is that of its content."""
+
+        async def make(session: AsyncSession) -> bytes:
+            page = schema.model_validate(await load(session))
+            return entry(f'"{sha256(page.model_dump_json().encode()).hexdigest()[:32]}"', page)
+
+        return await self.answer(crud, make)
+
+    async def answer[M: Base](self, crud: CachedCRUD[M], make: Callable[[AsyncSession], Awaitable[bytes]]) -> Response:
+        database = self.resources.database
+        async with database.primary() as session:
+            generation = await generations.current(session, crud.resource)
+
+        async def load() -> bytes:
+            async with database.primary() as session:
+                return await make(session)
+
+        digest = sha256(self.address.encode()).hexdigest()
+        found = await self.resources.cache.get_or_make(f"{crud.resource}:{generation}:{digest}", load)
+        tag, _, body = found.partition(b"\n")
+        headers = {"Cache-Control": f"public, max-age={self.resources.settings.cache_max_age}"}
+        require_modified(self.if_none_match, tag.decode(), **headers)
+        return Response(body, headers={"ETag": tag.decode(), **headers}, media_type="application/json")
+
+
+def entry(tag: str, answer: BaseModel) -> bytes:
+    return tag.encode() + b"\n" + answer.model_dump_json().encode()
+
+
+CachedDep = Annotated[Cached, Depends()]

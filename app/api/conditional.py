@@ -1,0 +1,91 @@
+"""Versions of resources in headers: what clients get, have, and base their changes on (RFC 9110 section 13)."""
+
+from typing import Annotated
+
+from fastapi import Depends, Header, Request, Response
+
+from app.api.errors import EarlyAnswer
+from app.core.errors import PreconditionFailedError
+from app.models.base import Versioned
+
+IfNoneMatchHeader = Annotated[str | None, Header(description="An ETag you have; 304 if it is current.")]
+
+
+def etag(row: Versioned) -> str:
+    return version_tag(row.version)
+
+
+def version_tag(version: int) -> str:
+    return f'"{version}"'
+
+
+def names(header: str, tag: str) -> bool:
+    """Whether a list of entity tags (RFC 9110 section 8.8.3) has this one, or is `*`."""
+    return header.strip() == "*" or tag in (candidate.strip() for candidate in header.split(","))
+
+
+def require_modified(if_none_match: str | None, tag: str, **headers: str) -> None:
+    """Answers a client that already has this version with 304."""
+    # If-None-Match compares weakly: a proxy that compressed the answer may have added W/.
+    if if_none_match is not None and names(if_none_match.replace("W/", ""), tag):
+        raise EarlyAnswer(Response(status_code=304, headers={"ETag": tag, **headers}))
+
+
+class ETag:
+    """Tells clients the version of what they get."""
+
+    def __init__(self, response: Response) -> None:
+        self.response = response
+
+    def tag[V: Versioned](self, row: V) -> V:
+        self.response.headers["ETag"] = etag(row)
+        return row
+
+
+class Created(ETag):
+    """Like ETag, and tells where the new resource is."""
+
+    def __init__(self, request: Request, response: Response) -> None:
+        super().__init__(response)
+        self.request = request
+
+    def at(self, handler: str, **path_params: object) -> None:
+        """`handler` is the name of the function that reads the resource."""
+        self.response.headers["Location"] = str(self.request.app.url_path_for(handler, **path_params))
+
+
+class Conditional(ETag):
+    """Like ETag, for reads: a client that already has this version is told so (304) instead."""
+
+    def __init__(self, response: Response, if_none_match: IfNoneMatchHeader = None) -> None:
+        super().__init__(response)
+        self.if_none_match = if_none_match
+
+    def tag[V: Versioned](self, row: V) -> V:
+        require_modified(self.if_none_match, etag(row))
+        return super().tag(row)
+
+
+class IfMatch:
+    """RFC 9110 section 13.1.1: a write that only applies to the version the client has seen."""
+
+    def __init__(
+        self, if_match: Annotated[str | None, Header(description="The ETag the change is based on; else 412.")] = None
+    ) -> None:
+        self.if_match = if_match
+
+    def check(self, row: Versioned) -> None:
+        self.check_version(row.version)
+
+    def check_version(self, version: int | None) -> None:
+        """None where there was nothing yet: then no tag fits, `*` neither."""
+        if self.if_match is None:
+            return
+        if version is None or not names(self.if_match, version_tag(version)):
+            raise PreconditionFailedError
+
+
+ETagDep = Annotated[ETag, Depends()]
+CreatedDep = Annotated[Created, Depends()]
+ConditionalDep = Annotated[Conditional, Depends()]
+IfMatchDep = Annotated[IfMatch, Depends()]

@@ -1,0 +1,82 @@
+"""`Idempotency-Key`: a request that comes twice does its work once."""
+
+import hmac
+import json
+from collections.abc import AsyncIterator
+from datetime import timedelta
+from typing import Annotated
+
+from fastapi import Depends, Header, Request, Response
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from app.api.deps import CurrentUser, ResourcesDep, SessionDep
+from app.api.errors import EarlyAnswer, problem
+from app.core.errors import AppError, UnprocessableError
+from app.core.keys import Keyring
+from app.crud.idempotency import idempotency_keys
+from app.models.base import utc_now
+from app.models.idempotency import IdempotencyKey
+
+TTL = timedelta(hours=24)
+KEPT_HEADERS = ("content-type", "etag", "location", "retry-after")
+# Not about what was asked for, but about who asked and how often.
+NOT_KEPT = {401, 403, 429}
+
+
+class KeyReusedError(UnprocessableError):
+    code = "idempotency_key_reused"
+    detail = "This Idempotency-Key came with another body before; take a new key for a new request."
+
+
+KeyHeader = Annotated[
+    str | None,
+    Header(
+        alias="Idempotency-Key",
+        pattern=r"^[\x21-\x7e]{1,255}$",
+        description="Makes repeating the request safe: for 24 hours the same key gets the first answer again.",
+        examples=["7f4c2f9a-1d1c-4a57-9c1e-0c8f6d1b2a33"],
+    ),
+]
+
+
+async def run_once(
+    request: Request, resources: ResourcesDep, me: CurrentUser, session: SessionDep, key: KeyHeader = None
+) -> AsyncIterator[None]:
+    """Store the answer in the transaction of what it tells of, and give it again to whoever repeats the request."""
+    if key is None:
+        yield
+        return
+    row = await claim(request, resources.keys, me.user.id, session, key)
+    try:
+        async with resources.database.savepoint(session):
+            yield
+    except AppError as error:
+        if error.status in NOT_KEPT or error.status >= 500:
+            raise
+        refusal = problem(request.state.request_id, error.status, error.code, error.detail, error.headers)
+        await keep(session, row, refusal)
+        error.keeps_changes = True
+        raise
+    await keep(session, row, request.state.answer)
+
+
+async def claim(request: Request, keys: Keyring, user_id: int, session: AsyncSession, key: str) -> IdempotencyKey:
+    """Raises EarlyAnswer, KeyReusedError or InProgressError if the request is not to run."""
+    fingerprints = [hmac.digest(secret, await request.body(), "sha256").hex() for secret in keys.derive("idempotency")]
+    operation = f"{request.method} {request.scope['path']}"
+    row = await idempotency_keys.claim(session, user_id, operation, key, fingerprints[0], utc_now() + TTL)
+    if row.fingerprint not in fingerprints:
+        raise KeyReusedError
+    if row.status is not None:
+        headers = {**json.loads(row.headers or "{}"), "Idempotency-Replayed": "true"}
+        raise EarlyAnswer(Response(row.body, row.status, headers))
+    return row
+
+
+async def keep(session: AsyncSession, row: IdempotencyKey, answer: Response) -> None:
+    headers = {name: answer.headers[name] for name in KEPT_HEADERS if name in answer.headers}
+    body = bytes(answer.body).decode()
+    await idempotency_keys.update(session, row, status=answer.status_code, headers=json.dumps(headers), body=body)
+
+
+OnceDep = Annotated[None, Depends(run_once, scope="function")]

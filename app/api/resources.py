@@ -1,0 +1,43 @@
+"""What one application holds open, and how handlers reach it."""
+
+from dataclasses import dataclass
+from typing import Annotated, cast
+
+from fastapi import Depends, Request
+
+from app.core.cache import Cache
+from app.core.config import Settings
+from app.core.cursors import CursorSigner
+from app.core.database import Database
+from app.core.keys import Keyring
+from app.core.mail import Mailer
+from app.core.passwords import PasswordHasher
+from app.core.ratelimit import RateLimiter
+from app.services.accounts import Accounts
+from app.services.auth import Auth
+from app.services.outbox import Outbox
+
+
+@dataclass(frozen=True, slots=True)
+class Resources:
+    """Made in the lifespan, swapped there by tests."""
+
+    settings: Settings
+    database: Database
+    hasher: PasswordHasher
+    auth: Auth
+    accounts: Accounts
+    cache: Cache
+    cursors: CursorSigner
+    keys: Keyring
+    mailer: Mailer
+    outbox: Outbox
+    limiter: RateLimiter | None
+    migration_head: str | None
+
+
+async def get_resources(request: Request) -> Resources:
+    return cast(Resources, request.state.resources)
+
+
+ResourcesDep = Annotated[Resources, Depends(get_resources)]

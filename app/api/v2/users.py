@@ -1,0 +1,21 @@
+"""`/users` by cursor alone."""
+
+from typing import Any
+
+from app.api.deps import CursorPagingDep, ReadSessionDep, UserReader
+from app.api.errors import responses
+from app.api.routing import Router
+from app.api.v1.users import FilterDep, UserSort
+from app.crud.user import users
+from app.schemas.base import CursorPage
+from app.schemas.user import UserRead
+
+router = Router(prefix="/users", tags=["users"], responses=responses(401, 403))
+
+
+@router.get("", response_model=CursorPage[UserRead], summary="List accounts by cursor")
+async def list_v2(
+    _: UserReader, filter_: FilterDep, paging: CursorPagingDep, session: ReadSessionDep, sort: UserSort = "id"
+) -> dict[str, Any]:
+    """As in v1, without offset and total."""
+    return paging.page(await users.search(session, paging.query(sort, filter_), filter_), sort, filter_)

@@ -1,0 +1,59 @@
+"""Keys of requests that may come twice, in the database."""
+
+from datetime import datetime
+
+from sqlalchemy import func, select
+from sqlalchemy.exc import DBAPIError
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from app.core.database import LOCK_TIMED_OUT, insert, sqlstate
+from app.core.errors import ConflictError
+from app.crud.base import ExpiringCRUD
+from app.models.base import utc_now
+from app.models.idempotency import IdempotencyKey
+
+WAIT_MS = 2000
+
+
+class InProgressError(ConflictError):
+    code = "idempotency_in_progress"
+    detail = "A request with this Idempotency-Key is still running; ask again shortly."
+
+    def __init__(self) -> None:
+        super().__init__(headers={"Retry-After": "1"})
+
+
+class IdempotencyKeyCRUD(ExpiringCRUD[IdempotencyKey]):
+    async def claim(
+        self, session: AsyncSession, user_id: int, operation: str, key: str, fingerprint: str, expires_at: datetime
+    ) -> IdempotencyKey:
+        """The key's row: a new one without a status, or the one with the answer given before.
+
+        While another transaction holds the same key this waits for it to end.
+
+        Raises:
+            InProgressError: if that takes more than two seconds. (SQLite knows one writer at a time and waits longer.)
+        """
+        values = {"user_id": user_id, "operation": operation, "key": key}
+        new = insert(session, IdempotencyKey).values(**values, fingerprint=fingerprint, expires_at=expires_at)
+        await self.limit_waiting(session, WAIT_MS)
+        try:
+            await session.execute(new.on_conflict_do_nothing(index_elements=list(values)))
+        except DBAPIError as error:
+            if sqlstate(error) == LOCK_TIMED_OUT:
+                raise InProgressError from error
+            raise
+        await self.limit_waiting(session, 0)
+        row = (await session.scalars(select(IdempotencyKey).filter_by(**values).with_for_update())).one()
+        if row.expires_at <= utc_now():
+            row.fingerprint, row.expires_at, row.status = fingerprint, expires_at, None
+            await self.flush(session)
+        return row
+
+    async def limit_waiting(self, session: AsyncSession, milliseconds: int) -> None:
+        """For how long a statement of this transaction waits for a lock; 0 for as long as any statement may take."""
+        if session.get_bind().dialect.name == "postgresql":
+            await session.execute(select(func.set_config("lock_timeout", str(milliseconds), True)))
+
+
+idempotency_keys = IdempotencyKeyCRUD(IdempotencyKey, "idempotency_key")

@@ -1,0 +1,94 @@
+"""Buying: stock changes hands exactly as orders say, however many buyers there are at once."""
+
+from collections.abc import Mapping
+from decimal import ROUND_HALF_UP, Decimal
+
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from app.core.errors import ConflictError, NotFoundError
+from app.crud.item import ItemForSale, items
+from app.crud.order import orders
+from app.models.order import Order, OrderLine, OrderStatus
+
+CENT = Decimal("0.01")
+
+
+class ItemClosedError(ConflictError):
+    code = "item_closed"
+
+
+class OwnItemError(ConflictError):
+    code = "own_item"
+
+
+class InsufficientStockError(ConflictError):
+    code = "insufficient_stock"
+
+
+class NotCancellableError(ConflictError):
+    code = "not_cancellable"
+
+
+class NotPayableError(ConflictError):
+    code = "not_payable"
+
+
+async def place_order(session: AsyncSession, buyer_id: int, quantities: Mapping[int, int]) -> Order:
+    """Sell so many of each item, by its id, at its price of this moment.
+
+    The items stay locked until the transaction ends. All are locked by one statement in the order of
+    their ids, as whatever else locks several items must do: so no two can wait for each other.
+
+    Raises:
+        NotFoundError (`item_not_found`), OwnItemError, ItemClosedError, InsufficientStockError: nothing has changed.
+    """
+    found = {item.id: item for item in await items.lock_for_sale(session, quantities)}
+    for id_ in sorted(quantities):
+        check(found.get(id_), id_, buyer_id, quantities[id_])
+    await items.add_stock(session, {id_: -quantity for id_, quantity in quantities.items()})
+    lines = [line_of(found[id_], quantity) for id_, quantity in quantities.items()]
+    total = sum((line.total for line in lines), Decimal(0))
+    return await orders.add(session, Order(buyer_id=buyer_id, total=total, lines=lines))
+
+
+def check(item: ItemForSale | None, id_: int, buyer_id: int, quantity: int) -> None:
+    if item is None:
+        raise NotFoundError(f"There is no item with id {id_}.", code="item_not_found")
+    if item.owner_id == buyer_id:
+        raise OwnItemError(f"Item {id_} is your own.")
+    if item.is_done:
+        raise ItemClosedError(f"Item {id_} is no longer for sale.")
+    if item.stock < quantity:
+        raise InsufficientStockError(f"Of item {id_} there are {item.stock} left.")
+
+
+def line_of(item: ItemForSale, quantity: int) -> OrderLine:
+    return OrderLine(
+        item_id=item.id,
+        title=item.title,
+        unit_price=item.price,
+        tax_rate=item.tax_rate,
+        quantity=quantity,
+        total=(item.price * (1 + item.tax_rate) * quantity).quantize(CENT, ROUND_HALF_UP),
+    )
+
+
+async def cancel_order(session: AsyncSession, order: Order) -> Order:
+    """Give the stock back. The caller has locked the order, so that this happens once.
+
+    Raises:
+        NotCancellableError: it is cancelled already, or paid.
+    """
+    if order.status is not OrderStatus.PLACED:
+        raise NotCancellableError(f"The order is {order.status}.")
+    returned = {line.item_id: line.quantity for line in order.lines if line.item_id is not None}
+    await items.lock_for_sale(session, returned)
+    await items.add_stock(session, returned)
+    return await orders.update(session, order, status=OrderStatus.CANCELLED)
+
+
+async def pay_order(session: AsyncSession, order: Order) -> Order:
+    """Raises NotPayableError: it is paid already, or cancelled."""
+    if order.status is not OrderStatus.PLACED:
+        raise NotPayableError(f"The order is {order.status}.")
+    return await orders.update(session, order, status=OrderStatus.PAID)

@@ -111,6 +111,8 @@ def exposure_faults(settings: "Settings") -> list[str]:
         faults.append(f"CORS_ORIGINS: `*` is not allowed {where}; list the origins of your front ends")
     if settings.debug:
         faults.append(f"DEBUG: must be off {where}")
+    if settings.db_echo:
+        faults.append(f"DB_ECHO: must be off {where}; it logs what users have entered")
     if not settings.trusted_hosts or "*" in settings.trusted_hosts:
         faults.append(f"TRUSTED_HOSTS: must list the host names this server answers to {where}")
     return faults

@@ -23,7 +23,7 @@ from app.models.item import Item
 from app.models.one_time_token import OneTimeToken, Purpose
 from app.models.session import Session
 from app.models.user import Role, User
-from app.services.accounts import email_state
+from app.services.addresses import email_state
 from tests.factories import PASSWORD, PASSWORD_HASH, Factory
 from tests.server import Server
 

@@ -138,7 +138,7 @@ def open_resources(settings: Settings, database: Database) -> Resources:
         database=database,
         hasher=hasher,
         auth=auth,
-        accounts=Accounts(settings, database, hasher, auth.attempts, limiter, outbox, notices),
+        accounts=Accounts.from_settings(settings, database, hasher, auth.attempts, limiter, outbox, notices),
         cache=Cache.from_settings(settings),
         cursors=CursorSigner(keys),
         keys=keys,

@@ -3,9 +3,10 @@
 from pydantic import ValidationError
 from sqlalchemy.exc import DBAPIError
 
-from app.core.config import SettingsError, describe_fault
+from app.core.config import SettingsError
 from app.core.database import sqlstate
 from app.core.errors import AppError
+from app.core.setting_faults import describe_fault
 
 MISSING_TABLES = "The database has no tables yet: run `strata db upgrade`."
 HINTS = {

@@ -235,16 +235,17 @@ def test_lists_are_separated_by_commas(empty_folder: Path, env: Env, name: str) 
 
 @pytest.mark.parametrize("environment", ["staging", "production"])
 def test_where_strangers_come_every_convenience_is_refused_at_once(env: Env, environment: str) -> None:
-    env(ENVIRONMENT=environment, CORS_ORIGINS="https://a.example,*", DEBUG="true")
+    env(ENVIRONMENT=environment, CORS_ORIGINS="https://a.example,*", DEBUG="true", DB_ECHO="true")
     lines = faults()
-    assert [line.partition(":")[0] for line in lines] == ["JWT_SECRET_KEY", "CORS_ORIGINS", "DEBUG", "TRUSTED_HOSTS"]
+    names = ["JWT_SECRET_KEY", "CORS_ORIGINS", "DEBUG", "DB_ECHO", "TRUSTED_HOSTS"]
+    assert [line.partition(":")[0] for line in lines] == names
     assert lines[0].startswith(f"JWT_SECRET_KEY: must be set in {environment};")
     assert all(f"in {environment}" in line for line in lines)
 
 
 @pytest.mark.parametrize("environment", ["development", "test"])
 def test_conveniences_are_fine_where_no_stranger_comes(env: Env, environment: str) -> None:
-    env(ENVIRONMENT=environment, CORS_ORIGINS="*", DEBUG="true", JWT_SECRET_KEY="a" * 32)
+    env(ENVIRONMENT=environment, CORS_ORIGINS="*", DEBUG="true", DB_ECHO="true", JWT_SECRET_KEY="a" * 32)
     assert Settings.load().environment == environment
 
 

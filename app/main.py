@@ -18,6 +18,7 @@ from app.api import system, v1
 from app.api.deps import Resources
 from app.api.errors import install_error_handlers
 from app.api.middleware import LastResort, ProblemAnswers, RequestContext, TrustedHosts
+from app.api.modules import install_modules
 from app.api.openapi import DESCRIPTION, TAGS, OpenAPIApp
 from app.core.config import Settings
 from app.core.cursors import CursorSigner
@@ -26,6 +27,7 @@ from app.core.keys import Keyring
 from app.core.logging import configure_logging
 from app.core.mail import open_mailer
 from app.core.migrations import migration_head
+from app.core.modules import log_modules
 from app.core.passwords import PasswordHasher
 from app.core.ratelimit import RateLimiter
 from app.core.tokens import Tokens
@@ -57,6 +59,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
 
     Raises:
         SettingsError: naming every setting that is wrong.
+        ModuleError: naming a module of MODULES that cannot be had.
     """
     settings = settings or Settings.load()
     configure_logging(settings)
@@ -64,7 +67,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         title="Strata",
         version=version("strata"),
         description=DESCRIPTION,
-        openapi_tags=TAGS,
+        openapi_tags=[*TAGS],
         docs_url=None,
         redoc_url=None,
         redirect_slashes=False,
@@ -76,6 +79,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     app.include_router(system.router)
     app.include_router(v1.router)
     system.mount_docs_assets(app)
+    install_modules(app, settings.modules)
     return app
 
 
@@ -102,6 +106,7 @@ def middleware(settings: Settings) -> list[Middleware]:
 def lifespan_of(settings: Settings) -> Lifespan[FastAPI]:
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[State]:
+        log_modules(settings.modules)
         database = Database(settings)
         try:
             await wait_for_database(database.engine, settings)

@@ -6,6 +6,7 @@ from sqlalchemy.exc import DBAPIError
 from app.core.config import SettingsError, describe_fault
 from app.core.database import sqlstate
 from app.core.errors import AppError
+from app.core.modules import ModuleError
 
 MISSING_TABLES = "The database has no tables yet: run `strata db upgrade`."
 HINTS = {
@@ -25,6 +26,8 @@ def explain(error: Exception) -> list[str] | None:
             return [describe_fault(fault) for fault in error.errors()]
         case AppError():
             return [error.detail]
+        case ModuleError():
+            return [str(error)]
         case DBAPIError() | OSError():
             return [explain_outage(error)]
     # By name: importing Alembic's class would cost every command the time of importing Alembic.

@@ -38,13 +38,16 @@ from app.services.notices import Notices
 from app.services.outbox import Outbox
 
 EXPOSED_HEADERS = [
+    "Deprecation",
     "ETag",
+    "Link",
     "Location",
     "RateLimit-Limit",
     "RateLimit-Remaining",
     "RateLimit-Reset",
     "Retry-After",
     "Server-Timing",
+    "Sunset",
     "X-Process-Time",
     "X-Request-ID",
 ]

@@ -18,6 +18,7 @@ from app.api import system, v1, v2
 from app.api.deps import Resources
 from app.api.errors import install_error_handlers
 from app.api.middleware import LastResort, ProblemAnswers, RequestContext, TrustedHosts
+from app.api.modules import install_modules
 from app.api.openapi import DESCRIPTION, TAGS, OpenAPIApp
 from app.core.cache import Cache
 from app.core.config import Settings
@@ -27,6 +28,7 @@ from app.core.keys import Keyring
 from app.core.logging import configure_logging
 from app.core.mail import open_mailer
 from app.core.migrations import migration_head
+from app.core.modules import log_modules
 from app.core.passwords import PasswordHasher
 from app.core.ratelimit import RateLimiter
 from app.core.tokens import Tokens
@@ -37,14 +39,17 @@ from app.services.notices import Notices
 from app.services.outbox import Outbox
 
 EXPOSED_HEADERS = [
+    "Deprecation",
     "ETag",
     "Idempotency-Replayed",
+    "Link",
     "Location",
     "RateLimit-Limit",
     "RateLimit-Remaining",
     "RateLimit-Reset",
     "Retry-After",
     "Server-Timing",
+    "Sunset",
     "X-Process-Time",
     "X-Request-ID",
 ]
@@ -59,6 +64,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
 
     Raises:
         SettingsError: naming every setting that is wrong.
+        ModuleError: naming a module of MODULES that cannot be had.
     """
     settings = settings or Settings.load()
     configure_logging(settings)
@@ -66,7 +72,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         title="Strata",
         version=version("strata"),
         description=DESCRIPTION,
-        openapi_tags=TAGS,
+        openapi_tags=[*TAGS],
         docs_url=None,
         redoc_url=None,
         redirect_slashes=False,
@@ -79,6 +85,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     app.include_router(v1.router)
     app.include_router(v2.router)
     system.mount_docs_assets(app)
+    install_modules(app, settings.modules)
     return app
 
 
@@ -105,6 +112,7 @@ def middleware(settings: Settings) -> list[Middleware]:
 def lifespan_of(settings: Settings) -> Lifespan[FastAPI]:
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[State]:
+        log_modules(settings.modules)
         database = Database(settings)
         try:
             await wait_for_database(database.engine, settings)

@@ -54,7 +54,8 @@ async def examine(settings: "Settings") -> bool:
     finally:
         await database.close()
     has_redis = settings.redis_url is None or await report("redis", lambda: check_redis(settings))
-    return all(has_files) and has_database and has_redis
+    has_modules = await report("modules", lambda: check_modules(settings)) if has_any_module(settings) else True
+    return all(has_files) and has_database and has_redis and has_modules
 
 
 async def report(name: str, check: Callable[[], Awaitable[str]]) -> bool:
@@ -171,3 +172,22 @@ async def check_admin(session: "AsyncSession") -> str:
     if not await users.has_admin(session):
         raise UnfitError("there is none: run `strata admin create`")
     return "there is one"
+
+
+def has_any_module(settings: "Settings") -> bool:
+    from app.core.modules import installed_modules
+
+    return bool(settings.modules or installed_modules())
+
+
+async def check_modules(settings: "Settings") -> str:
+    """Load them as a server would: what is installed may still fail."""
+    from app.core.modules import listed_modules, unlisted_modules
+    from app.main import create_app
+
+    create_app(settings)
+    parts = {
+        "loaded": listed_modules(settings.modules),
+        "installed but not listed in MODULES": unlisted_modules(settings.modules),
+    }
+    return "; ".join(f"{how}: {', '.join(map(str, modules))}" for how, modules in parts.items() if modules)

@@ -6,6 +6,7 @@ from sqlalchemy.exc import DBAPIError
 from app.core.config import SettingsError
 from app.core.database import sqlstate
 from app.core.errors import AppError
+from app.core.modules import ModuleError
 from app.core.setting_faults import describe_fault
 
 MISSING_TABLES = "The database has no tables yet: run `strata db upgrade`."
@@ -26,6 +27,8 @@ def explain(error: Exception) -> list[str] | None:
             return [describe_fault(fault) for fault in error.errors()]
         case AppError():
             return [error.detail]
+        case ModuleError():
+            return [str(error)]
         case DBAPIError() | OSError():
             return [explain_outage(error)]
     # By name: importing Alembic's class would cost every command the time of importing Alembic.

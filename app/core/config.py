@@ -41,6 +41,7 @@ class Settings(BaseSettings):
     debug: bool = False
     data_dir: Path = Path("var")
     git_commit: str | None = None
+    modules: CommaList = ()
 
     database_url: SecretStr | None = Field(default=None, validation_alias=AliasChoices("database_url", "db_dsn"))
     database_read_url: SecretStr | None = None

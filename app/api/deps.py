@@ -25,6 +25,7 @@ from app.schemas.base import MAX_ID
 from app.services.accounts import Accounts
 from app.services.audit import Device
 from app.services.auth import Auth, Identity
+from app.services.inventory import Inventory
 from app.services.outbox import Outbox
 
 bearer = OAuth2PasswordBearer(
@@ -48,6 +49,7 @@ class Resources:
     mailer: Mailer
     outbox: Outbox
     limiter: RateLimiter | None
+    inventory: Inventory | None
     migration_head: str | None
 
 

@@ -15,6 +15,7 @@ from pydantic import (
     ByteSize,
     EmailStr,
     Field,
+    HttpUrl,
     SecretStr,
     ValidationError,
     model_validator,
@@ -129,6 +130,8 @@ class Settings(BaseSettings):
     mail_from: str = "Strata <strata@localhost>"
     frontend_url: str = "http://localhost:3000"
 
+    inventory_url: SecretStr | None = None
+
     first_admin_username: str = Field(default="admin", min_length=3, max_length=50, pattern=r"^[\w.-]+$")
     first_admin_email: EmailStr = "admin@example.com"
     first_admin_password: SecretStr | None = Field(default=None, min_length=8, max_length=128)
@@ -166,6 +169,7 @@ class Settings(BaseSettings):
     @model_validator(mode="after")
     def is_consistent(self) -> Self:
         faults = [*self.database_faults(), *self.key_faults(), *self.mail_faults(), *self.redis_faults()]
+        faults += self.inventory_faults()
         if self.is_exposed:
             faults += self.exposure_faults()
         if faults:
@@ -291,6 +295,11 @@ class Settings(BaseSettings):
             return []
         return ["REDIS_URL: must be like redis://:password@host:6379/0, rediss:// for TLS, or unix:///path"]
 
+    def inventory_faults(self) -> list[str]:
+        if self.inventory_url is None or is_http_url(self.inventory_url.get_secret_value()):
+            return []
+        return ["INVENTORY_URL: must be like https://user:password@host:8080/path, without ? and #"]
+
     def exposure_faults(self) -> list[str]:
         """What is convenient in development and dangerous where strangers can reach it."""
         faults = []
@@ -332,6 +341,15 @@ def is_redis_url(text: str) -> bool:
         return url.scheme in REDIS_SCHEMES and bool(url.port or url.netloc or url.path)
     except ValueError:  # of a port that is no number
         return False
+
+
+def is_http_url(text: str) -> bool:
+    """Whether paths can be added to it: without a query and a fragment."""
+    try:
+        url = HttpUrl(text)
+    except ValidationError:
+        return False
+    return url.query is None and url.fragment is None
 
 
 def is_in_memory(url: URL) -> bool:

@@ -5,7 +5,7 @@ from fastapi import APIRouter, Depends
 from app.api.deps import refuse_large_body
 from app.api.errors import responses
 from app.api.limits import limit_requests
-from app.api.v1 import admin, auth, items, token, users
+from app.api.v1 import admin, auth, items, items_stock, token, users
 
 router = APIRouter(
     prefix="/api/v1",
@@ -15,5 +15,6 @@ router = APIRouter(
 router.include_router(auth.router)
 router.include_router(token.router)
 router.include_router(users.router)
+router.include_router(items_stock.router)
 router.include_router(items.router)
 router.include_router(admin.router)

@@ -35,6 +35,7 @@ from app.core.tokens import Tokens
 from app.services.accounts import Accounts
 from app.services.auth import Auth
 from app.services.cleaning import keep_clean
+from app.services.inventory import Inventory
 from app.services.notices import Notices
 from app.services.outbox import Outbox
 
@@ -127,6 +128,8 @@ def lifespan_of(settings: Settings) -> Lifespan[FastAPI]:
                 if resources.limiter is not None:
                     await resources.limiter.close()
                 await resources.cache.close()
+                if resources.inventory is not None:
+                    await resources.inventory.close()
         finally:
             await database.close()
 
@@ -153,6 +156,7 @@ def open_resources(settings: Settings, database: Database) -> Resources:
         mailer=mailer,
         outbox=outbox,
         limiter=limiter,
+        inventory=Inventory.from_settings(settings),
         migration_head=migration_head(),
     )
 

@@ -55,7 +55,8 @@ async def examine(settings: "Settings") -> bool:
         await database.close()
     has_redis = settings.redis_url is None or await report("redis", lambda: check_redis(settings))
     has_modules = await report("modules", lambda: check_modules(settings)) if has_any_module(settings) else True
-    return all(has_files) and has_database and has_redis and has_modules
+    has_inventory = settings.inventory_url is None or await report("inventory", lambda: check_inventory(settings))
+    return all(has_files) and has_database and has_redis and has_modules and has_inventory
 
 
 async def report(name: str, check: Callable[[], Awaitable[str]]) -> bool:
@@ -154,6 +155,26 @@ async def check_redis(settings: "Settings") -> str:
         ) from None
     finally:
         await limiter.close()
+    return "answers"
+
+
+async def check_inventory(settings: "Settings") -> str:
+    from app.core.errors import UnavailableError
+    from app.services.inventory import Inventory
+
+    inventory = Inventory.from_settings(settings)
+    assert inventory is not None
+    try:
+        lets_us_in = await inventory.ping()
+    except UnavailableError:
+        raise UnwiseError(
+            "does not answer: start it, or mend or unset INVENTORY_URL. "
+            "The server runs without it; the stock of items is then answered with 503"
+        ) from None
+    finally:
+        await inventory.close()
+    if not lets_us_in:
+        raise UnfitError("refuses us: check the user and the password in INVENTORY_URL")
     return "answers"
 
 

@@ -89,6 +89,8 @@ class Settings(BaseSettings):
     mail_from: str = "Strata <strata@localhost>"
     frontend_url: str = "http://localhost:3000"
 
+    inventory_url: SecretStr | None = None
+
     first_admin_username: str = Field(default="admin", min_length=3, max_length=50, pattern=r"^[\w.-]+$")
     first_admin_email: EmailStr = "admin@example.com"
     first_admin_password: SecretStr | None = Field(default=None, min_length=8, max_length=128)

@@ -3,6 +3,8 @@
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
+from pydantic import HttpUrl, ValidationError
+
 from app.core.database_url import DIALECTS, parse_database_url
 from app.core.mail_url import parse_address, parse_mail_url
 from app.core.pem import HOW_TO_MAKE, read_key, read_private_key
@@ -15,7 +17,7 @@ if TYPE_CHECKING:
 
 def find_faults(settings: "Settings") -> list[str]:
     """All that the single fields do not tell, since it takes several or a closer look."""
-    finders = [database_faults, key_faults, mail_faults, redis_faults]
+    finders = [database_faults, key_faults, mail_faults, redis_faults, inventory_faults]
     if settings.is_exposed:
         finders.append(exposure_faults)
     return [fault for find in finders for fault in find(settings)]
@@ -99,6 +101,21 @@ def redis_faults(settings: "Settings") -> list[str]:
     if settings.redis_url is None:
         return []
     return faults_of("REDIS_URL", check_redis_url, settings.redis_url.get_secret_value())
+
+
+def is_http_url(text: str) -> bool:
+    """Whether paths can be added to it: without a query and a fragment."""
+    try:
+        url = HttpUrl(text)
+    except ValidationError:
+        return False
+    return url.query is None and url.fragment is None
+
+
+def inventory_faults(settings: "Settings") -> list[str]:
+    if settings.inventory_url is None or is_http_url(settings.inventory_url.get_secret_value()):
+        return []
+    return ["INVENTORY_URL: must be like https://user:password@host:8080/path, without ? and #"]
 
 
 def exposure_faults(settings: "Settings") -> list[str]:

@@ -10,7 +10,7 @@ from asgi_lifespan import LifespanManager
 from fastapi import APIRouter, Body, Depends, FastAPI, Response
 
 from app.api.deps import CurrentUser
-from app.api.errors import NotModified
+from app.api.errors import EarlyAnswer
 from app.api.retirement import retiring
 from app.core.config import Settings
 from app.core.errors import NotFoundError
@@ -73,7 +73,7 @@ async def missing_old() -> None:
 
 @router.get("/old/unchanged", **old)
 async def unchanged_old() -> None:
-    raise NotModified('"1"')
+    raise EarlyAnswer(Response(status_code=304))
 
 
 @router.get("/old/broken", **old)

@@ -330,3 +330,33 @@ def test_logs_are_for_people_in_development_and_for_machines_elsewhere(
 
 def test_no_setting_of_the_developers_reaches_the_tests() -> None:
     assert not {name.upper() for name in Settings.model_fields} & {name.upper() for name in os.environ}
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "inventory:8080",
+        "ftp://me:hunter2@host",
+        "http://",
+        "http://host:99999",
+        "http://me:hunter2@ho st",
+        "http://h?a=1",
+        "https://host/path#part",
+        "/srv/inventory",
+        "http://[::1",
+    ],
+)
+def test_an_inventory_url_is_one_that_paths_can_be_added_to(env: Env, url: str) -> None:
+    env(INVENTORY_URL=url)
+    assert faults() == ["INVENTORY_URL: must be like https://user:password@host:8080/path, without ? and #"]
+
+
+@pytest.mark.parametrize(
+    "url", ["http://inventory", "https://me:p%40ss@inventory.example.com:8080/v1/", "http://[::1]:80"]
+)
+def test_an_inventory_url_may_have_a_user_a_port_and_a_path(env: Env, url: str) -> None:
+    env(INVENTORY_URL=url)
+    settings = Settings.load()
+    assert settings.inventory_url is not None
+    assert settings.inventory_url.get_secret_value() == url
+    assert url not in repr(settings)

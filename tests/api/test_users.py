@@ -326,7 +326,7 @@ async def test_the_export_has_everything_of_the_user_and_nothing_secret(
     assert answer.status_code == 200
     assert answer.headers["cache-control"] == "no-store"
     export = answer.json()
-    assert set(export) == {"exported_at", "user", "sessions", "items", "audit"}
+    assert set(export) == {"exported_at", "user", "sessions", "items", "orders", "audit"}
     assert (export["user"]["username"], export["user"]["full_name"]) == ("alice", "Alice Liddell")
     assert [(item["id"], item["title"]) for item in export["items"]] == [(item.id, item.title) for item in items]
     assert {(row["user_agent"], row["current"]) for row in export["sessions"]} == {("a phone", False), (None, True)}

@@ -61,11 +61,22 @@ def test_every_operation_is_secured_or_public_on_purpose(document: dict[str, Any
 def test_every_operation_is_named_summarised_and_tagged(document: dict[str, Any]) -> None:
     tags = {tag["name"] for tag in document["tags"]}
     for path, method, operation in operations(document):
-        assert re.fullmatch(r"[a-z]+_[a-z_0-9]+", operation["operationId"]), path
+        assert re.fullmatch(r"[a-z]+_[a-z_]+(_v2)?", operation["operationId"]), path
         assert operation["operationId"].split("_")[0] in operation["tags"], path
         assert set(operation["tags"]) <= tags
         assert operation["summary"]
         assert operation["summary"][0].isupper(), (method, path)
+
+
+def test_every_secured_creation_can_be_repeated_safely(document: dict[str, Any]) -> None:
+    """Whoever does not get to see the 201 must be able to ask again."""
+    creations = {
+        operation["operationId"]: {parameter["name"] for parameter in operation.get("parameters", [])}
+        for _, method, operation in operations(document)
+        if method == "post" and operation.get("security") and "201" in operation["responses"]
+    }
+    assert {"items_create", "items_create_bulk", "orders_create", "users_create"} <= set(creations)
+    assert [name for name, headers in creations.items() if "Idempotency-Key" not in headers] == []
 
 
 def test_every_error_is_described_as_a_problem(document: dict[str, Any]) -> None:

@@ -13,9 +13,10 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from app.api.deps import Resources
 from app.models.item import Item
 from tests.api.calls import code
-from tests.crud.test_item_plans import explain, statements_on
+from tests.crud.test_item_plans import explain
 from tests.factories import Factory
 from tests.server import Server
+from tests.statements import statements_on
 
 ITEMS = "/api/v1/items"
 BULK = f"{ITEMS}/bulk"

@@ -16,9 +16,15 @@ HINTS = {
 }
 
 
+class MistakeError(Exception):
+    """What a command is asked for cannot be done; the message says why, and what to do instead."""
+
+
 def explain(error: Exception) -> list[str] | None:
     """Lines for a mistake that the user can mend; None for a defect of ours, whose traceback is wanted."""
     match error:
+        case MistakeError():
+            return [str(error)]
         case SettingsError():
             return [line for fault in error.faults for line in fault.splitlines()]
         case ValidationError():

@@ -16,7 +16,6 @@ from pydantic import (
     WithJsonSchema,
 )
 from pydantic.json_schema import JsonSchemaValue
-from pydantic_core import CoreSchema
 
 from app.schemas.base import NotBlank, Text, decimal_schema, integral, refuse_bool
 
@@ -71,7 +70,7 @@ def refuse_far_years(year: int) -> int:
 class UpToNextYear:
     """Tells the bound in the JSON Schema of the day on which that is made."""
 
-    def __get_pydantic_json_schema__(self, schema: CoreSchema, handler: GetJsonSchemaHandler) -> JsonSchemaValue:
+    def __get_pydantic_json_schema__(self, schema: Any, handler: GetJsonSchemaHandler) -> JsonSchemaValue:
         made: dict[str, Any] = handler(schema)
         return made | {"maximum": next_year()}
 

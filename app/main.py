@@ -18,6 +18,7 @@ from app.api import system, v1, v2
 from app.api.deps import Resources
 from app.api.errors import install_error_handlers
 from app.api.middleware import LastResort, ProblemAnswers, RequestContext, TrustedHosts
+from app.api.modules import install_modules
 from app.api.openapi import DESCRIPTION, TAGS, OpenAPIApp
 from app.core.cache import Cache
 from app.core.config import Settings
@@ -27,24 +28,29 @@ from app.core.keys import Keyring
 from app.core.logging import configure_logging
 from app.core.mail import open_mailer
 from app.core.migrations import migration_head
+from app.core.modules import log_modules
 from app.core.passwords import PasswordHasher
 from app.core.ratelimit import RateLimiter
 from app.core.tokens import Tokens
 from app.services.accounts import Accounts
 from app.services.auth import Auth
 from app.services.cleaning import keep_clean
+from app.services.inventory import Inventory
 from app.services.notices import Notices
 from app.services.outbox import Outbox
 
 EXPOSED_HEADERS = [
+    "Deprecation",
     "ETag",
     "Idempotency-Replayed",
+    "Link",
     "Location",
     "RateLimit-Limit",
     "RateLimit-Remaining",
     "RateLimit-Reset",
     "Retry-After",
     "Server-Timing",
+    "Sunset",
     "X-Process-Time",
     "X-Request-ID",
 ]
@@ -59,6 +65,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
 
     Raises:
         SettingsError: naming every setting that is wrong.
+        ModuleError: naming a module of MODULES that cannot be had.
     """
     settings = settings or Settings.load()
     configure_logging(settings)
@@ -66,7 +73,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         title="Strata",
         version=version("strata"),
         description=DESCRIPTION,
-        openapi_tags=TAGS,
+        openapi_tags=[*TAGS],
         docs_url=None,
         redoc_url=None,
         redirect_slashes=False,
@@ -79,6 +86,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     app.include_router(v1.router)
     app.include_router(v2.router)
     system.mount_docs_assets(app)
+    install_modules(app, settings.modules)
     return app
 
 
@@ -105,6 +113,7 @@ def middleware(settings: Settings) -> list[Middleware]:
 def lifespan_of(settings: Settings) -> Lifespan[FastAPI]:
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[State]:
+        log_modules(settings.modules)
         database = Database(settings)
         try:
             await wait_for_database(database.engine, settings)
@@ -119,6 +128,8 @@ def lifespan_of(settings: Settings) -> Lifespan[FastAPI]:
                 if resources.limiter is not None:
                     await resources.limiter.close()
                 await resources.cache.close()
+                if resources.inventory is not None:
+                    await resources.inventory.close()
         finally:
             await database.close()
 
@@ -138,13 +149,14 @@ def open_resources(settings: Settings, database: Database) -> Resources:
         database=database,
         hasher=hasher,
         auth=auth,
-        accounts=Accounts(settings, database, hasher, auth.attempts, limiter, outbox, notices),
+        accounts=Accounts.from_settings(settings, database, hasher, auth.attempts, limiter, outbox, notices),
         cache=Cache.from_settings(settings),
         cursors=CursorSigner(keys),
         keys=keys,
         mailer=mailer,
         outbox=outbox,
         limiter=limiter,
+        inventory=Inventory.from_settings(settings),
         migration_head=migration_head(),
     )
 

@@ -6,62 +6,23 @@ SQLite in a folder of its own, or PostgreSQL where DATABASE_URL names a database
 
 import argparse
 import asyncio
-import os
 import re
 import secrets
 import statistics
 import sys
 import tempfile
 import time
-from asyncio.subprocess import PIPE, Process
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from asyncio.subprocess import PIPE
 from pathlib import Path
 
 import httpx
+from server import PASSWORD, register, serve
 
 from app.core.passwords import ARGON2_MEMORY_KIB, HASHING_THREADS
 
-STRATA = Path(sys.executable).with_name("strata")
-PASSWORD = "correct horse battery"
 LOGINS_AT_ONCE = 64
 PROBES_PER_SECOND = 50
 GOAL_MS = 50
-
-
-@asynccontextmanager
-async def serve(folder: Path) -> AsyncIterator[tuple[str, int]]:
-    """The address and the process id of a server with one worker."""
-    environment = os.environ | {
-        "DATA_DIR": str(folder),
-        "DB_RETRY_LIMIT": "1",
-        "LOG_LEVEL": "warning",
-        "PYTHONUNBUFFERED": "1",
-        "RATE_LIMIT_ENABLED": "false",
-    }
-    process = await asyncio.create_subprocess_exec(
-        STRATA, "serve", "--port", "0", env=environment, cwd=folder, stdout=PIPE
-    )
-    try:
-        yield await address(process), process.pid
-    finally:
-        process.terminate()
-        await process.wait()
-
-
-async def address(process: Process) -> str:
-    assert process.stdout is not None
-    async for line in process.stdout:
-        if found := re.search(r"http://\S+(?=/docs)", line.decode()):
-            return found[0]
-    raise SystemExit("the server did not start")
-
-
-async def register(url: str, names: list[str]) -> None:
-    async with httpx.AsyncClient(base_url=f"{url}/api/v1", timeout=60) as client:
-        for name in names:
-            account = {"username": name, "email": f"{name}@example.com", "password": PASSWORD}
-            (await client.post("/auth/register", json=account)).raise_for_status()
 
 
 async def storm(url: str, names: list[str], seconds: float) -> int:

@@ -7,51 +7,17 @@ Both kinds take turns, so that whatever else the machine does hits them alike. T
 
 import argparse
 import asyncio
-import os
-import re
 import secrets
 import statistics
-import sys
 import tempfile
 import time
-from asyncio.subprocess import PIPE, Process
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
 from pathlib import Path
 
 import httpx
+from server import register, serve
 
-STRATA = Path(sys.executable).with_name("strata")
-PASSWORD = "correct horse battery"
 WARM_UP = 10
 GOAL = 0.10
-
-
-@asynccontextmanager
-async def serve(folder: Path) -> AsyncIterator[str]:
-    environment = os.environ | {
-        "DATA_DIR": str(folder),
-        "DB_RETRY_LIMIT": "1",
-        "LOG_LEVEL": "warning",
-        "PYTHONUNBUFFERED": "1",
-        "RATE_LIMIT_ENABLED": "false",
-    }
-    process = await asyncio.create_subprocess_exec(
-        STRATA, "serve", "--port", "0", env=environment, cwd=folder, stdout=PIPE
-    )
-    try:
-        yield await address(process)
-    finally:
-        process.terminate()
-        await process.wait()
-
-
-async def address(process: Process) -> str:
-    assert process.stdout is not None
-    async for line in process.stdout:
-        if found := re.search(r"http://\S+(?=/docs)", line.decode()):
-            return found[0]
-    raise SystemExit("the server did not start")
 
 
 async def fail_to_log_in(client: httpx.AsyncClient, name: str) -> float:
@@ -64,9 +30,8 @@ async def fail_to_log_in(client: httpx.AsyncClient, name: str) -> float:
 
 async def measure(url: str, rounds: int) -> tuple[list[float], list[float]]:
     known, unknown = f"known-{secrets.token_hex(4)}", f"unknown-{secrets.token_hex(4)}"
+    await register(url, [known])
     async with httpx.AsyncClient(base_url=f"{url}/api/v1", timeout=60) as client:
-        account = {"username": known, "email": f"{known}@example.com", "password": PASSWORD}
-        (await client.post("/auth/register", json=account)).raise_for_status()
         for _ in range(WARM_UP):
             await fail_to_log_in(client, known)
             await fail_to_log_in(client, unknown)
@@ -79,7 +44,7 @@ async def measure(url: str, rounds: int) -> tuple[list[float], list[float]]:
 
 async def run(rounds: int) -> None:
     with tempfile.TemporaryDirectory() as folder:
-        async with serve(Path(folder)) as url:
+        async with serve(Path(folder)) as (url, _):
             known, unknown = await measure(url, rounds)
     for name, values in (("known user", known), ("unknown user", unknown)):
         print(f"{name:<14} median {statistics.median(values):7.2f} ms   quartiles ", end="")

@@ -30,6 +30,7 @@ from app.main import create_app
 from tests.factories import PASSWORD, Factory
 from tests.key_files import KeyFiles
 from tests.server import Server, serve
+from tests.statements import MaxQueries, at_most
 
 SECRET = "tests-sign-with-these-48-bytes-0123456789abcdefgh"
 POSTGRES_URL = os.environ.get("STRATA_TEST_DATABASE_URL")
@@ -209,6 +210,12 @@ async def client(
 def make(resources: Resources) -> Factory:
     """Rows for the test to start from: `await make.user()`, `await make.item(owner)`, `await make.token(user)`."""
     return Factory(resources)
+
+
+@pytest.fixture
+def max_queries(resources: Resources) -> MaxQueries:
+    """`with max_queries(3): await client.get(…)` fails if the application asks the database more often."""
+    return lambda limit: at_most(limit, resources.database)
 
 
 @pytest.fixture

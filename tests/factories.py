@@ -8,10 +8,12 @@ from app.api.deps import Resources
 from app.crud.session import sessions
 from app.models.base import utc_now
 from app.models.item import Item
+from app.models.order import Order
 from app.models.scope import allowed_scopes, scope_text
 from app.models.session import Session
 from app.models.user import Role, User
 from app.services.auth import TokenPair
+from app.services.orders import place_order
 
 PASSWORD = "correct horse battery staple"
 # argon2id of PASSWORD with the application's parameters, made once: hashing it for each test would take minutes.
@@ -41,6 +43,11 @@ class Factory:
     async def item(self, owner: User, **fields: Any) -> Item:
         defaults: dict[str, Any] = {"title": f"Item {next(self.numbers)}", "owner": owner}
         return await self.store(Item(**defaults | fields))
+
+    async def order(self, buyer: User, *items: Item) -> Order:
+        """One of each."""
+        async with self.resources.database.transaction() as session:
+            return await place_order(session, buyer.id, {item.id: 1 for item in items})
 
     async def tokens(self, user: User, scope: str | None = None) -> TokenPair:
         """A signed-in device's tokens, without the cost of the password."""

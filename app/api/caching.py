@@ -9,7 +9,7 @@ from pydantic import BaseModel
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from app.api.conditional import IfNoneMatchHeader, etag, require_modified
-from app.api.resources import ResourcesDep
+from app.api.resources import Resources, ResourcesDep
 from app.crud.generation import CachedCRUD, generations
 from app.models.base import Base, Versioned
 
@@ -24,7 +24,7 @@ class Cached:
     the primary: a replica that lags would bring back what has just been changed.
     """
 
-    def __init__(self, request: Request, resources: ResourcesDep, if_none_match: IfNoneMatchHeader = None) -> None:
+    def __init__(self, request: Request, resources: Resources, if_none_match: str | None) -> None:
         self.address = f"{request.scope['path']}?{request.url.query}"
         self.resources = resources
         self.if_none_match = if_none_match
@@ -68,4 +68,8 @@ def entry(tag: str, answer: BaseModel) -> bytes:
     return tag.encode() + b"\n" + answer.model_dump_json().encode()
 
 
-CachedDep = Annotated[Cached, Depends()]
+async def get_cached(request: Request, resources: ResourcesDep, if_none_match: IfNoneMatchHeader = None) -> Cached:
+    return Cached(request, resources, if_none_match)
+
+
+CachedDep = Annotated[Cached, Depends(get_cached)]

@@ -9,6 +9,7 @@ from app.core.errors import PreconditionFailedError
 from app.models.base import Versioned
 
 IfNoneMatchHeader = Annotated[str | None, Header(description="An ETag you have; 304 if it is current.")]
+IfMatchHeader = Annotated[str | None, Header(description="The ETag the change is based on; else 412.")]
 
 
 def etag(row: Versioned) -> str:
@@ -57,7 +58,7 @@ class Created(ETag):
 class Conditional(ETag):
     """Like ETag, for reads: a client that already has this version is told so (304) instead."""
 
-    def __init__(self, response: Response, if_none_match: IfNoneMatchHeader = None) -> None:
+    def __init__(self, response: Response, if_none_match: str | None) -> None:
         super().__init__(response)
         self.if_none_match = if_none_match
 
@@ -69,9 +70,7 @@ class Conditional(ETag):
 class IfMatch:
     """RFC 9110 section 13.1.1: a write that only applies to the version the client has seen."""
 
-    def __init__(
-        self, if_match: Annotated[str | None, Header(description="The ETag the change is based on; else 412.")] = None
-    ) -> None:
+    def __init__(self, if_match: str | None) -> None:
         self.if_match = if_match
 
     def check(self, row: Versioned) -> None:
@@ -85,7 +84,26 @@ class IfMatch:
             raise PreconditionFailedError
 
 
-ETagDep = Annotated[ETag, Depends()]
-CreatedDep = Annotated[Created, Depends()]
-ConditionalDep = Annotated[Conditional, Depends()]
-IfMatchDep = Annotated[IfMatch, Depends()]
+# Coroutines, all of them: FastAPI sends a class or a plain function to a thread, which costs more than most handlers.
+
+
+async def get_etag(response: Response) -> ETag:
+    return ETag(response)
+
+
+async def get_created(request: Request, response: Response) -> Created:
+    return Created(request, response)
+
+
+async def get_conditional(response: Response, if_none_match: IfNoneMatchHeader = None) -> Conditional:
+    return Conditional(response, if_none_match)
+
+
+async def get_if_match(if_match: IfMatchHeader = None) -> IfMatch:
+    return IfMatch(if_match)
+
+
+ETagDep = Annotated[ETag, Depends(get_etag)]
+CreatedDep = Annotated[Created, Depends(get_created)]
+ConditionalDep = Annotated[Conditional, Depends(get_conditional)]
+IfMatchDep = Annotated[IfMatch, Depends(get_if_match)]

@@ -6,6 +6,7 @@ from fastapi import Cookie, Depends, Query, Request, Response
 from fastapi.exceptions import RequestValidationError
 
 from app.api.deps import ResourcesDep
+from app.core.config import Settings
 from app.core.errors import ForbiddenError
 from app.schemas.auth import RefreshRequest
 from app.services.auth import TokenPair
@@ -23,19 +24,14 @@ class RefreshCookie:
     """Where a request's refresh token is, and where the answer puts the next one."""
 
     def __init__(
-        self,
-        request: Request,
-        response: Response,
-        resources: ResourcesDep,
-        refresh_token: Annotated[str | None, Cookie(description="In cookie mode, instead of the body.")] = None,
-        cookie: Annotated[bool, Query(description="Put the refresh token in a cookie instead of the body.")] = False,
+        self, request: Request, response: Response, settings: Settings, token: str | None, *, is_wanted: bool
     ) -> None:
         self.request = request
         self.response = response
-        self.settings = resources.settings
-        self.token = refresh_token
-        self.is_wanted = cookie
-        if cookie and "origin" in request.headers:
+        self.settings = settings
+        self.token = token
+        self.is_wanted = is_wanted
+        if is_wanted and "origin" in request.headers:
             # Or another site could sign its visitors in as somebody else. Here, before a session is opened or a
             # token is used up for an answer that is then refused.
             self.refuse_other_sites()
@@ -85,4 +81,14 @@ class RefreshCookie:
             raise CrossSiteError
 
 
-RefreshCookieDep = Annotated[RefreshCookie, Depends()]
+async def get_refresh_cookie(
+    request: Request,
+    response: Response,
+    resources: ResourcesDep,
+    refresh_token: Annotated[str | None, Cookie(description="In cookie mode, instead of the body.")] = None,
+    cookie: Annotated[bool, Query(description="Put the refresh token in a cookie instead of the body.")] = False,
+) -> RefreshCookie:
+    return RefreshCookie(request, response, resources.settings, refresh_token, is_wanted=cookie)
+
+
+RefreshCookieDep = Annotated[RefreshCookie, Depends(get_refresh_cookie)]

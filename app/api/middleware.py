@@ -13,6 +13,7 @@ from starlette.requests import ClientDisconnect
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from app.api.errors import framework_problem, problem
+from app.api.retirement import retirement_of
 
 log = structlog.get_logger("strata.access")
 
@@ -55,6 +56,8 @@ class RequestContext:
                 # Left here by app/api/limits.py; on errors too, which its own response headers would miss.
                 if verdict := inner["state"].get("rate_limit"):
                     add_missing(headers, verdict.headers)
+                if retirement := retirement_of(inner):
+                    retirement.announce(headers)
                 if status == 204:
                     del headers["content-type"]  # FastAPI names a type for what is not there
             elif method == "HEAD":

@@ -5,6 +5,7 @@ from typing import Annotated, Any
 from fastapi import Depends, Query, Request
 
 from app.api.resources import ResourcesDep
+from app.core.cursors import CursorSigner
 from app.core.errors import UnprocessableError
 from app.crud.base import PageQuery, PageRows
 from app.models.base import Base
@@ -19,11 +20,9 @@ CursorQuery = Annotated[
 class CursorPaging:
     """`/api/v2`: a page begins where the one before ended."""
 
-    def __init__(
-        self, request: Request, resources: ResourcesDep, limit: LimitQuery = 20, cursor: CursorQuery = None
-    ) -> None:
-        self.path = request.scope["path"]
-        self.cursors = resources.cursors
+    def __init__(self, path: str, cursors: CursorSigner, limit: int, cursor: str | None) -> None:
+        self.path = path
+        self.cursors = cursors
         self.limit = limit
         self.cursor = cursor
 
@@ -59,15 +58,9 @@ class Paging(CursorPaging):
     """`/api/v1`: by offset or by cursor, with a total."""
 
     def __init__(
-        self,
-        request: Request,
-        resources: ResourcesDep,
-        skip: Annotated[int, Query(ge=0, le=MAX_ID)] = 0,
-        limit: LimitQuery = 20,
-        cursor: CursorQuery = None,
-        include_total: Annotated[bool, Query(description="`false` saves the count; `total` is then null.")] = True,
+        self, path: str, cursors: CursorSigner, limit: int, cursor: str | None, skip: int, include_total: bool
     ) -> None:
-        super().__init__(request, resources, limit, cursor)
+        super().__init__(path, cursors, limit, cursor)
         self.skip = skip
         self.include_total = include_total
 
@@ -94,5 +87,22 @@ class InvalidCursorError(UnprocessableError):
     detail = "`cursor` must be a `next_cursor` of this list, with the same filters and sort and without `skip`."
 
 
-PagingDep = Annotated[Paging, Depends()]
-CursorPagingDep = Annotated[CursorPaging, Depends()]
+async def get_cursor_paging(
+    request: Request, resources: ResourcesDep, limit: LimitQuery = 20, cursor: CursorQuery = None
+) -> CursorPaging:
+    return CursorPaging(request.scope["path"], resources.cursors, limit, cursor)
+
+
+async def get_paging(
+    request: Request,
+    resources: ResourcesDep,
+    skip: Annotated[int, Query(ge=0, le=MAX_ID)] = 0,
+    limit: LimitQuery = 20,
+    cursor: CursorQuery = None,
+    include_total: Annotated[bool, Query(description="`false` saves the count; `total` is then null.")] = True,
+) -> Paging:
+    return Paging(request.scope["path"], resources.cursors, limit, cursor, skip, include_total)
+
+
+PagingDep = Annotated[Paging, Depends(get_paging)]
+CursorPagingDep = Annotated[CursorPaging, Depends(get_cursor_paging)]

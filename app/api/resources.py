@@ -15,6 +15,7 @@ from app.core.passwords import PasswordHasher
 from app.core.ratelimit import RateLimiter
 from app.services.accounts import Accounts
 from app.services.auth import Auth
+from app.services.inventory import Inventory
 from app.services.outbox import Outbox
 
 
@@ -33,6 +34,7 @@ class Resources:
     mailer: Mailer
     outbox: Outbox
     limiter: RateLimiter | None
+    inventory: Inventory | None
     migration_head: str | None
 
 

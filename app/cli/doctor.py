@@ -54,7 +54,9 @@ async def examine(settings: "Settings") -> bool:
     finally:
         await database.close()
     has_redis = settings.redis_url is None or await report("redis", lambda: check_redis(settings))
-    return all(has_files) and has_database and has_redis
+    has_modules = await report("modules", lambda: check_modules(settings)) if has_any_module(settings) else True
+    has_inventory = settings.inventory_url is None or await report("inventory", lambda: check_inventory(settings))
+    return all(has_files) and has_database and has_redis and has_modules and has_inventory
 
 
 async def report(name: str, check: Callable[[], Awaitable[str]]) -> bool:
@@ -156,6 +158,26 @@ async def check_redis(settings: "Settings") -> str:
     return "answers"
 
 
+async def check_inventory(settings: "Settings") -> str:
+    from app.core.errors import UnavailableError
+    from app.services.inventory import Inventory
+
+    inventory = Inventory.from_settings(settings)
+    assert inventory is not None
+    try:
+        lets_us_in = await inventory.ping()
+    except UnavailableError:
+        raise UnwiseError(
+            "does not answer: start it, or mend or unset INVENTORY_URL. "
+            "The server runs without it; the stock of items is then answered with 503"
+        ) from None
+    finally:
+        await inventory.close()
+    if not lets_us_in:
+        raise UnfitError("refuses us: check the user and the password in INVENTORY_URL")
+    return "answers"
+
+
 async def check_migrations(session: "AsyncSession") -> str:
     from app.core.migrations import database_revision, migration_head
 
@@ -171,3 +193,22 @@ async def check_admin(session: "AsyncSession") -> str:
     if not await users.has_admin(session):
         raise UnfitError("there is none: run `strata admin create`")
     return "there is one"
+
+
+def has_any_module(settings: "Settings") -> bool:
+    from app.core.modules import installed_modules
+
+    return bool(settings.modules or installed_modules())
+
+
+async def check_modules(settings: "Settings") -> str:
+    """Load them as a server would: what is installed may still fail."""
+    from app.core.modules import listed_modules, unlisted_modules
+    from app.main import create_app
+
+    create_app(settings)
+    parts = {
+        "loaded": listed_modules(settings.modules),
+        "installed but not listed in MODULES": unlisted_modules(settings.modules),
+    }
+    return "; ".join(f"{how}: {', '.join(map(str, modules))}" for how, modules in parts.items() if modules)

@@ -3,9 +3,11 @@
 from pydantic import ValidationError
 from sqlalchemy.exc import DBAPIError
 
-from app.core.config import SettingsError, describe_fault
+from app.core.config import SettingsError
 from app.core.database import sqlstate
 from app.core.errors import AppError
+from app.core.modules import ModuleError
+from app.core.setting_faults import describe_fault
 
 MISSING_TABLES = "The database has no tables yet: run `strata db upgrade`."
 HINTS = {
@@ -23,14 +25,14 @@ class MistakeError(Exception):
 def explain(error: Exception) -> list[str] | None:
     """Lines for a mistake that the user can mend; None for a defect of ours, whose traceback is wanted."""
     match error:
-        case MistakeError():
-            return [str(error)]
         case SettingsError():
             return [line for fault in error.faults for line in fault.splitlines()]
         case ValidationError():
             return [describe_fault(fault) for fault in error.errors()]
         case AppError():
             return [error.detail]
+        case ModuleError() | MistakeError():
+            return [str(error)]
         case DBAPIError() | OSError():
             return [explain_outage(error)]
     # By name: importing Alembic's class would cost every command the time of importing Alembic.

@@ -76,9 +76,18 @@ def prepare(settings: "Settings") -> "FirstAdmin | None":
     from app.core.keys import Keyring
     from app.core.migrations import upgrade
 
+    try_modules(settings)
     Keyring.from_settings(settings)
     upgrade(settings)
     return asyncio.run(first_admin(settings))
+
+
+def try_modules(settings: "Settings") -> None:
+    """Before anything is written: a worker that failed at its modules would be started again and again."""
+    if settings.modules:
+        from app.main import create_app
+
+        create_app(settings)
 
 
 async def first_admin(settings: "Settings") -> "FirstAdmin | None":

@@ -45,6 +45,8 @@ class LocalStore:
 
     async def set(self, key: str, value: bytes) -> None:
         self.drop(key)
+        if size(key, value) > self.max_bytes:
+            return  # it would push all others out, and then itself
         self.entries[key] = (time.monotonic() + self.ttl_seconds, value)
         self.bytes += size(key, value)
         while self.bytes > self.max_bytes:

@@ -4,41 +4,17 @@ import os
 from collections.abc import Iterator
 from datetime import timedelta
 from pathlib import Path
-from typing import Annotated, Literal, Self
-from urllib.parse import urlsplit
+from typing import Literal, Self
 
-from limits import parse_many
-from pydantic import (
-    AfterValidator,
-    AliasChoices,
-    BeforeValidator,
-    ByteSize,
-    EmailStr,
-    Field,
-    SecretStr,
-    ValidationError,
-    model_validator,
-)
-from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
-from sqlalchemy.engine import URL, make_url
-from sqlalchemy.exc import ArgumentError
+from pydantic import AliasChoices, ByteSize, EmailStr, Field, SecretStr, ValidationError, model_validator
+from pydantic_settings import BaseSettings, SettingsConfigDict
+from sqlalchemy.engine import URL
 
-from app.core.mail_url import parse_address, parse_mail_url
-from app.core.pem import HOW_TO_MAKE, KEY_MARKS, read_key, read_private_key
+from app.core.database_url import DIALECTS, parse_database_url
+from app.core.setting_faults import describe_fault, find_faults
+from app.core.setting_types import CommaList, RateLimit, SecretList
 
 type Environment = Literal["development", "test", "staging", "production"]
-
-MIN_SECRET_BYTES = 32
-MIN_SECRET_VARIETY = 10
-REDIS_SCHEMES = ("redis", "rediss", "unix")
-PLACEHOLDERS = ("changeme", "change-me", "change_me", "secret", "password", "example", "insecure", "default")
-DIALECTS = {
-    "postgres": "postgresql+asyncpg",
-    "postgresql": "postgresql+asyncpg",
-    "postgresql+asyncpg": "postgresql+asyncpg",
-    "sqlite": "sqlite+aiosqlite",
-    "sqlite+aiosqlite": "sqlite+aiosqlite",
-}
 
 
 class SettingsError(Exception):
@@ -47,23 +23,6 @@ class SettingsError(Exception):
     def __init__(self, faults: list[str]) -> None:
         super().__init__("\n".join(faults))
         self.faults = faults
-
-
-def split_commas(value: object) -> object:
-    if isinstance(value, str):
-        return tuple(part.strip() for part in value.split(",") if part.strip())
-    return value
-
-
-def check_rate(text: str) -> str:
-    """As the library `limits` reads them: one or several, separated by `;`."""
-    parse_many(text)
-    return text
-
-
-CommaList = Annotated[tuple[str, ...], NoDecode, BeforeValidator(split_commas)]
-SecretList = Annotated[tuple[SecretStr, ...], NoDecode, BeforeValidator(split_commas)]
-RateLimit = Annotated[str, AfterValidator(check_rate)]
 
 
 class Settings(BaseSettings):
@@ -82,6 +41,7 @@ class Settings(BaseSettings):
     debug: bool = False
     data_dir: Path = Path("var")
     git_commit: str | None = None
+    modules: CommaList = ()
 
     database_url: SecretStr | None = Field(default=None, validation_alias=AliasChoices("database_url", "db_dsn"))
     database_read_url: SecretStr | None = None
@@ -129,6 +89,8 @@ class Settings(BaseSettings):
     mail_from: str = "Strata <strata@localhost>"
     frontend_url: str = "http://localhost:3000"
 
+    inventory_url: SecretStr | None = None
+
     first_admin_username: str = Field(default="admin", min_length=3, max_length=50, pattern=r"^[\w.-]+$")
     first_admin_email: EmailStr = "admin@example.com"
     first_admin_password: SecretStr | None = Field(default=None, min_length=8, max_length=128)
@@ -166,9 +128,7 @@ class Settings(BaseSettings):
 
     @model_validator(mode="after")
     def is_consistent(self) -> Self:
-        faults = [*self.database_faults(), *self.key_faults(), *self.mail_faults(), *self.redis_faults()]
-        if self.is_exposed:
-            faults += self.exposure_faults()
+        faults = find_faults(self)
         if faults:
             raise ValueError("\n".join(faults))
         return self
@@ -222,143 +182,9 @@ class Settings(BaseSettings):
     def uses_json_logs(self) -> bool:
         return self.log_format == "json" or (self.log_format is None and self.environment != "development")
 
-    def database_faults(self) -> list[str]:
-        faults = []
-        if self.db_driver not in DIALECTS:
-            faults.append(f"DB_DRIVER: must be one of {', '.join(DIALECTS)}")
-        for name in ("database_url", "database_read_url"):
-            secret: SecretStr | None = getattr(self, name)
-            try:
-                _ = secret and parse_database_url(secret.get_secret_value())
-            except ValueError as error:
-                faults.append(f"{name.upper()}: {error}")
-        if not faults:
-            try:
-                parse_database_url(self.database.render_as_string(hide_password=False))
-            except ValueError as error:
-                faults.append(f"DB_DATABASE: {error}")
-        return faults
-
-    def key_faults(self) -> list[str]:
-        """What is wrong with the signing keys, without telling anything of them: a path may be a misplaced secret."""
-        faults = []
-        if self.jwt_secret_key is None and self.jwt_algorithm != "HS256":
-            wanted = f"must be the path of a PEM private key for {self.jwt_algorithm}"
-            faults.append(f"JWT_SECRET_KEY: {wanted}; try `{HOW_TO_MAKE[self.jwt_algorithm]}`")
-        for name, key in self.named_keys():
-            try:
-                self.check_key(name, key)
-            except ValueError as error:
-                faults.append(f"{name}: {error}")
-        return faults
-
     def named_keys(self) -> Iterator[tuple[str, str]]:
         """Each key that is set, after the name that a fault gives it."""
         if self.jwt_secret_key is not None:
             yield "JWT_SECRET_KEY", self.jwt_secret_key.get_secret_value()
         for number, key in enumerate(self.jwt_previous_keys, start=1):
             yield f"JWT_PREVIOUS_KEYS: number {number}", key.get_secret_value()
-
-    def check_key(self, name: str, key: str) -> None:
-        if self.jwt_algorithm == "HS256":
-            check_secret(key)
-            if self.is_exposed and is_guessable(key):
-                raise ValueError(
-                    f"is guessable; in {self.environment} use a random one, as of `openssl rand -base64 48`"
-                )
-        elif name == "JWT_SECRET_KEY":
-            read_private_key(key, self.jwt_algorithm)
-        else:
-            read_key(key, self.jwt_algorithm)
-
-    def mail_faults(self) -> list[str]:
-        faults = []
-        try:
-            _ = self.mail_url and parse_mail_url(self.mail_url.get_secret_value())
-        except ValueError as error:
-            faults.append(f"MAIL_URL: {error}")
-        try:
-            # A sender outside ASCII would want SMTPUTF8 of every server on the way.
-            if not parse_address(self.mail_from).addr_spec.isascii():
-                faults.append("MAIL_FROM: the address must be ASCII; write its domain in Punycode")
-        except ValueError as error:
-            faults.append(f"MAIL_FROM: {error}")
-        if not self.frontend_url.startswith(("https://", "http://")) or "#" in self.frontend_url:
-            faults.append("FRONTEND_URL: must be the address of the front end, as in https://app.example.com")
-        return faults
-
-    def redis_faults(self) -> list[str]:
-        if self.redis_url is None or is_redis_url(self.redis_url.get_secret_value()):
-            return []
-        return ["REDIS_URL: must be like redis://:password@host:6379/0, rediss:// for TLS, or unix:///path"]
-
-    def exposure_faults(self) -> list[str]:
-        """What is convenient in development and dangerous where strangers can reach it."""
-        faults = []
-        where = f"in {self.environment}"
-        if self.jwt_secret_key is None and self.jwt_algorithm == "HS256":
-            faults.append(f"JWT_SECRET_KEY: must be set {where}; try `openssl rand -base64 48`")
-        if "*" in self.cors_origins:
-            faults.append(f"CORS_ORIGINS: `*` is not allowed {where}; list the origins of your front ends")
-        if self.debug:
-            faults.append(f"DEBUG: must be off {where}")
-        if not self.trusted_hosts or "*" in self.trusted_hosts:
-            faults.append(f"TRUSTED_HOSTS: must list the host names this server answers to {where}")
-        return faults
-
-
-def parse_database_url(text: str) -> URL:
-    """Turn what people paste into what SQLAlchemy takes; `sslmode`, which asyncpg lacks, becomes `ssl`.
-
-    Raises:
-        ValueError: if it is no URL, or of a database that Strata does not support.
-    """
-    try:
-        url = make_url(text)
-    except (ArgumentError, ValueError):
-        raise ValueError("is not a database URL such as postgresql://user:password@host:5432/name") from None
-    if url.drivername not in DIALECTS:
-        raise ValueError("must start with postgresql:// or sqlite://")
-    url = url.set(drivername=DIALECTS[url.drivername])
-    if url.get_backend_name() == "sqlite" and is_in_memory(url):
-        raise ValueError("must name a file, as in sqlite:///var/strata.db")
-    if "sslmode" in url.query:
-        url = url.update_query_dict({"ssl": url.query["sslmode"]}).difference_update_query(["sslmode"])
-    return url
-
-
-def is_redis_url(text: str) -> bool:
-    try:
-        url = urlsplit(text)
-        return url.scheme in REDIS_SCHEMES and bool(url.port or url.netloc or url.path)
-    except ValueError:  # of a port that is no number
-        return False
-
-
-def is_in_memory(url: URL) -> bool:
-    """Whether each connection would get an SQLite database of its own, lost when it closes."""
-    return not url.database or ":memory:" in url.database or url.query.get("mode") == "memory"
-
-
-def check_secret(secret: str) -> None:
-    """Raises ValueError for what must not be an HMAC secret: too short, or a key that others may know."""
-    if any(mark in secret for mark in KEY_MARKS) or secret.endswith(".pem"):
-        raise ValueError("is a key or the path of one, which HS256 cannot use; set JWT_ALGORITHM to RS256 or ES256")
-    if len(secret.encode()) < MIN_SECRET_BYTES:
-        raise ValueError(f"must have at least {MIN_SECRET_BYTES} bytes; try `openssl rand -base64 48`")
-
-
-def is_guessable(secret: str) -> bool:
-    """Whether a secret looks typed rather than drawn at random."""
-    lowered = secret.lower()
-    return len(set(secret)) < MIN_SECRET_VARIETY or any(word in lowered for word in PLACEHOLDERS)
-
-
-def describe_fault(fault: object) -> str:
-    """One line (or one a setting) from one Pydantic error, without the value: it may be a secret."""
-    assert isinstance(fault, dict)
-    if fault["type"] == "value_error" and not fault["loc"]:
-        return str(fault["ctx"]["error"])
-    name = str(fault["loc"][0]).upper() if fault["loc"] else "settings"
-    message = fault["msg"].replace(" items", " characters")  # nothing but texts has a length here
-    return f"{name}: {message[0].lower()}{message[1:]}"

@@ -13,6 +13,9 @@ from app.core.config import Settings
 QUIET = {
     "aiosqlite": logging.INFO,
     "alembic": logging.WARNING,
+    "httpcore": logging.INFO,
+    "httpx": logging.WARNING,
+    "httpx_retries": logging.INFO,
     "stamina": logging.ERROR,
     "uvicorn.access": logging.CRITICAL,
     "uvicorn.error": logging.WARNING,

@@ -4,7 +4,8 @@ import os
 import secrets
 from pathlib import Path
 
-from app.core.config import MIN_SECRET_BYTES, SettingsError
+from app.core.config import SettingsError
+from app.core.signing_secret import MIN_SECRET_BYTES
 
 
 def generated_secrets(data_dir: Path) -> list[str]:

@@ -17,6 +17,7 @@ type TokenType = Literal["access", "refresh"]
 
 MAX_TOKEN_LENGTH = 4096
 # RFC 7515 section 7.1. The library skips what is not base64url, and so takes many spellings of one token.
+MAX_KNOWN_TOKENS = 4096
 COMPACT_JWS = re.compile(r"[A-Za-z0-9_-]+\.[A-Za-z0-9_-]+\.[A-Za-z0-9_-]+")
 CLOCK_SKEW_SECONDS = 5
 # Of `iat` and `nbf` read_claims takes care: python-jose, told to require one, also checks it to the second.
@@ -85,6 +86,8 @@ class Tokens:
         }
         self.issuer = issuer
         self.audience = audience
+        # Access tokens that were found good, the oldest first. Whether their sessions still exist is asked elsewhere.
+        self.known: dict[str, Claims] = {}
 
     def issue(
         self,
@@ -116,9 +119,22 @@ class Tokens:
     def verify(self, token: str, kind: TokenType) -> Claims:
         """Check everything about a token that can be checked without the database.
 
+        An access token comes with every request of half an hour: its signature is checked the first time.
+
         Raises:
             InvalidTokenError: `token_expired` once it is past its time, else `invalid_token`.
         """
+        known = self.known.get(token) if kind == "access" else None
+        if known is not None and known.expires_at.timestamp() > time.time():
+            return known
+        claims = self.check(token, kind)
+        if kind == "access":
+            self.known[token] = claims
+            if len(self.known) > MAX_KNOWN_TOKENS:
+                del self.known[next(iter(self.known))]
+        return claims
+
+    def check(self, token: str, kind: TokenType) -> Claims:
         if len(token) > MAX_TOKEN_LENGTH or not COMPACT_JWS.fullmatch(token) or not is_canonical(token):
             raise InvalidTokenError
         try:

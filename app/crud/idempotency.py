@@ -36,15 +36,16 @@ class IdempotencyKeyCRUD(ExpiringCRUD[IdempotencyKey]):
         """
         values = {"user_id": user_id, "operation": operation, "key": key}
         new = insert(session, IdempotencyKey).values(**values, fingerprint=fingerprint, expires_at=expires_at)
+        # A change that changes nothing: it locks the row that is there, and finds it whatever happens meanwhile.
+        claimed = new.on_conflict_do_update(index_elements=list(values), set_={"status": IdempotencyKey.status})
         await self.limit_waiting(session, WAIT_MS)
         try:
-            await session.execute(new.on_conflict_do_nothing(index_elements=list(values)))
+            row = (await session.scalars(claimed.returning(IdempotencyKey))).one()
         except DBAPIError as error:
             if sqlstate(error) == LOCK_TIMED_OUT:
                 raise InProgressError from error
             raise
         await self.limit_waiting(session, 0)
-        row = (await session.scalars(select(IdempotencyKey).filter_by(**values).with_for_update())).one()
         if row.expires_at <= utc_now():
             row.fingerprint, row.expires_at, row.status = fingerprint, expires_at, None
             await self.flush(session)

@@ -96,9 +96,13 @@ class ItemCRUD(CRUD[Item]):
     async def add_all(self, session: AsyncSession, owner_id: int, rows: Sequence[Mapping[str, Any]]) -> list[int]:
         """Insert them in one statement and return their ids, in the same order."""
         values = [{"owner_id": owner_id, "version": 1, **row} for row in rows]
-        new = sql_insert(Item).returning(Item.id, sort_by_parameter_order=True)
+        # SQLite counts ids up in the order of VALUES; SQLAlchemy, not relying on it, would insert row by row.
+        is_sqlite = session.get_bind().dialect.name == "sqlite"
+        new = sql_insert(Item).returning(Item.id, sort_by_parameter_order=not is_sqlite)
+        # Rows that leave out what is null would need a statement each time that the columns change.
+        new = new.execution_options(render_nulls=True)
         try:
-            return list(await session.scalars(new, values))
+            return sorted(await session.scalars(new, values))
         except IntegrityError as error:
             raise self.conflict(error) from error
 

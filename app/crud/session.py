@@ -2,22 +2,30 @@
 
 from datetime import datetime
 
-from sqlalchemy import delete, select
+from sqlalchemy import bindparam, delete, select
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from app.crud.base import ExpiringCRUD
 from app.models.session import Session
 from app.models.user import User
 
+# Built once: every request asks for it.
+ACCOUNT = (
+    select(User)
+    .join(Session, Session.user_id == User.id)
+    .where(
+        Session.id == bindparam("session_id"),
+        Session.expires_at > bindparam("now"),
+        User.id == bindparam("user_id"),
+        User.is_active,
+    )
+)
+
 
 class SessionCRUD(ExpiringCRUD[Session]):
     async def find_account(self, session: AsyncSession, id_: int, user_id: int, now: datetime) -> User | None:
         """The active user behind a session that has neither ended nor expired: one statement a request."""
-        return await session.scalar(
-            select(User)
-            .join(Session, Session.user_id == User.id)
-            .where(Session.id == id_, Session.expires_at > now, User.id == user_id, User.is_active)
-        )
+        return await session.scalar(ACCOUNT, {"session_id": id_, "user_id": user_id, "now": now})
 
     async def of_user(self, session: AsyncSession, user_id: int, now: datetime) -> list[Session]:
         """The user's live sessions, the one used last first."""

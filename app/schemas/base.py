@@ -18,6 +18,8 @@ from pydantic import (
 )
 
 MAX_ID = 2**63 - 1
+# What every reader of JSON has exactly (RFC 8259 section 6): OpenAPI's own bounds are such numbers.
+MAX_JSON_INTEGER = 2**53 - 1
 MAX_PRICE = Decimal("9999999.99")
 # Unicode's category Cc without tab, line feed and carriage return, for a regular expression's brackets.
 CONTROL_CHARACTERS = r"\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f"
@@ -64,6 +66,7 @@ def decimal_schema(*, pattern: str, maximum: float, places: int, example: str, m
 
 
 Id = Annotated[int, Field(ge=1, le=MAX_ID)]
+JsonId = Annotated[StrictInt, Field(ge=1, le=MAX_JSON_INTEGER), BeforeValidator(integral)]
 Flag = StrictBool
 Count = Annotated[StrictInt, Field(ge=0, le=2**31 - 1), BeforeValidator(integral)]
 Version = Annotated[StrictInt, Field(ge=1, le=2**31 - 1), BeforeValidator(integral)]

@@ -87,7 +87,6 @@ Year = Annotated[
     BeforeValidator(integral),
     UpToNextYear(),
 ]
-RowId = Annotated[StrictInt, Field(ge=1, le=2**63 - 1), BeforeValidator(integral)]
 Amount = Annotated[
     Decimal,
     Field(ge=-MAX_AMOUNT, le=MAX_AMOUNT, decimal_places=2),

@@ -2,12 +2,10 @@
 
 from typing import Annotated
 
-from pydantic import BeforeValidator, Field, StrictInt
+from pydantic import Field
 
-from app.schemas.base import MAX_ID, Flag, In, Out, integral
+from app.schemas.base import Flag, In, JsonId, Out
 from app.schemas.item import ItemCreate
-
-ItemId = Annotated[StrictInt, Field(ge=1, le=MAX_ID), BeforeValidator(integral)]
 
 
 class ItemBatchCreate(In):
@@ -20,7 +18,7 @@ class ItemBatchCreated(Out):
 
 
 class ItemBatchUpdate(In):
-    ids: Annotated[list[ItemId], Field(min_length=1, max_length=1000, examples=[[42, 43]])]
+    ids: Annotated[list[JsonId], Field(min_length=1, max_length=1000, examples=[[42, 43]])]
     is_done: Flag
 
 

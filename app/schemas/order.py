@@ -5,13 +5,13 @@ from typing import Annotated, Literal
 
 from pydantic import AfterValidator, BeforeValidator, Field, StrictInt
 
-from app.schemas.base import MAX_ID, In, MoneyOut, Out, RateOut, integral
+from app.schemas.base import In, JsonId, MoneyOut, Out, RateOut, integral
 
 StatusName = Literal["placed", "paid", "cancelled"]
 
 
 class LineCreate(In):
-    item_id: Annotated[StrictInt, Field(ge=1, le=MAX_ID, examples=[42]), BeforeValidator(integral)]
+    item_id: Annotated[JsonId, Field(examples=[42])]
     quantity: Annotated[StrictInt, Field(ge=1, le=1000, examples=[2]), BeforeValidator(integral)]
 
 

@@ -5,6 +5,8 @@ from datetime import timedelta
 from typing import Any, Self
 from uuid import uuid4
 
+from sqlalchemy.ext.asyncio import AsyncSession
+
 from app.core.config import Settings
 from app.core.database import Database
 from app.core.errors import ForbiddenError, InvalidTokenError, UnauthorizedError, UnprocessableError
@@ -28,6 +30,10 @@ class InvalidCredentialsError(UnauthorizedError):
     def __init__(self) -> None:
         super().__init__("The username or the password is wrong.")
         self.code = "invalid_credentials"
+
+
+class PasswordReplacedError(InvalidCredentialsError):
+    """Another hash is stored than the one that was checked: a new password's, or a better one of the same."""
 
 
 class InactiveUserError(ForbiddenError):
@@ -118,18 +124,41 @@ class Auth:
             RateLimitedError: too many failures with this name or address.
         """
         await self.attempts.spend(login)
-        async with self.database.primary() as session:
-            user = await users.find_by_login(session, login)
-        fits, new_hash = await self.hasher.verify(password, user.hashed_password if user else None)
-        if user is None or not fits:
-            async with self.database.transaction() as session:
-                await record(session, Action.SIGN_IN_FAILED, device, subject_id=user.id if user else None)
-            raise InvalidCredentialsError
+        try:
+            return await self.sign_in(login, password, scope, device)
+        except PasswordReplacedError:
+            # Once more, with what is stored now: a sign-in beside this one may have hashed the same password anew.
+            return await self.sign_in(login, password, scope, device)
+
+    async def sign_in(self, login: str, password: str, scope: str, device: Device) -> TokenPair:
+        user, new_hash = await self.check_password(login, password, device)
         await self.attempts.succeed(login)
         if not user.is_active:
             raise InactiveUserError
+        row = self.new_session(user, scope, device)
+        async with self.database.transaction() as session:
+            require_unchanged(await users.find_for_update(session, user.id), user)
+            if new_hash is not None:
+                await users.replace_hash(session, user.id, user.hashed_password, new_hash)
+            pair = self.token_pair(user, await sessions.add(session, row))
+            await self.tell_of_device(session, user, row)
+            await record(session, Action.SIGNED_IN, device, actor_id=user.id, session_id=row.id)
+        return pair
+
+    async def check_password(self, login: str, password: str, device: Device) -> tuple[User, str | None]:
+        """Whose password it is, and the hash to store instead if the old one is out of date."""
+        async with self.database.primary() as session:
+            user = await users.find_by_login(session, login)
+        fits, new_hash = await self.hasher.verify(password, user.hashed_password if user else None)
+        if user is not None and fits:
+            return user, new_hash
+        async with self.database.transaction() as session:
+            await record(session, Action.SIGN_IN_FAILED, device, subject_id=user.id if user else None)
+        raise InvalidCredentialsError
+
+    def new_session(self, user: User, scope: str, device: Device) -> Session:
         now = utc_now()
-        row = Session(
+        return Session(
             user_id=user.id,
             scope=scope_text(granted_scopes(user, scope)),
             rotated_at=now,
@@ -137,17 +166,12 @@ class Auth:
             ip=device.ip,
             user_agent=device.user_agent,
         )
-        async with self.database.transaction() as session:
-            stored = await users.find_for_update(session, user.id)
-            require_unchanged(stored, user, is_rehashed=new_hash is not None)
-            if new_hash is not None:
-                await users.replace_hash(session, user.id, user.hashed_password, new_hash)
-            pair = self.token_pair(user, await sessions.add(session, row))
-            if not await audit.knows_device(session, user.id, device.user_agent):
-                facts: dict[str, Any] = {"at": now, "ip": device.ip, "user_agent": device.user_agent}
-                await self.notices.send(session, "new_device", user, **facts)
-            await record(session, Action.SIGNED_IN, device, actor_id=user.id, session_id=row.id)
-        return pair
+
+    async def tell_of_device(self, session: AsyncSession, user: User, row: Session) -> None:
+        """By mail, where the user has not signed in with the like of it before."""
+        if not await audit.knows_device(session, user.id, row.user_agent):
+            facts: dict[str, Any] = {"at": row.rotated_at, "ip": row.ip, "user_agent": row.user_agent}
+            await self.notices.send(session, "new_device", user, **facts)
 
     async def refresh(self, token: str, device: Device) -> TokenPair:
         """Trade a refresh token for a new pair (RFC 9700 section 4.14.2: rotation with reuse detection).
@@ -219,14 +243,15 @@ class Auth:
         return TokenPair(access_token, refresh_token, int(self.access_ttl.total_seconds()), scope)
 
 
-def require_unchanged(stored: User | None, user: User, *, is_rehashed: bool) -> None:
+def require_unchanged(stored: User | None, user: User) -> None:
     """That the account is what it was before its password was hashed.
 
-    Else a sign-in under way would outlive what ends all sessions: a new password, or being deactivated. Where the
-    hash is to be replaced by a better one, a sign-in at the same time may just have done so.
+    Else a sign-in under way would outlive what ends all sessions: a new password, or being deactivated.
     """
-    if stored is None or (stored.hashed_password != user.hashed_password and not is_rehashed):
+    if stored is None:
         raise InvalidCredentialsError
+    if stored.hashed_password != user.hashed_password:
+        raise PasswordReplacedError
     if not stored.is_active:
         raise InactiveUserError
 

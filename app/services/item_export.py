@@ -24,12 +24,14 @@ FORMULA_MARKS = ("=", "+", "-", "@", "\t", "\r")
 
 async def export_items(database: Database, filter_: ItemFilter, format_: ExportFormat) -> AsyncGenerator[bytes]:
     """One line for each item, in its own session and a batch at a time: memory does not grow with the rows."""
+    # Not before there are rows: a database that fails must do so while there is no answer yet.
+    head = csv_lines([COLUMNS]) if format_ == "csv" else b""
     async with database.snapshot() as session:
-        if format_ == "csv":
-            yield csv_lines([COLUMNS])
         async for batch in items.stream(session, filter_):
             read = [read_row(row) for row in batch]
-            yield csv_lines(map(cells, read)) if format_ == "csv" else json_lines(read)
+            yield head + (csv_lines(map(cells, read)) if format_ == "csv" else json_lines(read))
+            head = b""
+    yield head
 
 
 def read_row(row: Row[*tuple[Any, ...]]) -> ItemRead:

@@ -384,9 +384,11 @@ async def test_the_dashboard_counts_what_there_is(
     assert board["users"] == {"total": 4, "active": 2, "verified": 2, "admins": 2}
     assert board["items"] == {"total": 3, "open": 2}
     assert board["sessions"] == 2
-    assert set(board) == {"users", "items", "sessions", "days"}
-    assert board["days"][-1] == {"day": utc_now().date().isoformat(), "users": 4, "items": 3}
-    assert sum(day["users"] + day["items"] for day in board["days"][:-1]) == 0
+    assert board["orders"] == {"total": 0, "placed": 0, "paid": 0, "cancelled": 0}
+    assert board["revenue"] == "0.00"
+    assert set(board) == {"users", "items", "orders", "revenue", "sessions", "days"}
+    assert board["days"][-1] == {"day": utc_now().date().isoformat(), "users": 4, "items": 3, "orders": 0}
+    assert sum(day["users"] + day["items"] + day["orders"] for day in board["days"][:-1]) == 0
 
 
 async def test_the_dashboard_has_thirty_days_none_left_out(
@@ -398,7 +400,7 @@ async def test_the_dashboard_has_thirty_days_none_left_out(
     with time_machine.travel(now, tick=False):
         days = (await client.get(DASHBOARD, headers=await make.bearer(admin))).json()["days"]
     expected = [(now.date() - timedelta(days=number)).isoformat() for number in range(29, -1, -1)]
-    assert days == [{"day": day, "users": 0, "items": 0} for day in expected]
+    assert days == [{"day": day, "users": 0, "items": 0, "orders": 0} for day in expected]
 
 
 @pytest.mark.parametrize(

@@ -77,6 +77,17 @@ def test_every_operation_is_named_summarised_and_tagged(document: dict[str, Any]
         assert operation["summary"][0].isupper(), (method, path)
 
 
+def test_every_secured_creation_can_be_repeated_safely(document: dict[str, Any]) -> None:
+    """Whoever does not get to see the 201 must be able to ask again."""
+    creations = {
+        operation["operationId"]: {parameter["name"] for parameter in operation.get("parameters", [])}
+        for _, method, operation in operations(document)
+        if method == "post" and operation.get("security") and "201" in operation["responses"]
+    }
+    assert {"items_create", "items_create_bulk", "orders_create", "users_create"} <= set(creations)
+    assert [name for name, headers in creations.items() if "Idempotency-Key" not in headers] == []
+
+
 def test_every_error_is_described_as_a_problem(document: dict[str, Any]) -> None:
     for path, method, operation in operations(document):
         errors = {status: answer for status, answer in operation["responses"].items() if int(status) >= 400}

@@ -1,6 +1,7 @@
 """The house rules of AGENTS.md that no other tool checks."""
 
 import ast
+import inspect
 import re
 import tomllib
 from collections.abc import Collection, Iterator
@@ -8,12 +9,18 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from fastapi.dependencies.models import Dependant
+from fastapi.routing import iter_route_contexts
+from fastapi.security import OAuth2PasswordRequestForm
 from pydantic import AliasChoices
 from sqlalchemy import Column, DateTime, ForeignKeyConstraint, PrimaryKeyConstraint, Table, UniqueConstraint
 from sqlalchemy.types import TypeDecorator, TypeEngine
 
+from app.api.deps import get_session
+from app.api.paging import get_paging
 from app.core.config import Settings
 from app.core.migrations import ROOT
+from app.main import create_app
 from app.models import metadata
 
 MODULES = {str(path.relative_to(ROOT)): ast.parse(path.read_text()) for path in sorted((ROOT / "app").rglob("*.py"))}
@@ -74,6 +81,26 @@ def test_relationships_never_load_by_themselves() -> None:
     assert found, "there are none left to check"
     lazy = {place: [word.value for word in call.keywords if word.arg == "lazy"] for place, call in found}
     assert {place for place, values in lazy.items() if ast.unparse(ast.List(values)) != "['raise']"} == set()
+
+
+def dependants(route: object) -> Iterator[Dependant]:
+    """What a route asks for, and what that asks for."""
+    waiting = [getattr(route, "dependant", None)]
+    while waiting:
+        if (dependant := waiting.pop()) is not None:
+            yield dependant
+            waiting += dependant.dependencies
+
+
+def test_dependencies_are_coroutines(tmp_path: Path) -> None:
+    """FastAPI sends a class or a plain function to a thread, which costs more than most handlers."""
+    app = create_app(Settings(data_dir=tmp_path))
+    calls = {dependant.call for route in iter_route_contexts(app.routes) for dependant in dependants(route)}
+    assert {get_paging, get_session} <= calls
+    kinds = (inspect.iscoroutinefunction, inspect.isasyncgenfunction)
+    blocking = [call for call in calls if not any(kind(of) for kind in kinds for of in (call, type(call).__call__))]
+    # FastAPI's own, of a call that then hashes a password.
+    assert blocking == [OAuth2PasswordRequestForm]
 
 
 def test_nothing_is_printed() -> None:

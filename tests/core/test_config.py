@@ -235,16 +235,17 @@ def test_lists_are_separated_by_commas(empty_folder: Path, env: Env, name: str) 
 
 @pytest.mark.parametrize("environment", ["staging", "production"])
 def test_where_strangers_come_every_convenience_is_refused_at_once(env: Env, environment: str) -> None:
-    env(ENVIRONMENT=environment, CORS_ORIGINS="https://a.example,*", DEBUG="true")
+    env(ENVIRONMENT=environment, CORS_ORIGINS="https://a.example,*", DEBUG="true", DB_ECHO="true")
     lines = faults()
-    assert [line.partition(":")[0] for line in lines] == ["JWT_SECRET_KEY", "CORS_ORIGINS", "DEBUG", "TRUSTED_HOSTS"]
+    names = ["JWT_SECRET_KEY", "CORS_ORIGINS", "DEBUG", "DB_ECHO", "TRUSTED_HOSTS"]
+    assert [line.partition(":")[0] for line in lines] == names
     assert lines[0].startswith(f"JWT_SECRET_KEY: must be set in {environment};")
     assert all(f"in {environment}" in line for line in lines)
 
 
 @pytest.mark.parametrize("environment", ["development", "test"])
 def test_conveniences_are_fine_where_no_stranger_comes(env: Env, environment: str) -> None:
-    env(ENVIRONMENT=environment, CORS_ORIGINS="*", DEBUG="true", JWT_SECRET_KEY="a" * 32)
+    env(ENVIRONMENT=environment, CORS_ORIGINS="*", DEBUG="true", DB_ECHO="true", JWT_SECRET_KEY="a" * 32)
     assert Settings.load().environment == environment
 
 
@@ -329,3 +330,33 @@ def test_logs_are_for_people_in_development_and_for_machines_elsewhere(
 
 def test_no_setting_of_the_developers_reaches_the_tests() -> None:
     assert not {name.upper() for name in Settings.model_fields} & {name.upper() for name in os.environ}
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "inventory:8080",
+        "ftp://me:hunter2@host",
+        "http://",
+        "http://host:99999",
+        "http://me:hunter2@ho st",
+        "http://h?a=1",
+        "https://host/path#part",
+        "/srv/inventory",
+        "http://[::1",
+    ],
+)
+def test_an_inventory_url_is_one_that_paths_can_be_added_to(env: Env, url: str) -> None:
+    env(INVENTORY_URL=url)
+    assert faults() == ["INVENTORY_URL: must be like https://user:password@host:8080/path, without ? and #"]
+
+
+@pytest.mark.parametrize(
+    "url", ["http://inventory", "https://me:p%40ss@inventory.example.com:8080/v1/", "http://[::1]:80"]
+)
+def test_an_inventory_url_may_have_a_user_a_port_and_a_path(env: Env, url: str) -> None:
+    env(INVENTORY_URL=url)
+    settings = Settings.load()
+    assert settings.inventory_url is not None
+    assert settings.inventory_url.get_secret_value() == url
+    assert url not in repr(settings)

@@ -5,10 +5,13 @@ import os
 import shutil
 import subprocess
 import sys
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from textwrap import indent
+from typing import Any
 
+import asyncpg
 import pytest
 from alembic import command
 from alembic.config import Config
@@ -24,13 +27,16 @@ from app.models import metadata
 from app.models.base import utc_now
 from app.models.session import Session
 from app.models.user import User
-from tests.conftest import POSTGRES_URL, settings_for
+from tests.conftest import POSTGRES_URL, run_on_server, settings_for
 from tests.factories import PASSWORD_HASH
 
 pytestmark = pytest.mark.real_database
 
 SCRIPTS = ScriptDirectory.from_config(alembic_config())
 REVISIONS = [script.revision for script in reversed(list(SCRIPTS.walk_revisions()))]
+
+# Of PostgreSQL alone, and only where we may have its extension.
+TRIGRAMS = "ix_items_trigrams"
 
 type Tables = dict[str, dict[str, list[str]]]
 
@@ -146,7 +152,8 @@ def test_what_migrations_build_has_the_names_that_the_models_give(settings: Sett
     for name, table in metadata.tables.items():
         constraints = table.constraints
         assert {column.split()[0] for column in built[name]["columns"]} == set(table.columns.keys())
-        assert built[name]["indexes"] == sorted(str(index.name) for index in table.indexes)
+        indexes = [index for index in built[name]["indexes"] if index != TRIGRAMS]
+        assert indexes == sorted(str(index.name) for index in table.indexes)
         assert built[name]["unique"] == sorted(str(c.name) for c in constraints if isinstance(c, UniqueConstraint))
         checks = [str(c.name) for c in constraints if isinstance(c, CheckConstraint) and c.name]
         assert built[name]["checks"] == sorted(checks)
@@ -235,3 +242,48 @@ def test_many_that_upgrade_one_empty_database_at_once_do_it_once(empty_url: URL,
     assert all(f"at {migration_head()}, up to date" in output for output, _ in outputs)
     applied = [line for _, errors in outputs for line in errors.splitlines() if '"message": "migrated"' in line]
     assert len(applied) == len(REVISIONS), outputs
+
+
+@pytest.mark.skipif(POSTGRES_URL is None, reason="SQLite has no extensions")
+def test_a_role_that_may_not_create_extensions_migrates_without_the_trigram_index(
+    empty_url: URL, tmp_path: Path, logs: Callable[[], list[dict[str, Any]]]
+) -> None:
+    role = f"{empty_url.database}_role"
+    asyncio.run(run_on_server(f"CREATE ROLE \"{role}\" LOGIN PASSWORD 'its-own-word'"))
+    try:
+        asyncio.run(run_in(empty_url, f'GRANT CREATE, USAGE ON SCHEMA public TO "{role}"'))
+        settings = settings_for(empty_url.set(username=role, password="its-own-word"), tmp_path)
+        upgrade(settings)
+        migrated = asyncio.run(snapshot(settings))
+        [warning] = logs()
+        assert (warning["level"], warning["event"].partition(":")[0]) == ("warning", "no trigram index for the search")
+        command.check(alembic_config(settings))
+        command.downgrade(alembic_config(settings), "-1")
+        command.upgrade(alembic_config(settings), "head")
+        assert asyncio.run(snapshot(settings)) == migrated
+    finally:
+        asyncio.run(run_in(empty_url, f'DROP OWNED BY "{role}"'))
+        asyncio.run(run_on_server(f'DROP ROLE "{role}"'))
+    assert migrated.revision == migration_head()
+    assert TRIGRAMS not in migrated.tables["items"]["indexes"]
+
+
+@pytest.mark.skipif(POSTGRES_URL is None, reason="SQLite has no extensions")
+def test_an_extension_that_is_where_nobody_looks_is_done_without(
+    empty_url: URL, tmp_path: Path, logs: Callable[[], list[dict[str, Any]]]
+) -> None:
+    """As where an operator has put all extensions into a schema of their own."""
+    settings = settings_for(empty_url, tmp_path)
+    asyncio.run(run_in(empty_url, "CREATE SCHEMA elsewhere", "CREATE EXTENSION pg_trgm SCHEMA elsewhere"))
+    upgrade(settings)
+    migrated = asyncio.run(snapshot(settings))
+    assert migrated.revision == migration_head()
+    assert TRIGRAMS not in migrated.tables["items"]["indexes"]
+    assert [line["level"] for line in logs()] == ["warning"]
+
+
+async def run_in(url: URL, *statements: str) -> None:
+    connection = await asyncpg.connect(url.set(drivername="postgresql").render_as_string(hide_password=False))
+    for statement in statements:
+        await connection.execute(statement)
+    await connection.close()

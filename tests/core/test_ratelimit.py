@@ -15,6 +15,7 @@ from redis import Redis
 from app.core import redis
 from app.core.config import Settings
 from app.core.errors import RateLimitedError
+from app.core.fallback import Fallback
 from app.core.logging import configure_logging
 from app.core.ratelimit import SWEEP_AT_KEYS, LocalWindows, RateLimiter, Verdict, digest, tightest
 from tests.redis import free_port, need_redis, own_redis
@@ -148,7 +149,7 @@ async def test_several_processes_share_what_redis_counts(key: str) -> None:
 def logged(caplog: pytest.LogCaptureFixture, settings: Settings) -> Callable[[], list[str]]:
     """What the module has logged so far, in the order it was."""
     configure_logging(settings)
-    name = RateLimiter.__module__
+    name = Fallback.__module__
     # structlog hands the whole event over as the message.
     return lambda: [cast("dict[str, str]", record.msg)["event"] for record in caplog.records if record.name == name]
 

@@ -18,6 +18,7 @@ from typing import Any
 import anyio
 import bcrypt
 import pytest
+import time_machine
 from jose import jwt
 
 from app.core.config import Settings, SettingsError
@@ -258,6 +259,28 @@ def test_a_token_says_what_was_signed(tokens: Tokens) -> None:
     assert (claims.user_id, claims.session_id, claims.jti) == (7, 9, "j-1")
     assert claims.scopes == {"items:read", "chat"}
     assert (claims.issued_at, claims.expires_at) == (NOW, NOW + timedelta(minutes=30))
+
+
+def test_a_token_that_is_known_to_be_good_still_expires_and_vouches_for_no_other(tokens: Tokens) -> None:
+    token = issue(tokens)
+    claims = tokens.verify(token, "access")
+    assert tokens.verify(token, "access") is claims, "the signature was checked once"
+    with time_machine.travel(claims.expires_at + timedelta(seconds=2), tick=False):
+        assert refusal(tokens, token) == "token_expired"
+    head, _, signature = token.rpartition(".")
+    assert refusal(tokens, f"{head}.{signature[::-1]}") == "invalid_token"
+    assert refusal(tokens, token, "refresh") == "invalid_token"
+
+
+def test_tokens_are_remembered_up_to_a_bound_and_refresh_tokens_never(
+    tokens: Tokens, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("app.core.tokens.MAX_KNOWN_TOKENS", 2)
+    made = [issue(tokens, jti=str(number)) for number in range(3)]
+    for token in made:
+        tokens.verify(token, "access")
+    tokens.verify(issue(tokens, "refresh"), "refresh")
+    assert list(tokens.known) == made[1:]
 
 
 def test_a_token_is_a_plain_jwt_that_tells_nothing_of_the_key(tokens: Tokens) -> None:

@@ -2,39 +2,22 @@
 
 import json
 from collections.abc import Iterator
-from contextlib import contextmanager
 from typing import Any
 
 import httpx
 import pytest
-from sqlalchemy import Connection, event, text
-from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession
+from sqlalchemy import text
+from sqlalchemy.ext.asyncio import AsyncSession
 
 from app.api.deps import Resources
 from tests.factories import Factory
+from tests.statements import Statement, statements_on
 
 ROWS = 20_000
 OWNERS = 200
 
 # Where nearly everything is open, skipping the few closed rows costs the planner the same.
 OPEN_BY_AGE = "ix_items_is_done_created_at_id|ix_items_created_at_id"
-
-type Statement = tuple[str, tuple[Any, ...]]
-
-
-@contextmanager
-def statements_on(engine: AsyncEngine) -> Iterator[list[Statement]]:
-    """What is sent to the database meanwhile."""
-    sent: list[Statement] = []
-
-    def record(_: Connection, __: object, statement: str, parameters: tuple[Any, ...], *___: object) -> None:
-        sent.append((statement, parameters))
-
-    event.listen(engine.sync_engine, "before_cursor_execute", record)
-    try:
-        yield sent
-    finally:
-        event.remove(engine.sync_engine, "before_cursor_execute", record)
 
 
 def scans(plan: dict[str, Any]) -> Iterator[tuple[str, str]]:

@@ -114,7 +114,7 @@ async def delete_session(session_id: AccountId, me: CurrentUser, session: Sessio
 @router.post("/forgot-password", response_model=Message, summary="Ask for a new password", dependencies=[MailLimit])
 async def forgot_password(data: ForgottenPassword, accounts: AccountsDep, device: DeviceDep) -> dict[str, str]:
     """The answer is the same whether there is such an account."""
-    await accounts.forgot_password(data.email, device)
+    await accounts.passwords.request_reset(data.email, device)
     return {"message": SENT}
 
 
@@ -126,7 +126,7 @@ async def forgot_password(data: ForgottenPassword, accounts: AccountsDep, device
 )
 async def reset_password(data: PasswordReset, accounts: AccountsDep, device: DeviceDep) -> None:
     """With the token of the mail, which works once; every session of the account ends."""
-    await accounts.reset_password(data.token, data.new_password.get_secret_value(), device)
+    await accounts.passwords.reset(data.token, data.new_password.get_secret_value(), device)
 
 
 @router.post(
@@ -138,7 +138,7 @@ async def reset_password(data: PasswordReset, accounts: AccountsDep, device: Dev
 )
 async def verify_email(data: EmailVerification, session: SessionDep, accounts: AccountsDep, device: DeviceDep) -> None:
     """With the token of the mail: of a new account, or of an address that is to replace the old one."""
-    await accounts.confirm_email(session, data.token, device)
+    await accounts.addresses.confirm(session, data.token, device)
 
 
 @router.post(
@@ -150,5 +150,5 @@ async def verify_email(data: EmailVerification, session: SessionDep, accounts: A
     responses=responses(401),
 )
 async def request_verification(me: CurrentUser, session: SessionDep, accounts: AccountsDep) -> dict[str, str]:
-    await accounts.request_verification(session, me.user)
+    await accounts.addresses.request_verification(session, me.user)
     return {"message": "A mail with a link is on its way, unless your address is proven already."}

@@ -87,7 +87,7 @@ async def delete_me(
 async def change_password(data: PasswordChange, me: CurrentUser, accounts: AccountsDep, device: DeviceDep) -> None:
     """Your other devices are signed out."""
     current, new = data.current_password.get_secret_value(), data.new_password.get_secret_value()
-    await accounts.change_password(me.user, me.session_id, current, new, device)
+    await accounts.passwords.change(me.user, me.session_id, current, new, device)
 
 
 @router.post(
@@ -100,7 +100,7 @@ async def change_password(data: PasswordChange, me: CurrentUser, accounts: Accou
 )
 async def change_email(data: EmailChange, me: CurrentUser, accounts: AccountsDep) -> dict[str, str]:
     """A mail to the new address has a token for `/auth/verify-email`; until then the old address stays."""
-    await accounts.request_email_change(me.user, data.email, data.password.get_secret_value())
+    await accounts.addresses.request_change(me.user, data.email, data.password.get_secret_value())
     return {"message": "A mail with a link is on its way to the new address."}
 
 

@@ -3,6 +3,7 @@
 import builtins
 import keyword
 import re
+from importlib.util import find_spec
 from pathlib import Path
 
 from pydantic import BaseModel
@@ -37,6 +38,8 @@ def check_checkout(root: Path) -> None:
             f"{root} is no checkout of the repository, but an installed package: clone the repository, run `uv sync` "
             "and then `uv run strata new` there."
         )
+    if find_spec("ruff") is None:
+        raise MistakeError("ruff, which formats what is written, is not installed: run `uv sync`.")
 
 
 def check_names(names: Names) -> None:

@@ -30,23 +30,21 @@ class Area:
         return "".join([*lines[:place], line + "\n", *lines[place:]])
 
     def bounds(self, path: str, lines: list[str]) -> tuple[int, int]:
-        start = find(lines, self.after)
-        if self.before is None:
-            if start is None:
-                raise missing(path, self.after)
-            return start + 1, next((at for at in range(start + 1, len(lines)) if not self.key(lines[at])), len(lines))
-        end = find(lines, self.before, start or 0)
-        if end is None:
-            raise missing(path, self.before)
-        return (end if start is None else start + 1), end
+        start = find(path, lines, self.after) + 1
+        if self.before is not None:
+            return start, find(path, lines, self.before, start)
+        return start, next((at for at in range(start, len(lines)) if not self.key(lines[at])), len(lines))
 
     def key(self, line: str) -> str:
         found = re.match(self.entry, line.strip())
         return found[1] if found else ""
 
 
-def find(lines: list[str], beginning: str, start: int = 0) -> int | None:
-    return next((at for at in range(start, len(lines)) if lines[at].strip().startswith(beginning)), None)
+def find(path: str, lines: list[str], beginning: str, start: int = 0) -> int:
+    for at in range(start, len(lines)):
+        if lines[at].strip().startswith(beginning):
+            return at
+    raise missing(path, beginning)
 
 
 def add_word(path: str, text: str, beginning: str, pattern: str, word: str) -> str:
@@ -68,13 +66,13 @@ def missing(path: str, beginning: str) -> MistakeError:
 
 
 ROUTERS = Area(
-    "router.include_router(orders.router)",
+    "router.include_router(users.router)",
     r"router\.include_router\((\w+)\.router\)",
     before="router.include_router(admin.router)",
 )
-TAGS = Area('{"name": "orders"', r'\{"name": "(\w+)"', before='{"name": "admin"')
+TAGS = Area('{"name": "users"', r'\{"name": "(\w+)"', before='{"name": "admin"')
 SCOPES = Area('"chat": ', r'"(\w+:\w+)": ', before='"users:read": ')
-ALIASES = Area("OrderWriter = ", r"(\w+(?:Reader|Writer)) = ")
+ALIASES = Area("UserWriter = ", r"(\w+(?:Reader|Writer)) = ")
 EXPORTS = Area("__all__ = [", r'"(\w+)",', before="]")
 PUBLIC = Area("PUBLIC = {", r'"(\w+_(?:list|list_v2|read))",', before="}")
 CONTRACT = "Resources do not import each other's routers"

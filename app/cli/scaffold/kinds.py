@@ -102,7 +102,7 @@ KINDS = {
             query="Int32Query", example=1974, is_sortable=True, accepts=Year, read_default=whole,
         ),
         Kind(
-            "ref", "int", "key()", "RowId", "int", "", ("0", '"1"', "True"), query="Id", example=7,
+            "ref", "int", "key()", "JsonId", "int", "", ("0", '"1"', "True"), query="Id", example=7,
         ),
         Kind(
             "enum", "", "", "", "", "", ('"something else"', "7"), refuses_flags=("unique",),

@@ -1,0 +1,27 @@
+"""`/items/{item_id}/stock`: how many of an item there are, as far as anybody knows."""
+
+from typing import Annotated
+
+from fastapi import Path
+
+from app.api.deps import ItemReader, ResourcesDep
+from app.api.errors import responses
+from app.api.routing import Router
+from app.crud.item import items
+from app.schemas.base import MAX_ID
+from app.schemas.stock import StockRead
+
+router = Router(prefix="/items/{item_id}/stock", tags=["items"], responses=responses(401, 403))
+
+ItemId = Annotated[int, Path(ge=1, le=MAX_ID, examples=[42])]
+
+
+@router.get("", summary="See how many there are", responses=responses(404))
+async def read_stock(item_id: ItemId, _: ItemReader, resources: ResourcesDep) -> StockRead:
+    """From the inventory where the server has one, else the item's own `stock`; 503 while the inventory is down."""
+    # Not ReadSessionDep: its session would keep a connection while the inventory is asked.
+    async with resources.database.read() as session:
+        item = await items.get(session, item_id)
+    if resources.inventory is None:
+        return StockRead(item_id=item_id, stock=item.stock, source="local")
+    return StockRead(item_id=item_id, stock=await resources.inventory.count(item_id), source="inventory")

@@ -1,0 +1,70 @@
+"""Leaving a service alone while it keeps failing; the one module that knows purgatory."""
+
+import time
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from datetime import timedelta
+from math import ceil
+
+import structlog
+from purgatory import AsyncCircuitBreakerFactory, ContextChanged, Event
+from purgatory.domain.model import CLOSED, HALF_OPENED, OPENED, Context
+
+log = structlog.get_logger()
+
+THRESHOLD = 5
+PAUSE = timedelta(seconds=10)
+
+
+class CircuitOpenError(Exception):
+    """The service is not to be asked now."""
+
+    def __init__(self, retry_after: int) -> None:
+        super().__init__(f"not before {retry_after} s")
+        self.retry_after = retry_after
+
+
+class Circuit:
+    """Opens after `threshold` failures in a row, for `pause`; then one request finds out whether to close."""
+
+    def __init__(self, name: str, *, threshold: int = THRESHOLD, pause: timedelta = PAUSE) -> None:
+        self.name = name
+        self.breakers = AsyncCircuitBreakerFactory(threshold, pause.total_seconds())
+        self.breakers.add_listener(tell)
+
+    @asynccontextmanager
+    async def passing(self) -> AsyncIterator[None]:
+        """Whatever leaves the block as an exception is a failure.
+
+        Raises:
+            CircuitOpenError: instead of entering it.
+        """
+        breaker = await self.breakers.get_breaker(self.name)
+        # Before the library does: it would raise the same exception each time, whose traceback grows and grows.
+        if seconds := seconds_to_wait(breaker.context):
+            raise CircuitOpenError(seconds)
+        async with breaker:
+            yield
+
+    async def seconds_to_wait(self) -> int:
+        """0 while requests may go out."""
+        return seconds_to_wait((await self.breakers.get_breaker(self.name)).context)
+
+
+def seconds_to_wait(context: Context) -> int:
+    if context.state == HALF_OPENED:
+        return 1  # somebody else is trying
+    if context.opened_at is None:
+        return 0
+    left = context.opened_at + context.ttl - time.time()
+    # At most the pause, also after the clock was set back.
+    return ceil(min(max(left, 1), context.ttl)) if left >= 0 else 0
+
+
+def tell(name: str, _: str, event: Event) -> None:
+    if not isinstance(event, ContextChanged):
+        return
+    if event.state == OPENED:
+        log.warning("a service keeps failing and is left alone for a while", service=name)
+    elif event.state == CLOSED:
+        log.warning("a service is back", service=name)

@@ -1,0 +1,135 @@
+"""What is wrong with the settings, in one line a fault and never with a value: it may be a secret."""
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+from pydantic import HttpUrl, ValidationError
+
+from app.core.database_url import DIALECTS, parse_database_url
+from app.core.mail_url import parse_address, parse_mail_url
+from app.core.pem import HOW_TO_MAKE, read_key, read_private_key
+from app.core.redis_url import check_redis_url
+from app.core.signing_secret import check_secret, is_guessable
+
+if TYPE_CHECKING:
+    from app.core.config import Settings
+
+
+def find_faults(settings: "Settings") -> list[str]:
+    """All that the single fields do not tell, since it takes several or a closer look."""
+    finders = [database_faults, key_faults, mail_faults, redis_faults, inventory_faults]
+    if settings.is_exposed:
+        finders.append(exposure_faults)
+    return [fault for find in finders for fault in find(settings)]
+
+
+def describe_fault(fault: object) -> str:
+    """One line (or one a setting) from one Pydantic error."""
+    assert isinstance(fault, dict)
+    if fault["type"] == "value_error" and not fault["loc"]:
+        return str(fault["ctx"]["error"])
+    name = str(fault["loc"][0]).upper() if fault["loc"] else "settings"
+    message = fault["msg"].replace(" items", " characters")  # nothing but texts has a length here
+    return f"{name}: {message[0].lower()}{message[1:]}"
+
+
+def faults_of[**P](name: str, check: Callable[P, object], *args: P.args, **kwargs: P.kwargs) -> list[str]:
+    """What a check that raises ValueError says of the setting `name`; nothing if it raises nothing."""
+    try:
+        check(*args, **kwargs)
+    except ValueError as error:
+        return [f"{name}: {error}"]
+    return []
+
+
+def database_faults(settings: "Settings") -> list[str]:
+    faults = []
+    if settings.db_driver not in DIALECTS:
+        faults.append(f"DB_DRIVER: must be one of {', '.join(DIALECTS)}")
+    for name, url in (("DATABASE_URL", settings.database_url), ("DATABASE_READ_URL", settings.database_read_url)):
+        if url:
+            faults += faults_of(name, parse_database_url, url.get_secret_value())
+    # The parts are put together only where nothing else is wrong with them.
+    return faults or faults_of("DB_DATABASE", check_database, settings)
+
+
+def check_database(settings: "Settings") -> None:
+    parse_database_url(settings.database.render_as_string(hide_password=False))
+
+
+def key_faults(settings: "Settings") -> list[str]:
+    """Without telling anything of the keys: a path may be a misplaced secret."""
+    faults = []
+    if settings.jwt_secret_key is None and settings.jwt_algorithm != "HS256":
+        wanted = f"must be the path of a PEM private key for {settings.jwt_algorithm}"
+        faults.append(f"JWT_SECRET_KEY: {wanted}; try `{HOW_TO_MAKE[settings.jwt_algorithm]}`")
+    for name, key in settings.named_keys():
+        faults += faults_of(name, check_key, settings, name, key)
+    return faults
+
+
+def check_key(settings: "Settings", name: str, key: str) -> None:
+    if settings.jwt_algorithm == "HS256":
+        check_secret(key)
+        if settings.is_exposed and is_guessable(key):
+            raise ValueError(
+                f"is guessable; in {settings.environment} use a random one, as of `openssl rand -base64 48`"
+            )
+    elif name == "JWT_SECRET_KEY":
+        read_private_key(key, settings.jwt_algorithm)
+    else:
+        read_key(key, settings.jwt_algorithm)
+
+
+def mail_faults(settings: "Settings") -> list[str]:
+    faults = []
+    if settings.mail_url:
+        faults += faults_of("MAIL_URL", parse_mail_url, settings.mail_url.get_secret_value())
+    faults += faults_of("MAIL_FROM", check_sender, settings.mail_from)
+    if not settings.frontend_url.startswith(("https://", "http://")) or "#" in settings.frontend_url:
+        faults.append("FRONTEND_URL: must be the address of the front end, as in https://app.example.com")
+    return faults
+
+
+def check_sender(text: str) -> None:
+    # A sender outside ASCII would want SMTPUTF8 of every server on the way.
+    if not parse_address(text).addr_spec.isascii():
+        raise ValueError("the address must be ASCII; write its domain in Punycode")
+
+
+def redis_faults(settings: "Settings") -> list[str]:
+    if settings.redis_url is None:
+        return []
+    return faults_of("REDIS_URL", check_redis_url, settings.redis_url.get_secret_value())
+
+
+def is_http_url(text: str) -> bool:
+    """Whether paths can be added to it: without a query and a fragment."""
+    try:
+        url = HttpUrl(text)
+    except ValidationError:
+        return False
+    return url.query is None and url.fragment is None
+
+
+def inventory_faults(settings: "Settings") -> list[str]:
+    if settings.inventory_url is None or is_http_url(settings.inventory_url.get_secret_value()):
+        return []
+    return ["INVENTORY_URL: must be like https://user:password@host:8080/path, without ? and #"]
+
+
+def exposure_faults(settings: "Settings") -> list[str]:
+    """What is convenient in development and dangerous where strangers can reach it."""
+    faults = []
+    where = f"in {settings.environment}"
+    if settings.jwt_secret_key is None and settings.jwt_algorithm == "HS256":
+        faults.append(f"JWT_SECRET_KEY: must be set {where}; try `openssl rand -base64 48`")
+    if "*" in settings.cors_origins:
+        faults.append(f"CORS_ORIGINS: `*` is not allowed {where}; list the origins of your front ends")
+    if settings.debug:
+        faults.append(f"DEBUG: must be off {where}")
+    if settings.db_echo:
+        faults.append(f"DB_ECHO: must be off {where}; it logs what users have entered")
+    if not settings.trusted_hosts or "*" in settings.trusted_hosts:
+        faults.append(f"TRUSTED_HOSTS: must list the host names this server answers to {where}")
+    return faults

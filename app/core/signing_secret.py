@@ -1,0 +1,21 @@
+"""What a secret for HS256 may be. The file that keeps a generated one is in secret_file.py."""
+
+from app.core.pem import KEY_MARKS
+
+MIN_SECRET_BYTES = 32
+MIN_SECRET_VARIETY = 10
+PLACEHOLDERS = ("changeme", "change-me", "change_me", "secret", "password", "example", "insecure", "default")
+
+
+def check_secret(secret: str) -> None:
+    """Raises ValueError for what must not be an HMAC secret: too short, or a key that others may know."""
+    if any(mark in secret for mark in KEY_MARKS) or secret.endswith(".pem"):
+        raise ValueError("is a key or the path of one, which HS256 cannot use; set JWT_ALGORITHM to RS256 or ES256")
+    if len(secret.encode()) < MIN_SECRET_BYTES:
+        raise ValueError(f"must have at least {MIN_SECRET_BYTES} bytes; try `openssl rand -base64 48`")
+
+
+def is_guessable(secret: str) -> bool:
+    """Whether a secret looks typed rather than drawn at random."""
+    lowered = secret.lower()
+    return len(set(secret)) < MIN_SECRET_VARIETY or any(word in lowered for word in PLACEHOLDERS)

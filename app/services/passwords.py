@@ -1,0 +1,114 @@
+"""The password of an account: forgetting it, setting a new one by mail, changing it."""
+
+from dataclasses import dataclass
+from functools import partial
+
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from app.core.config import Settings
+from app.core.database import Database
+from app.core.errors import RateLimitedError
+from app.core.passwords import PasswordHasher
+from app.crud.one_time_token import one_time_tokens, sha256
+from app.crud.session import sessions
+from app.crud.user import users
+from app.models.audit import Action
+from app.models.base import utc_now
+from app.models.one_time_token import Purpose
+from app.models.user import User
+from app.services.attempts import SignInAttempts
+from app.services.audit import Device, record
+from app.services.mail_links import InvalidMailTokenError, MailLinks
+from app.services.notices import Notices
+from app.services.outbox import Outbox
+from app.services.password_policy import check_password
+from app.services.password_proof import PasswordProof, WrongPasswordError
+
+
+@dataclass(frozen=True, slots=True)
+class Passwords:
+    """The use cases of passwords. They hash, and open transactions of their own."""
+
+    settings: Settings
+    database: Database
+    hasher: PasswordHasher
+    attempts: SignInAttempts
+    proof: PasswordProof
+    links: MailLinks
+    outbox: Outbox
+    notices: Notices
+
+    async def request_reset(self, email: str, device: Device) -> None:
+        """Mail a link that sets a new password, if there is such an account.
+
+        All of it happens later: the answer takes the same time whether there is one.
+        """
+        await self.outbox.post(partial(self.mail_reset_link, email, device))
+
+    async def mail_reset_link(self, email: str, device: Device) -> None:
+        try:
+            await self.links.limit(Purpose.RESET_PASSWORD, email)
+        except RateLimitedError:
+            return  # whoever asked has had the same answer as ever
+        async with self.database.transaction() as session:
+            user = await users.find_by_login(session, email)
+            if user is None or not user.is_active:
+                return
+            await record(session, Action.PASSWORD_RESET_REQUESTED, device, subject_id=user.id)
+            bound_to = user.hashed_password
+            await self.links.send(session, Purpose.RESET_PASSWORD, user, bound_to=bound_to, ip=device.ip)
+
+    async def reset(self, token: str, password: str, device: Device) -> None:
+        """Set a new password with a mailed link, and end every session: whoever knew the old one is out.
+
+        Raises:
+            InvalidMailTokenError, WeakPasswordError: the link still works after the latter.
+        """
+        async with self.database.primary() as session:
+            user = await one_time_tokens.find_user(session, token, Purpose.RESET_PASSWORD, utc_now())
+        if user is None:
+            raise InvalidMailTokenError
+        hashed = await self.hash_new(user, password)
+        async with self.database.transaction() as session:
+            row = await one_time_tokens.redeem(session, token, {Purpose.RESET_PASSWORD}, utc_now())
+            user = await users.find_for_update(session, row.user_id) if row else None
+            if row is None or user is None or row.binding != sha256(user.hashed_password) or not user.is_active:
+                raise InvalidMailTokenError
+            await self.store(session, user, hashed, Action.PASSWORD_RESET, device)
+        # Whoever guessed the old password must not keep its owner out of the new one.
+        for login in (user.username, user.email):
+            await self.attempts.succeed(login)
+
+    async def change(self, user: User, session_id: int, current: str, password: str, device: Device) -> None:
+        """Set a new password and end the other sessions.
+
+        Raises:
+            WrongPasswordError, WeakPasswordError, RateLimitedError
+        """
+        await self.proof.require(user, current)
+        hashed = await self.hash_new(user, password)
+        async with self.database.transaction() as session:
+            row = await users.get_for_update(session, user.id)
+            if row.hashed_password != user.hashed_password:
+                raise WrongPasswordError  # it was changed meanwhile
+            await self.store(session, row, hashed, Action.PASSWORD_CHANGED, device, keep_session=session_id)
+
+    async def hash_new(self, user: User, password: str) -> str:
+        await check_password(password, self.settings, username=user.username, email=user.email)
+        return await self.hasher.hash(password)
+
+    async def store(
+        self,
+        session: AsyncSession,
+        user: User,
+        hashed: str,
+        action: Action,
+        device: Device,
+        keep_session: int | None = None,
+    ) -> None:
+        await users.update(session, user, hashed_password=hashed)
+        await sessions.end_all(session, user.id, but=keep_session)
+        await record(session, action, device, actor_id=user.id)
+        await self.notices.send(
+            session, "password_changed", user, at=utc_now(), ip=device.ip, user_agent=device.user_agent
+        )

@@ -1,0 +1,67 @@
+"""The guard that counts statements: it sees what a request sends, and what it says when that is too much."""
+
+import pytest
+from sqlalchemy import text
+
+from app.api.deps import Resources
+from app.core.config import Settings
+from tests.conftest import connected, running
+from tests.factories import PASSWORD, Factory
+from tests.statements import MaxQueries, at_most
+
+
+async def ask(resources: Resources, times: int) -> None:
+    async with resources.database.read() as session:
+        for number in range(times):
+            await session.execute(text("SELECT :secret"), {"secret": f"{PASSWORD}{number}"})
+
+
+async def test_as_many_as_are_allowed_pass(resources: Resources, max_queries: MaxQueries) -> None:
+    with max_queries(2) as sent:
+        await ask(resources, 2)
+    assert len(sent) == 2
+
+
+async def test_one_more_fails_and_all_are_shown_without_their_values(
+    resources: Resources, max_queries: MaxQueries
+) -> None:
+    with pytest.raises(AssertionError) as caught, max_queries(2):
+        await ask(resources, 3)
+    first, *shown = str(caught.value).splitlines()[:4]
+    assert first == "3 statements were sent, 2 are allowed:"
+    assert [line.split(". ")[0] for line in shown] == ["  1", "  2", "  3"]
+    assert all("SELECT" in line for line in shown)
+    assert PASSWORD not in str(caught.value)
+
+
+async def test_an_error_inside_is_not_hidden_by_the_count(resources: Resources, max_queries: MaxQueries) -> None:
+    async def fail() -> None:
+        await ask(resources, 1)
+        raise LookupError
+
+    with pytest.raises(LookupError), max_queries(0):
+        await fail()
+
+
+def test_a_measurement_of_nothing_fails(max_queries: MaxQueries) -> None:
+    with max_queries(0):
+        pass
+    with pytest.raises(AssertionError, match="nothing was sent"), max_queries(1):
+        pass
+
+
+async def test_the_begin_and_end_of_transactions_do_not_count(resources: Resources, max_queries: MaxQueries) -> None:
+    with max_queries(1):
+        async with resources.database.transaction() as session:
+            await session.execute(text("SELECT 1"))
+
+
+@pytest.mark.real_database
+async def test_real_transactions_and_reads_cost_what_those_of_a_test_do(real_settings: Settings) -> None:
+    async with running(real_settings) as (_, manager, resources), connected(manager.app) as client:
+        make = Factory(resources)
+        headers = await make.bearer(await make.user())
+        for path, expected in (("/items", 3), ("/users/me/export", 6)):
+            with at_most(expected, resources.database) as sent:
+                assert (await client.get(f"/api/v1{path}", headers=headers)).status_code == 200
+            assert len(sent) == expected

@@ -164,5 +164,7 @@ def open_resources(settings: Settings, database: Database) -> Resources:
 def operation_id(route: APIRoute) -> str:
     """`list_items` of the tag `items` is `items_list`: generated clients read `client.items_list()`."""
     tag = str(route.tags[0]) if route.tags else "system"
-    verb = route.name.removesuffix(f"_{tag}").removesuffix(f"_{tag.removesuffix('s')}")
+    verb = route.name
+    for noun in (tag, tag.removesuffix("s"), tag.removesuffix("es"), f"{tag.removesuffix('ies')}y"):
+        verb = verb.removesuffix(f"_{noun}")
     return f"{tag}_{verb}"

@@ -22,7 +22,6 @@ __all__ = [
     "AccountsDep",
     "AdminUser",
     "AuthDep",
-    "BookWriter",
     "CachedDep",
     "ConditionalDep",
     "CreatedDep",
@@ -112,4 +111,3 @@ ItemReader = Annotated[Identity, Security(get_identity, scopes=["items:read"])]
 ItemWriter = Annotated[Identity, Security(get_identity, scopes=["items:write"])]
 OrderReader = Annotated[Identity, Security(get_identity, scopes=["orders:read"])]
 OrderWriter = Annotated[Identity, Security(get_identity, scopes=["orders:write"])]
-BookWriter = Annotated[Identity, Security(get_identity, scopes=["books:write"])]

@@ -4,7 +4,7 @@ import sys
 
 import typer
 
-from app.cli import admin, db, doctor, keys, openapi, serve, version
+from app.cli import admin, db, doctor, keys, new, openapi, serve, version
 from app.cli.faults import explain
 
 cli = typer.Typer(
@@ -18,6 +18,7 @@ cli.command()(serve.serve)
 cli.add_typer(db.cli, name="db")
 cli.add_typer(admin.cli, name="admin")
 cli.add_typer(keys.cli, name="keys")
+cli.add_typer(new.cli, name="new")
 cli.command()(openapi.openapi)
 cli.command()(doctor.doctor)
 cli.command()(version.version)

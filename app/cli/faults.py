@@ -18,6 +18,10 @@ HINTS = {
 }
 
 
+class MistakeError(Exception):
+    """What a command is asked for cannot be done; the message says why, and what to do instead."""
+
+
 def explain(error: Exception) -> list[str] | None:
     """Lines for a mistake that the user can mend; None for a defect of ours, whose traceback is wanted."""
     match error:
@@ -27,7 +31,7 @@ def explain(error: Exception) -> list[str] | None:
             return [describe_fault(fault) for fault in error.errors()]
         case AppError():
             return [error.detail]
-        case ModuleError():
+        case ModuleError() | MistakeError():
             return [str(error)]
         case DBAPIError() | OSError():
             return [explain_outage(error)]

@@ -60,6 +60,11 @@ class InsufficientScopeError(ForbiddenError):
         )
 
 
+class NotOwnerError(ForbiddenError):
+    code = "not_owner"
+    detail = "Only the owner may change this."
+
+
 class NotFoundError(AppError):
     status = 404
     code = "not_found"

@@ -44,10 +44,10 @@ def upgrade(settings: Settings) -> None:
     command.upgrade(alembic_config(settings), "head")
 
 
-def migration_head() -> str | None:
+def migration_head(versions: Path = VERSIONS) -> str | None:
     """The newest migration that this code knows: the one that no other builds on."""
     revisions: dict[bool, set[str]] = {True: set(), False: set()}
-    for path in VERSIONS.glob("*.py"):
+    for path in versions.glob("*.py"):
         for is_down, value in IDENTIFIER.findall(path.read_text()):
             revisions[bool(is_down)].update(QUOTED.findall(value))
     heads = revisions[False] - revisions[True]

@@ -3,7 +3,7 @@
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import date, datetime
 from typing import Any
 
 from sqlalchemy import ColumnElement, Select, delete, func, literal, select, tuple_
@@ -158,7 +158,12 @@ def contains(column: InstrumentedAttribute[Any], text: str) -> ColumnElement[boo
     return column.ilike(f"%{literally}%", escape="/")
 
 
+def equal(*wanted: tuple[InstrumentedAttribute[Any], Any]) -> list[ColumnElement[bool]]:
+    """That each column has its value; None stands for any."""
+    return [column == value for column, value in wanted if value is not None]
+
+
 def revive(column: InstrumentedAttribute[Any], value: Any) -> Any:
     """A sort value as the column has it, from what JSON made of it."""
     kind = column.type.python_type
-    return datetime.fromisoformat(value) if kind is datetime else kind(value)
+    return kind.fromisoformat(value) if issubclass(kind, date) else kind(value)

@@ -62,6 +62,7 @@ TotalMoney = Annotated[Decimal, mapped_column(FixedPoint(16, 2))]
 Rate = Annotated[Decimal, mapped_column(FixedPoint(5, 4))]
 Str100 = Annotated[str, mapped_column(String(100))]
 Str255 = Annotated[str, mapped_column(String(255))]
+Str2000 = Annotated[str, mapped_column(String(2000))]
 LongText = Annotated[str, mapped_column(Text)]
 
 

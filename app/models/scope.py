@@ -7,8 +7,6 @@ SCOPES = {
     "items:write": "Offer, change and withdraw items",
     "orders:read": "See orders",
     "orders:write": "Place and cancel orders",
-    "books:read": "See books",
-    "books:write": "Change the catalogue",
     "files:read": "See files",
     "files:write": "Upload and delete files",
     "chat": "Take part in chats",
@@ -16,7 +14,7 @@ SCOPES = {
     "users:write": "Change all accounts",
     "admin": "Run the service",
 }
-ADMIN_ONLY = {"books:write", "users:read", "users:write", "admin"}
+ADMIN_ONLY = {"users:read", "users:write", "admin"}
 
 
 def allowed_scopes(role: Role) -> frozenset[str]:

@@ -1,10 +1,9 @@
 """What users do to their own accounts, and administrators to all, on the wire."""
 
-import re
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Annotated, Any, Literal
 
-from pydantic import MISSING, AfterValidator, AwareDatetime, BeforeValidator, Field, SecretStr
+from pydantic import MISSING, Field, SecretStr
 
 from app.schemas.base import MAX_ID, Flag, In, MoneyOut, Out
 from app.schemas.item import ItemRead
@@ -144,21 +143,4 @@ class Dashboard(Out):
     days: Annotated[list[Day], Field(description="The last 30 days, the oldest first.")]
 
 
-def in_utc(instant: datetime) -> datetime:
-    try:
-        return instant.astimezone(UTC)
-    except OverflowError:
-        raise ValueError("must be an instant of the years 1 to 9999 in UTC") from None
-
-
-def refuse_number(value: object) -> object:
-    """Pydantic takes a bare number for seconds since 1970; RFC 3339 has no such thing."""
-    if isinstance(value, str) and re.fullmatch(r"\s*[+-]?[\d.]+\s*", value):
-        raise ValueError("must be an instant such as 2026-11-22T00:00:00Z")
-    return value
-
-
-AuditInstant = Annotated[
-    AwareDatetime, BeforeValidator(refuse_number), AfterValidator(in_utc), Field(examples=["2026-11-22T00:00:00Z"])
-]
 AccountId = Annotated[int, Field(ge=1, le=MAX_ID, examples=[7])]

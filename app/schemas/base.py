@@ -53,12 +53,12 @@ def plain(rate: Decimal) -> str:
     return f"{rate.normalize():f}"
 
 
-def decimal_schema(*, pattern: str, maximum: float, places: int, example: str) -> dict[str, Any]:
-    """JSON Schema of a decimal from 0 to `maximum`, sent as a string or, where that is exact enough, a number."""
+def decimal_schema(*, pattern: str, maximum: float, places: int, example: str, minimum: float = 0) -> dict[str, Any]:
+    """JSON Schema of a decimal up to `maximum`, sent as a string or, where that is exact enough, a number."""
     return {
         "anyOf": [
             {"type": "string", "pattern": pattern},
-            {"type": "number", "minimum": 0, "maximum": maximum, "multipleOf": 10**-places},
+            {"type": "number", "minimum": minimum, "maximum": maximum, "multipleOf": 10**-places},
         ],
         "description": f"A decimal with at most {places} places.",
         "examples": [example],
@@ -76,6 +76,16 @@ Text = Annotated[
     Field(json_schema_extra={"pattern": rf"^[^{CONTROL_CHARACTERS}]*$"}),
 ]
 Line = Annotated[Text, StringConstraints(strip_whitespace=True)]
+# At least one character that is not white space, for those who read the schema alone.
+NotBlank = Annotated[
+    Line,
+    StringConstraints(min_length=1),
+    Field(
+        json_schema_extra={
+            "pattern": rf"^[^{CONTROL_CHARACTERS}]*[^\s{CONTROL_CHARACTERS}][^{CONTROL_CHARACTERS}]*$",
+        }
+    ),
+]
 Price = Annotated[
     Decimal,
     Field(ge=0, le=MAX_PRICE, decimal_places=2),

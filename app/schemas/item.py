@@ -7,12 +7,11 @@ from typing import Annotated
 from pydantic import MISSING, Field, StringConstraints, computed_field
 
 from app.schemas.base import (
-    CONTROL_CHARACTERS,
     Count,
     Flag,
     In,
-    Line,
     MoneyOut,
+    NotBlank,
     Out,
     Price,
     RateOut,
@@ -21,15 +20,7 @@ from app.schemas.base import (
     Version,
 )
 
-ORDINARY = rf"[^{CONTROL_CHARACTERS}]"
-SOMETHING = rf"{ORDINARY}*[^\s{CONTROL_CHARACTERS}]{ORDINARY}*"
-
-Title = Annotated[
-    Line,
-    StringConstraints(min_length=1, max_length=100),
-    # At least one character that is not white space, for those who read the schema alone.
-    Field(examples=["A red bicycle"], json_schema_extra={"pattern": rf"^{SOMETHING}$"}),
-]
+Title = Annotated[NotBlank, StringConstraints(max_length=100), Field(examples=["A red bicycle"])]
 Description = Annotated[Text, Field(max_length=10_000, examples=["Hardly used."])]
 Sku = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9._-]{1,64}$"), Field(examples=["BIKE-RED-01"])]
 BasedOn = Annotated[Version, Field(description="The version this change is based on; if another is current: 409.")]

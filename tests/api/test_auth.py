@@ -16,7 +16,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from app.api.deps import Resources
 from app.models.base import utc_now
-from app.models.scope import SCOPES
+from app.models.scope import ADMIN_ONLY, SCOPES
 from app.models.session import Session
 from app.models.user import Role, User
 from tests.api.calls import URL, code, login, me, refresh
@@ -24,7 +24,7 @@ from tests.factories import PASSWORD, Factory
 from tests.server import Server
 
 ALICE = {"username": "alice", "email": "alice@example.com", "password": PASSWORD}
-USER_SCOPES = [scope for scope in SCOPES if scope not in {"books:write", "users:read", "users:write", "admin"}]
+USER_SCOPES = [scope for scope in SCOPES if scope not in ADMIN_ONLY]
 
 
 async def test_a_new_account_is_answered_without_its_hash_and_stored_with_it(

@@ -12,6 +12,7 @@ import pytest
 from app.core.config import Settings
 from app.main import create_app
 from app.models.scope import SCOPES
+from app.schemas.fields import FIRST_YEAR
 
 SNAPSHOT = Path(__file__).parent / "openapi.json"
 PUBLIC = {
@@ -43,11 +44,19 @@ def operations(document: dict[str, Any]) -> Iterator[tuple[str, str, dict[str, A
             yield path, method, operation
 
 
+def timeless(node: Any) -> Any:
+    """Without what the calendar changes: the last year that a `Year` may be."""
+    if isinstance(node, dict):
+        is_year = node.get("minimum") == FIRST_YEAR
+        return {key: timeless(value) for key, value in node.items() if not (is_year and key == "maximum")}
+    return [timeless(value) for value in node] if isinstance(node, list) else node
+
+
 def test_the_document_is_the_one_clients_know(document: dict[str, Any]) -> None:
     """A change here is a change for every client: make it on purpose, with
     `uv run strata openapi --output tests/api/openapi.json`.
     """
-    assert document == json.loads(SNAPSHOT.read_text())
+    assert timeless(document) == timeless(json.loads(SNAPSHOT.read_text()))
 
 
 def test_every_operation_is_secured_or_public_on_purpose(document: dict[str, Any]) -> None:
@@ -61,8 +70,8 @@ def test_every_operation_is_secured_or_public_on_purpose(document: dict[str, Any
 def test_every_operation_is_named_summarised_and_tagged(document: dict[str, Any]) -> None:
     tags = {tag["name"] for tag in document["tags"]}
     for path, method, operation in operations(document):
-        assert re.fullmatch(r"[a-z]+_[a-z_]+(_v2)?", operation["operationId"]), path
-        assert operation["operationId"].split("_")[0] in operation["tags"], path
+        assert re.fullmatch(r"[a-z]+_[a-z0-9_]+", operation["operationId"]), path
+        assert operation["operationId"].startswith(tuple(f"{tag}_" for tag in operation["tags"])), path
         assert set(operation["tags"]) <= tags
         assert operation["summary"]
         assert operation["summary"][0].isupper(), (method, path)
@@ -135,4 +144,4 @@ async def test_the_served_document_is_the_same(client: httpx.AsyncClient) -> Non
     answer = await client.get("/openapi.json")
     assert answer.status_code == 200
     assert answer.json()["openapi"].startswith("3.1")
-    assert answer.json() == json.loads(SNAPSHOT.read_text())
+    assert timeless(answer.json()) == timeless(json.loads(SNAPSHOT.read_text()))

@@ -11,8 +11,9 @@ from app.crud.audit import AuditFilter, audit
 from app.crud.dashboard import DashboardRows, read_dashboard
 from app.models.audit import Action
 from app.models.base import utc_now
-from app.schemas.account import AuditEventRead, AuditInstant, Dashboard
+from app.schemas.account import AuditEventRead, Dashboard
 from app.schemas.base import Id, Page
+from app.schemas.fields import Instant
 
 router = Router(prefix="/admin", tags=["admin"], responses=responses(401, 403))
 
@@ -26,8 +27,8 @@ async def get_filter(
     action: Annotated[Action | None, Query()] = None,
     actor_id: Annotated[Id | None, Query(description="Who did it.")] = None,
     subject_id: Annotated[Id | None, Query(description="Whom it was done to.")] = None,
-    since: Annotated[AuditInstant | None, Query(description="From this instant on.")] = None,
-    until: Annotated[AuditInstant | None, Query(description="Before this instant.")] = None,
+    since: Annotated[Instant | None, Query(description="From this instant on.")] = None,
+    until: Annotated[Instant | None, Query(description="Before this instant.")] = None,
 ) -> AuditFilter:
     return AuditFilter(action, actor_id, subject_id, since, until)
 

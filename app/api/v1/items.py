@@ -18,7 +18,7 @@ from app.api.deps import (
 from app.api.errors import responses
 from app.api.idempotency import OnceDep
 from app.api.routing import Router
-from app.core.errors import ForbiddenError
+from app.core.errors import NotOwnerError
 from app.crud.item import ItemFilter, items
 from app.models.item import Item
 from app.schemas.base import MAX_ID, Id, Page, Price, Text
@@ -29,11 +29,6 @@ router = Router(prefix="/items", tags=["items"], responses=responses(401, 403))
 ItemId = Annotated[int, Path(ge=1, le=MAX_ID, examples=[42])]
 ItemSort = Literal["id", "-id", "created_at", "-created_at", "price", "-price", "title", "-title"]
 IS_DONE: dict[str, bool | None] = {"true": True, "false": False, "any": None}
-
-
-class NotOwnerError(ForbiddenError):
-    code = "not_owner"
-    detail = "Only the owner may change this."
 
 
 async def get_filter(

@@ -1,0 +1,1 @@
+"""What `strata new resource` is made of: parse, check, render, edit, write."""

@@ -22,6 +22,8 @@ __all__ = [
     "AccountsDep",
     "AdminUser",
     "AuthDep",
+    "BookReader",
+    "BookWriter",
     "CachedDep",
     "ConditionalDep",
     "CreatedDep",
@@ -107,6 +109,8 @@ CurrentUser = Annotated[Identity, Security(get_identity)]
 AdminUser = Annotated[Identity, Security(get_identity, scopes=["admin"])]
 UserReader = Annotated[Identity, Security(get_identity, scopes=["users:read"])]
 UserWriter = Annotated[Identity, Security(get_identity, scopes=["users:write"])]
+BookReader = Annotated[Identity, Security(get_identity, scopes=["books:read"])]
+BookWriter = Annotated[Identity, Security(get_identity, scopes=["books:write"])]
 ItemReader = Annotated[Identity, Security(get_identity, scopes=["items:read"])]
 ItemWriter = Annotated[Identity, Security(get_identity, scopes=["items:write"])]
 OrderReader = Annotated[Identity, Security(get_identity, scopes=["orders:read"])]

@@ -15,6 +15,7 @@ Errors are `application/problem+json`; switch on their `code`. Lists go on with 
 TAGS = [
     {"name": "auth", "description": "Registering, signing in, staying signed in, signing out."},
     {"name": "users", "description": "Accounts."},
+    {"name": "books", "description": "Books."},
     {"name": "items", "description": "What users offer."},
     {"name": "orders", "description": "What users buy."},
     {"name": "admin", "description": "What those who run the service look at."},

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from datetime import date, datetime
 from typing import Any
 
-from sqlalchemy import ColumnElement, Select, delete, func, literal, select, tuple_
+from sqlalchemy import ColumnElement, Select, Table, delete, func, literal, select, tuple_
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.ext.asyncio import AsyncSession
 from sqlalchemy.orm import InstrumentedAttribute
@@ -15,6 +15,7 @@ from sqlalchemy.sql.base import ExecutableOption
 
 from app.core.database import violated_constraint
 from app.core.errors import AppError, ConflictError, NotFoundError, VersionConflictError
+from app.crud.invalidation import cached_followers, count_on
 from app.models.base import Base, ExpiringBase
 
 
@@ -56,6 +57,10 @@ class CRUD[M: Base]:
         self.selection = select(model).options(*options)
         self.sorts = dict(sorts or {})
         self.conflicts = dict(conflicts or {})
+
+    @property
+    def table(self) -> Table:
+        return self.model.metadata.tables[self.model.__tablename__]
 
     async def find(self, session: AsyncSession, id_: int) -> M | None:
         return await self.first(session, self.selection.where(self.model.id == id_))
@@ -124,6 +129,9 @@ class CRUD[M: Base]:
     async def delete(self, session: AsyncSession, row: M) -> None:
         await session.delete(row)
         await self.flush(session)
+        # The database changes or deletes their rows too, past their CRUD objects.
+        for resource in cached_followers(self.table):
+            await count_on(session, resource)
 
     async def flush(self, session: AsyncSession) -> None:
         try:

@@ -1,10 +1,12 @@
 """Counting the writes to what is cached."""
 
+from typing import Any
+
 from sqlalchemy import select
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from app.core.database import insert
 from app.crud.base import CRUD
+from app.crud.invalidation import IS_CACHED, count_on
 from app.models.base import Base
 from app.models.generation import Generation
 
@@ -14,13 +16,6 @@ class GenerationCRUD(CRUD[Generation]):
         number = await session.scalar(select(Generation.number).where(Generation.resource == resource))
         return number or 0
 
-    async def count_on(self, session: AsyncSession, resource: str) -> None:
-        """One statement, after which other writers to the resource wait for this transaction to end."""
-        counted = insert(session, Generation).values(resource=resource, number=1)
-        await session.execute(
-            counted.on_conflict_do_update(index_elements=["resource"], set_={"number": Generation.number + 1})
-        )
-
 
 generations = GenerationCRUD(Generation, "generation")
 
@@ -28,10 +23,14 @@ generations = GenerationCRUD(Generation, "generation")
 class CachedCRUD[M: Base](CRUD[M]):
     """Of a resource whose answers are cached (`app/api/caching.py`): every write makes them void when it commits."""
 
+    def __init__(self, model: type[M], noun: str, **options: Any) -> None:
+        super().__init__(model, noun, **options)
+        self.table.info[IS_CACHED] = True
+
     @property
     def resource(self) -> str:
         return str(self.model.__tablename__)
 
     async def flush(self, session: AsyncSession) -> None:
         await super().flush(session)
-        await generations.count_on(session, self.resource)
+        await count_on(session, self.resource)

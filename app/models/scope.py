@@ -10,11 +10,13 @@ SCOPES = {
     "files:read": "See files",
     "files:write": "Upload and delete files",
     "chat": "Take part in chats",
+    "books:read": "See books",
+    "books:write": "Create, change and delete books",
     "users:read": "See all accounts",
     "users:write": "Change all accounts",
     "admin": "Run the service",
 }
-ADMIN_ONLY = {"users:read", "users:write", "admin"}
+ADMIN_ONLY = {"books:write", "users:read", "users:write", "admin"}
 
 
 def allowed_scopes(role: Role) -> frozenset[str]:

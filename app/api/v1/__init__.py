@@ -6,7 +6,7 @@ from app.api.deps import refuse_large_body
 from app.api.errors import responses
 from app.api.limits import limit_requests
 from app.api.routing import Router
-from app.api.v1 import admin, auth, items, items_batch, items_stock, orders, token, users
+from app.api.v1 import admin, auth, books, items, items_batch, items_stock, orders, token, users
 
 router = Router(
     prefix="/api/v1",
@@ -16,6 +16,7 @@ router = Router(
 router.include_router(auth.router)
 router.include_router(token.router)
 router.include_router(users.router)
+router.include_router(books.router)
 router.include_router(items_batch.router)  # first: `/items/{item_id}` fits its paths too
 router.include_router(items_stock.router)
 router.include_router(items.router)

@@ -5,10 +5,11 @@ from fastapi import Depends
 from app.api.errors import responses
 from app.api.limits import limit_requests
 from app.api.routing import Router
-from app.api.v2 import admin, items, orders, users
+from app.api.v2 import admin, books, items, orders, users
 
 router = Router(prefix="/api/v2", dependencies=[Depends(limit_requests)], responses=responses(400, 413, 422, 429, 503))
 router.include_router(users.router)
+router.include_router(books.router)
 router.include_router(items.router)
 router.include_router(orders.router)
 router.include_router(admin.router)

@@ -1,0 +1,101 @@
+"""`/books`: books for everyone to read, and for administrators to change."""
+
+from typing import Annotated, Any, Literal
+
+from fastapi import Depends, Path, Query, Response, status
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from app.api.deps import BookWriter, CachedDep, CreatedDep, ETagDep, IfMatchDep, PagingDep, SessionDep
+from app.api.errors import responses
+from app.api.idempotency import OnceDep
+from app.api.routing import Router
+from app.crud.book import BookFilter, books
+from app.models.book import Book
+from app.schemas.base import MAX_ID, Page, Text
+from app.schemas.book import Author, BookCreate, BookRead, BookReplace, BookUpdate
+from app.schemas.fields import Int32Query
+
+router = Router(prefix="/books", tags=["books"])
+
+BookId = Annotated[int, Path(ge=1, le=MAX_ID, examples=[42])]
+BookSort = Literal["created_at", "-created_at", "author", "-author", "release_year", "-release_year"]
+
+
+async def get_filter(
+    q: Annotated[Text | None, Query(max_length=100, description="Text in title, author or isbn.")] = None,
+    author: Annotated[Author | None, Query()] = None,
+    release_year: Annotated[Int32Query | None, Query()] = None,
+) -> BookFilter:
+    return BookFilter(q, author, release_year)
+
+
+async def get_locked_book(book_id: BookId, _: BookWriter, session: SessionDep, if_match: IfMatchDep) -> Book:
+    """Load a book to change it; nobody else can until the request is done."""
+    book = await books.get_for_update(session, book_id)
+    if_match.check(book)
+    return book
+
+
+FilterDep = Annotated[BookFilter, Depends(get_filter)]
+LockedBook = Annotated[Book, Depends(get_locked_book)]
+
+
+@router.get("", response_model=Page[BookRead], summary="List books", responses=responses(304))
+async def list_books(
+    filter_: FilterDep, paging: PagingDep, cached: CachedDep, sort: BookSort = "-created_at"
+) -> Response:
+    """The newest first; filters narrow it. For everyone, without a token."""
+
+    async def load(session: AsyncSession) -> dict[str, Any]:
+        return paging.page(await books.search(session, paging.query(sort, filter_), filter_), sort, filter_)
+
+    return await cached.page(books, Page[BookRead], load)
+
+
+@router.post(
+    "",
+    response_model=BookRead,
+    status_code=status.HTTP_201_CREATED,
+    summary="Create a book",
+    responses=responses(401, 403, 409),
+)
+async def create_book(data: BookCreate, _: BookWriter, __: OnceDep, session: SessionDep, created: CreatedDep) -> Book:
+    book = await books.add(session, Book(**data.model_dump()))
+    created.at("read_book", book_id=book.id)
+    return created.tag(book)
+
+
+@router.get("/{book_id}", response_model=BookRead, summary="See a book", responses=responses(304, 404))
+async def read_book(book_id: BookId, cached: CachedDep) -> Response:
+    """For everyone, without a token."""
+
+    async def load(session: AsyncSession) -> Book:
+        return await books.get(session, book_id)
+
+    return await cached.one(books, BookRead, load)
+
+
+@router.put(
+    "/{book_id}", response_model=BookRead, summary="Replace a book", responses=responses(401, 403, 404, 409, 412)
+)
+async def replace_book(data: BookReplace, book: LockedBook, session: SessionDep, etag: ETagDep) -> Book:
+    """What the body leaves out goes back to its default."""
+    return etag.tag(await books.update(session, book, **data.model_dump()))
+
+
+@router.patch(
+    "/{book_id}", response_model=BookRead, summary="Change a book", responses=responses(401, 403, 404, 409, 412)
+)
+async def update_book(data: BookUpdate, book: LockedBook, session: SessionDep, etag: ETagDep) -> Book:
+    """Changes what the body names; `null` clears."""
+    return etag.tag(await books.update(session, book, **data.model_dump()))
+
+
+@router.delete(
+    "/{book_id}",
+    status_code=status.HTTP_204_NO_CONTENT,
+    summary="Delete a book",
+    responses=responses(401, 403, 404, 412),
+)
+async def delete_book(book: LockedBook, session: SessionDep) -> None:
+    await books.delete(session, book)

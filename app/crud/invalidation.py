@@ -1,0 +1,34 @@
+"""What is cached, and the count of its writes, by which the cache knows that an entry is old."""
+
+from collections.abc import Iterator
+
+from sqlalchemy import Table
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from app.core.database import insert
+from app.models.generation import Generation
+
+IS_CACHED = "is_cached"
+
+
+async def count_on(session: AsyncSession, resource: str) -> None:
+    """One statement, after which other writers to the resource wait for this transaction to end."""
+    counted = insert(session, Generation).values(resource=resource, number=1)
+    await session.execute(
+        counted.on_conflict_do_update(index_elements=["resource"], set_={"number": Generation.number + 1})
+    )
+
+
+def cached_followers(table: Table) -> list[str]:
+    """The cached tables whose rows change or go when one of this table's is deleted, in an order that all keep."""
+    return sorted({follower.name for follower in followers(table, set()) if follower.info.get(IS_CACHED)})
+
+
+def followers(table: Table, seen: set[Table]) -> Iterator[Table]:
+    seen.add(table)
+    for other in table.metadata.tables.values():
+        actions = {key.ondelete for key in other.foreign_keys if key.column.table is table}
+        if other not in seen and actions & {"CASCADE", "SET NULL"}:
+            yield other
+            if "CASCADE" in actions:
+                yield from followers(other, seen)

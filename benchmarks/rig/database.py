@@ -1,6 +1,5 @@
 """A scratch database with Strata's schema and many rows, made on a PostgreSQL server and dropped at the end."""
 
-import asyncio
 import os
 import secrets
 import sys
@@ -19,6 +18,7 @@ from app.core.passwords import PasswordHasher
 from app.core.tokens import Tokens
 from app.models.scope import allowed_scopes, scope_text
 from app.models.user import Role
+from rig.processes import child
 
 USERS = 1000
 ITEMS = 200_000
@@ -64,7 +64,7 @@ class Scratch:
 
 @asynccontextmanager
 async def scratch_database(server_url: str, folder: Path) -> AsyncIterator[Scratch]:
-    server_url = server_url.replace("+asyncpg", "")
+    server_url = server_url.replace("+asyncpg", "").replace("postgres://", "postgresql://")
     name = f"strata_load_{secrets.token_hex(4)}"
     url = urlsplit(server_url)._replace(path=f"/{name}").geturl()
     secret = secrets.token_urlsafe(48)
@@ -85,10 +85,8 @@ async def scratch_database(server_url: str, folder: Path) -> AsyncIterator[Scrat
 
 async def migrate(url: str, folder: Path) -> None:
     environment = {"PATH": os.environ["PATH"], "DATABASE_URL": url, "DATA_DIR": str(folder)}
-    process = await asyncio.create_subprocess_exec(
-        STRATA, "db", "upgrade", env=environment, cwd=folder, stdout=DEVNULL, stderr=PIPE
-    )
-    _, errors = await process.communicate()
+    async with child(STRATA, "db", "upgrade", env=environment, cwd=folder, stdout=DEVNULL, stderr=PIPE) as process:
+        _, errors = await process.communicate()
     if process.returncode != 0:
         raise SystemExit(f"the migrations failed:\n{errors.decode()}")
 

@@ -1,15 +1,14 @@
 """One measurement: the load generator against one server, and what that tells."""
 
-import asyncio
 import json
 import statistics
 import sys
 from asyncio.subprocess import PIPE
-from collections import Counter
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from rig.client import Order, Tally
+from rig.order import Order, Tally
+from rig.processes import child
 from rig.servers import Server
 
 CLIENT = Path(__file__).with_name("client.py")
@@ -32,18 +31,11 @@ class Run:
 
 
 async def load(server: Server, order: Order) -> Tally:
-    process = await asyncio.create_subprocess_exec(
-        sys.executable, CLIENT, stdin=PIPE, stdout=PIPE, stderr=PIPE, start_new_session=True
-    )
-    try:
+    async with child(sys.executable, CLIENT, stdin=PIPE, stdout=PIPE, stderr=PIPE) as process:
         output, errors = await process.communicate(json.dumps(asdict(order)).encode())
-    finally:
-        if process.returncode is None:
-            process.kill()
     if process.returncode != 0:
         raise SystemExit(f"the load generator failed at {server.name}:\n{errors.decode()}\n{server.last_words()}")
-    found = json.loads(output)
-    return Tally(**{**found, "statuses": Counter(found["statuses"])})
+    return Tally(**json.loads(output))
 
 
 async def measure(server: Server, scenario: str, order: Order) -> Run:
@@ -57,13 +49,13 @@ async def measure(server: Server, scenario: str, order: Order) -> Run:
         scenario=scenario,
         connections=order.connections,
         server=server.name,
-        rate=count / tally.seconds,
-        p50=percentile(tally.latencies, 50),
-        p99=percentile(tally.latencies, 99),
-        server_cpu=tally.server_cpu * 1000 / count,
-        postgres_cpu=None if tally.postgres_cpu is None else tally.postgres_cpu * 1000 / count,
-        client_share=tally.client_cpu / tally.seconds,
-        rss=tally.rss,
+        rate=round(count / tally.seconds, 3),
+        p50=round(percentile(tally.latencies, 50), 3),
+        p99=round(percentile(tally.latencies, 99), 3),
+        server_cpu=round(tally.server_cpu * 1000 / count, 3),
+        postgres_cpu=None if tally.postgres_cpu is None else round(tally.postgres_cpu * 1000 / count, 3),
+        client_share=round(tally.client_cpu / tally.seconds, 3),
+        rss=round(tally.rss, 3),
     )
 
 

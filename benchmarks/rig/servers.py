@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from rig.database import STRATA
+from rig.processes import child
 from rig.wire import exchange
 
 APPS = Path(__file__).parents[1] / "apps"
@@ -61,22 +62,12 @@ async def serve(name: str, url: str, secret: str, folder: Path) -> AsyncIterator
     environment = {"PATH": os.environ["PATH"], "DATABASE_URL": url, "JWT_SECRET_KEY": secret, "DATA_DIR": str(folder)}
     if name == "strata":
         environment |= STRATA_SETTINGS
+    how = {"env": environment, "cwd": folder, "stdin": DEVNULL, "stderr": STDOUT}
     with log.open("wb") as output:
-        process = await asyncio.create_subprocess_exec(
-            *command(name, port),
-            env=environment,
-            cwd=folder,
-            stdin=DEVNULL,
-            stdout=output,
-            stderr=STDOUT,
-            start_new_session=True,  # Ctrl+C is for us: they are ended below
-        )
-    server = Server(name, port, process, log)
-    try:
-        await wait_until_it_answers(server)
-        yield server
-    finally:
-        await end(process)
+        async with child(*command(name, port), stdout=output, **how) as process:
+            server = Server(name, port, process, log)
+            await wait_until_it_answers(server)
+            yield server
 
 
 async def wait_until_it_answers(server: Server) -> None:
@@ -92,19 +83,8 @@ async def wait_until_it_answers(server: Server) -> None:
     raise SystemExit(f"{server.name} does not start:\n{server.last_words()}")
 
 
-async def end(process: Process) -> None:
-    if process.returncode is not None:
-        return
-    process.terminate()
-    try:
-        await asyncio.wait_for(process.wait(), 5)
-    except TimeoutError:
-        process.kill()
-        await process.wait()
-
-
 @asynccontextmanager
-async def serve_all(urls: dict[str, str], secret: str, folder: Path) -> AsyncIterator[dict[str, Server]]:
+async def serve_all(url: str, secret: str, folder: Path) -> AsyncIterator[dict[str, Server]]:
     async with AsyncExitStack() as stack:
-        servers = [await stack.enter_async_context(serve(name, urls[name], secret, folder)) for name in NAMES]
+        servers = [await stack.enter_async_context(serve(name, url, secret, folder)) for name in NAMES]
         yield {server.name: server for server in servers}

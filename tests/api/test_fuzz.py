@@ -51,7 +51,7 @@ async def test_no_made_up_request_gets_an_undocumented_answer(
     arguments = ["--config-file", str(CONFIG), "run", f"{server.url}/openapi.json", *selection]
     if is_signed_in:
         arguments += ["-H", f"Authorization: {(await make.bearer(admin))['Authorization']}"]
-    bounds = ["--seed", "20261122", "--max-examples", "15", "--no-color"]
+    bounds = ["--seed", "20261122", "--max-examples", "8", "--no-color"]
     process = await asyncio.create_subprocess_exec(
         COMMAND, *arguments, *bounds, cwd=tmp_path, stdout=PIPE, stderr=STDOUT
     )

@@ -36,7 +36,7 @@ MailLimit = Depends(limited("register", "mail"))
 
 async def count(request: Request, resources: Resources, rate: str, *key: str) -> None:
     """Count the request, and leave the tightest limit for `RequestContext` to put on the answer."""
-    if resources.limiter is None:
+    if resources.limiter is None or getattr(request.state, "is_counted", False):
         return
     verdict = (await resources.limiter.hit(rate, *key)).require()
     before = getattr(request.state, "rate_limit", verdict)

@@ -40,6 +40,8 @@ class Route(APIRoute):
                         raise
                     log.info("transaction lost to another one, trying again", attempt=attempt)
                 await asyncio.sleep(FIRST_WAIT * 2**attempt * random.uniform(0.5, 1.5))  # noqa: S311 - not for secrets
+                # Whoever asked has asked once.
+                request.state.is_counted = True
             return await answer(handle, request)
 
         return run

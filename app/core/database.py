@@ -139,11 +139,17 @@ def create_sqlite_engine(url: URL, settings: Settings) -> AsyncEngine:
 def connect_sqlite(connection: DBAPIConnection, _: ConnectionPoolEntry) -> None:
     # The driver must not guess where transactions begin: `begin_sqlite` says so.
     connection.isolation_level = None
+    # SQLite's own folds ASCII alone, and the search is to find "Äpfel" by "äpfel" as PostgreSQL does.
+    connection.create_function("lower", 1, lower, deterministic=True)
     cursor = connection.cursor()
     # The time-out first: turning WAL on waits for other processes that do the same.
     for pragma in (f"busy_timeout={SQLITE_BUSY_TIMEOUT_MS}", "journal_mode=WAL", "foreign_keys=ON"):
         cursor.execute(f"PRAGMA {pragma}")
     cursor.close()
+
+
+def lower(text: Any) -> Any:
+    return text.lower() if isinstance(text, str) else text
 
 
 def begin_sqlite(connection: Connection) -> None:

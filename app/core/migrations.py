@@ -6,6 +6,7 @@ which every start would pay for the few that migrate.
 
 import asyncio
 import re
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -28,7 +29,8 @@ def alembic_config(settings: Settings | None = None) -> "Config":
     """Alembic's configuration; `alembic/env.py` takes the settings from it, or loads them itself."""
     from alembic.config import Config  # noqa: PLC0415 - see above
 
-    config = Config(ROOT / "alembic.ini")
+    # Its default is what stdout was when Alembic was imported.
+    config = Config(ROOT / "alembic.ini", stdout=sys.stdout)
     config.attributes["settings"] = settings
     return config
 

@@ -33,7 +33,10 @@ def names(option: str, operation_ids: list[str]) -> list[str]:
 @pytest.mark.parametrize(
     ("selection", "is_signed_in"),
     [
-        pytest.param(names("--exclude-operation-id", ENDING + ANONYMOUS), True, id="signed-in"),
+        pytest.param(["--include-method", "GET"], True, id="reading"),
+        pytest.param(
+            ["--exclude-method", "GET", *names("--exclude-operation-id", ENDING + ANONYMOUS)], True, id="writing"
+        ),
         pytest.param(names("--include-operation-id", ENDING), True, id="signing-out"),
         pytest.param(names("--include-operation-id", ANONYMOUS), False, id="anonymous"),
     ],

@@ -217,7 +217,9 @@ def test_every_type_goes_with_every_kind_of_resource(strata: Strata, copy: Path,
 
 
 @pytest.mark.usefixtures("untouched")
-@pytest.mark.parametrize("fields", [["flag:bool"], ["note:text?"], ["at_work:url"]])
+@pytest.mark.parametrize(
+    "fields", [["flag:bool"], ["note:text?"], ["text:str:index", "speck:str:index", "speck_id:int:index"]]
+)
 @pytest.mark.parametrize("kind", [[], ["--owned"], ["--public"]], ids=" ".join)
 def test_a_resource_may_be_small(strata: Strata, kind: list[str], fields: list[str]) -> None:
     assert strata("new", "resource", "speck", *fields, *kind, "--dry-run").exit_code == 0
@@ -285,6 +287,7 @@ TYPES = "str, text, int, decimal, bool, date, datetime, email, url, year, ref, e
             ["order_row", "a:str", "--plural", "order_lines"],
             "order_row: the table order_lines is there already (app",
         ),
+        (["line", "a:str"], "line: the schema LineRead is there already (app/schemas/order.py); take another name."),
         (["sign_in", "a:str", "--plural", "auth"], "app/api/v1/auth.py is there already"),
         (["invoice", "amount"], f"amount: write it as FIELD:TYPE, such as title:str. Types: {TYPES}."),
         (["invoice", "amount:"], "amount:: write it as FIELD:TYPE, such as title:str."),
@@ -306,6 +309,7 @@ TYPES = "str, text, int, decimal, bool, date, datetime, email, url, year, ref, e
         (["invoice", "desc:str"], "desc: this is a word of SQL's; take another name, such as desc_name."),
         (["invoice", "paid:datetime"], "paid: instants have names in `_at`, a house rule; write paid_at:datetime."),
         (["invoice", "a:str", "a:int"], "a: this field is given twice; leave one out."),
+        (["invoice", "a1:str", "a_1:int"], "a_1: its type would have the name of that of a1; take another name."),
         (["invoice", "a:ref:user", "a_id:int"], "a_id: this field is given twice; leave one out."),
         (["invoice", "a_id:ref:user"], "a_id: a ref's column gets its `_id` by itself; write a:ref:…."),
         (["invoice", "a:ref:cat"], "ref:cat: there is no such resource. Those there are: book, generation, item, "),

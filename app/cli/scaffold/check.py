@@ -23,7 +23,19 @@ BASE_COLUMNS = {"id", "created_at", "updated_at", "version", "owner", "owner_id"
 # Parameters of every list.
 LIST_PARAMETERS = {"q", "sort", "limit", "skip", "cursor", "include_total"}
 # Names that the generated code uses itself: a field or a resource so called would hide them.
-USED_NAMES = {"conditions", "date", "datetime", "equal", "contains", "me", "status", "session", "mapped_column"}
+USED_NAMES = {
+    "enum_type",
+    "table_args",
+    "conditions",
+    "date",
+    "datetime",
+    "equal",
+    "contains",
+    "me",
+    "status",
+    "session",
+    "mapped_column",
+}
 USED_CLASSES = {
     *("Any", "Annotated", "Base", "CachedCRUD", "Decimal", "Depends", "Enum", "Field", "Flag", "Id", "In", "Index"),
     *("Literal", "Mapped", "Money", "Out", "Page", "Path", "Query", "Response", "Router", "Sequence", "Versioned"),
@@ -86,11 +98,16 @@ def refuse_field_name(name: str) -> None:
 
 def check_resource(resource: Resource) -> None:
     columns: set[str] = set()
+    aliases: dict[str, Field] = {}
     for field in resource.fields:
         check_field(field)
         if field.column in columns:
             raise MistakeError(f"{field.column}: this field is given twice; leave one out.")
         columns.add(field.column)
+        if (other := aliases.setdefault(field.alias, field)).alias != "Flag" and other is not field:
+            raise MistakeError(
+                f"{field.name}: its type would have the name of that of {other.name}; take another name."
+            )
     for name in resource.constraints:
         if len(name) > MAX_CONSTRAINT:
             raise MistakeError(
@@ -108,6 +125,7 @@ def check_free(names: Names, root: Path) -> None:
             raise MistakeError(f"{name} is there already: take another name, or remove the resource first.")
     for what, places, pattern in (
         (f"the class {names.model}", "app/models/*.py", rf"^class {names.model}\("),
+        (f"the schema {names.model}Read", "app/schemas/*.py", rf"^class {names.model}(Create|Replace|Update|Read)\("),
         (f"the table {names.plural}", "app/models/*.py", rf'__tablename__ = "{names.plural}"'),
         (f"the table {names.plural}", "alembic/versions/*.py", rf'create_table\(\s*"{names.plural}"'),
         (f"the address {names.prefix}", "app/api/v[12]/*.py", rf'(prefix=|\.\w+\()"{names.prefix}["/]'),

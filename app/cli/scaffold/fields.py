@@ -1,15 +1,15 @@
 """One field of a new resource, from `FIELD:TYPE` to the names and types it has in each file."""
 
 import json
-import re
 from dataclasses import dataclass
 
-from app.cli.scaffold.kinds import Kind, wire_default
+from app.cli.scaffold.kinds import Kind
 from app.cli.scaffold.names import camel
 
 # Names in a generated schema that a field's type must not hide.
 TAKEN = {
     *("Annotated", "Any", "Decimal", "Field", "Flag", "In", "Literal", "MISSING", "MoneyOut", "Out", "Page"),
+    *("Text", "OnceDep", "PagingDep", "SessionDep", "CachedDep", "CreatedDep", "ETagDep"),
     *("Amount", "Day", "Email", "Instant", "Int32", "Int32Query", "Line255", "LongText", "JsonId", "Url", "Year"),
     *("Depends", "Id", "Path", "Query", "Response", "Router", "AsyncSession", "Identity", "CursorPage", "FilterDep"),
 }
@@ -75,9 +75,8 @@ class Field:
         """The name of its type in the schemas."""
         if self.kind.name == "bool":
             return "Flag"
-        alias = camel(self.column)
-        clashes = alias in TAKEN or alias in {camel(self.resource) + word for word in ("Create", "Replace", "Update")}
-        return f"{camel(self.resource)}{alias}" if clashes or alias == f"{camel(self.resource)}Read" else alias
+        alias, model = camel(self.column), camel(self.resource)
+        return model + alias if alias in TAKEN or alias.startswith(model) else alias
 
     @property
     def alias_source(self) -> str:
@@ -157,41 +156,3 @@ class Field:
         if self.default is None:
             return "None"
         return json.dumps(self.default) if isinstance(self.default, str) else self.kind.source(self.default)
-
-    @property
-    def wire_default(self) -> str:
-        """What an answer shows of a field that was left out, as Python source."""
-        if self.default is None or self.kind.name == "enum":
-            return repr(self.default)
-        return repr(wire_default(self.kind, self.default))
-
-    def sample(self, number: str) -> str:
-        """A value as JSON has it, as Python source; another number makes another one."""
-        return self.fill(self.kind.sample, number)
-
-    def stored(self, number: str) -> str:
-        return self.fill(self.kind.stored or self.kind.sample, number)
-
-    def stored_member(self, number: str) -> str:
-        """As `stored`, for the model's own constructor."""
-        if self.kind.name != "enum":
-            return self.stored(number)
-        (first, _), (second, _) = self.members[:2]
-        return f"{self.enum}.{first} if {number} % 2 else {self.enum}.{second}"
-
-    def expected(self, number: int) -> str:
-        """The value of one row, without a formula where that can be."""
-        if self.kind.name == "enum":
-            return json.dumps(self.choices[0 if number % 2 else 1])
-        if self.kind.name == "year":
-            return str(1970 + number)
-        source = self.stored(str(number)).replace('f"', '"')
-        return re.sub(r"\{(\d+)(:02)?\}", lambda found: f"{int(found[1]):0{2 if found[2] else 1}}", source)
-
-    def fill(self, source: str, number: str) -> str:
-        if self.kind.name == "enum":
-            first, second = self.choices[:2]
-            return f'"{first}" if {number} % 2 else "{second}"'
-        words = self.name.replace("_", " ").capitalize() if self.kind.name != "email" else self.name
-        source = re.sub(r'"([^"]*\{n[^"]*)"', r'f"\1"', source.replace("{name}", words))
-        return source.replace("{n", "{" + number) if '"' in source else source.replace("{n}", number)

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from app.cli.scaffold.formatting import formatted
 from app.cli.scaffold.resource import Resource
+from app.cli.scaffold.samples import default, expected, sample, stored
 
 if TYPE_CHECKING:
     from jinja2 import Environment
@@ -37,6 +38,7 @@ def environment() -> "Environment":
         keep_trailing_newline=True,
     )
     made.filters |= {"quoted": quoted, "listed": listed}
+    made.filters |= {"sample": sample, "stored": stored, "expected": expected, "initial": default}
     return made
 
 

@@ -42,7 +42,7 @@ def names(option: str, operation_ids: list[str]) -> list[str]:
     ],
 )
 async def test_no_made_up_request_gets_an_undocumented_answer(
-    server: Server, tmp_path: Path, selection: list[str], *, is_signed_in: bool
+    server: Server, tmp_path: Path, selection: list[str], *, is_signed_in: bool, is_postgresql: bool
 ) -> None:
     make = Factory(server.resources)
     admin = await make.admin()
@@ -52,6 +52,9 @@ async def test_no_made_up_request_gets_an_undocumented_answer(
     if is_signed_in:
         arguments += ["-H", f"Authorization: {(await make.bearer(admin))['Authorization']}"]
     bounds = ["--seed", "20261122", "--max-examples", "8", "--no-color"]
+    if is_postgresql:
+        # Its longest phase tries every way to break a schema, none of which gets as far as the database.
+        bounds += ["--phases", "examples,fuzzing,stateful"]
     process = await asyncio.create_subprocess_exec(
         COMMAND, *arguments, *bounds, cwd=tmp_path, stdout=PIPE, stderr=STDOUT
     )

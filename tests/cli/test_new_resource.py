@@ -192,7 +192,6 @@ def test_what_is_written_passes_every_check(copy: Path, written: list[str]) -> N
     strata_in(copy, "db", "check")
 
 
-@pytest.mark.slow
 @pytest.mark.timeout(400)
 @pytest.mark.usefixtures("written")
 def test_what_is_written_passes_its_own_tests_and_those_of_the_whole(copy: Path) -> None:

@@ -52,8 +52,8 @@ async def test_no_made_up_request_gets_an_undocumented_answer(
     if is_signed_in:
         arguments += ["-H", f"Authorization: {(await make.bearer(admin))['Authorization']}"]
     bounds = ["--seed", "20261122", "--max-examples", "8", "--no-color"]
-    if is_postgresql:
-        # Its longest phase tries every way to break a schema, none of which gets as far as the database.
+    if not is_postgresql:
+        # Without the longest phase: it tries every way to break a schema, and none of them gets to the database.
         bounds += ["--phases", "examples,fuzzing,stateful"]
     process = await asyncio.create_subprocess_exec(
         COMMAND, *arguments, *bounds, cwd=tmp_path, stdout=PIPE, stderr=STDOUT

@@ -41,6 +41,8 @@ EDITED = (
     *("app/models/scope.py", "pyproject.toml", "tests/api/test_openapi.py"),
 )
 
+pytestmark = pytest.mark.slow
+
 type Fails = Callable[..., Failure]
 type Tree = dict[str, str]
 
@@ -179,7 +181,6 @@ def written(strata: Strata, copy: Path) -> list[str]:
     return written
 
 
-@pytest.mark.slow
 @pytest.mark.timeout(400)
 def test_what_is_written_passes_every_check(copy: Path, written: list[str]) -> None:
     python = [name for name in written if name.endswith(".py")]
@@ -201,7 +202,6 @@ def test_what_is_written_passes_its_own_tests_and_those_of_the_whole(copy: Path)
     run(copy, "pytest", "-q", *(f"tests/{name}" for name in tests), "-k", chosen)
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("kind", [[], ["--owned"], ["--public"], ["--owned", "--public"]], ids=" ".join)
 def test_every_type_goes_with_every_kind_of_resource(strata: Strata, copy: Path, kind: list[str]) -> None:
     """The command runs ruff on what it writes, and imports it to renew the OpenAPI document."""

@@ -1,5 +1,6 @@
 """Public answers that are made once and handed out until what they show has changed."""
 
+import hmac
 from collections.abc import Awaitable, Callable
 from hashlib import sha256
 from typing import Annotated, Any
@@ -56,7 +57,8 @@ class Cached:
             async with database.primary() as session:
                 return await make(session)
 
-        digest = sha256(self.address.encode()).hexdigest()
+        # Keyed, so that another deployment on the same Redis, whose generations are others, has other entries.
+        digest = hmac.digest(self.resources.keys.derive("cache")[0], self.address.encode(), "sha256").hex()
         found = await self.resources.cache.get_or_make(f"{crud.resource}:{generation}:{digest}", load)
         tag, _, body = found.partition(b"\n")
         headers = {"Cache-Control": f"public, max-age={self.resources.settings.cache_max_age}"}

@@ -1,6 +1,7 @@
 """Cached answers on several instances: a write on one is seen by the next read on another."""
 
 import asyncio
+import secrets
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack
 
@@ -25,7 +26,9 @@ type Instance = tuple[httpx.AsyncClient, Resources]
 async def instances(request: pytest.FixtureRequest, real_settings: Settings) -> AsyncIterator[list[Instance]]:
     """Two applications that share a database, and Redis or not."""
     url = need_redis() if request.param == "on Redis" else None
-    settings = Settings.model_validate({**real_settings.model_dump(exclude_none=True), "redis_url": url})
+    # A deployment of its own: on Redis the entries of other tests are there.
+    changes = {"redis_url": url, "jwt_secret_key": secrets.token_urlsafe(48)}
+    settings = Settings.model_validate(real_settings.model_dump(exclude_none=True) | changes)
     async with AsyncExitStack() as stack:
         found: list[Instance] = []
         for _ in range(2):

@@ -72,7 +72,7 @@ def parse() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--quick", action="store_true", help="one short round at 16 connections; writes no files")
     parser.add_argument("--scenario", type=names_of, default=list(SCENARIOS), help="some of %(default)s, with commas")
-    parser.add_argument("--connections", type=numbers_of, help="at once, as in 1,16,64 (logins: 8 at most)")
+    parser.add_argument("--connections", type=numbers_of, help="at once, as in 1,16,64")
     parser.add_argument("--rounds", type=int, help="of which the median counts; 3, or 1 with --quick")
     parser.add_argument("--seconds", type=float, help="that each measurement takes; 1.5, or 0.5 with --quick")
     parser.add_argument("--overload", type=float, nargs="?", const=10, metavar="SECONDS", help="also at twice the peak")

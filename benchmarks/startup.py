@@ -1,6 +1,7 @@
-"""What a start costs: CPU time from `strata serve` to the first answer, and memory of the idle worker. Linux only.
+"""What a start costs: CPU time from `strata serve` to the first answer, and of a worker alone; idle memory. Linux only.
 
 Run: uv run python benchmarks/startup.py [--rounds 5]
+On SQLite, or on what DATABASE_URL names.
 """
 
 import argparse
@@ -31,12 +32,35 @@ def resident_mib(pid: int) -> float:
     return int(match[1]) / 1024
 
 
+# From the import of the application to the end of its start: what each further worker costs.
+WORKER = """
+import asyncio, time
+from app.cli.worker import create_app
+
+async def start():
+    app = create_app()
+    async with app.router.lifespan_context(app):
+        print(time.process_time())
+
+asyncio.run(start())
+"""
+
+
+def environment_of(folder: Path) -> dict[str, str]:
+    return os.environ | {"DATA_DIR": str(folder), "PYTHONUNBUFFERED": "1"}
+
+
+def start_worker(folder: Path) -> float:
+    """CPU seconds from the start of Python until the application is ready."""
+    command = [sys.executable, "-c", WORKER]
+    done = subprocess.run(command, env=environment_of(folder), cwd=folder, capture_output=True, text=True, check=True)
+    return float(done.stdout)
+
+
 def start(folder: Path) -> tuple[float, float]:
-    """Serve on SQLite in `folder`; return CPU seconds until the first answer, and MiB resident when idle."""
-    environment = {name: value for name, value in os.environ.items() if not name.startswith(("DB_", "DATABASE_"))}
-    environment |= {"DATA_DIR": str(folder), "PYTHONUNBUFFERED": "1"}
+    """Serve; return CPU seconds until the first answer, and MiB resident when idle."""
     with subprocess.Popen(
-        [STRATA, "serve", "--port", "0"], env=environment, cwd=folder, stdout=subprocess.PIPE, text=True
+        [STRATA, "serve", "--port", "0"], env=environment_of(folder), cwd=folder, stdout=subprocess.PIPE, text=True
     ) as process:
         try:
             assert process.stdout is not None
@@ -56,10 +80,9 @@ def main() -> None:
     rounds = parser.parse_args().rounds
     with tempfile.TemporaryDirectory() as folder:
         start(Path(folder))  # the first start also migrates and makes the administrator
-        measured = [start(Path(folder)) for _ in range(rounds)]
-    for name, unit, values in zip(
-        ("CPU to first answer", "idle memory"), ("s", "MiB"), zip(*measured, strict=True), strict=True
-    ):
+        measured = [(*start(Path(folder)), start_worker(Path(folder))) for _ in range(rounds)]
+    names, units = ("CPU to first answer", "idle memory", "CPU, worker alone"), ("s", "MiB", "s")
+    for name, unit, values in zip(names, units, zip(*measured, strict=True), strict=True):
         print(f"{name:<20} median {statistics.median(values):7.2f} {unit}   max {max(values):7.2f} {unit}")
 
 

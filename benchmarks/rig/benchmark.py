@@ -18,7 +18,8 @@ from rig.scenarios import SCENARIOS, Scenario
 from rig.servers import NAMES, Server, serve_all
 from rig.statements import count_statements
 
-WARM_UP = 0.3
+# So that servers that remember who has asked have seen every token, as they have after a minute of work.
+WARM_UP = 1.0
 MANY = 64
 
 

@@ -14,7 +14,8 @@ from sqlalchemy.pool import ConnectionPoolEntry
 from app.core.config import Settings
 from app.core.database import create_engine, wait_for_database
 from app.models import metadata
-from app.models.base import FixedPoint, UTCDateTime
+from app.models.base import UTCDateTime
+from app.models.decimals import FixedPoint
 
 # Any number that nothing else locks.
 LOCK = 7_305_200

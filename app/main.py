@@ -3,23 +3,26 @@
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from functools import partial
 from importlib.metadata import version
-from typing import TypedDict
+from typing import Any, TypedDict
 
 from fastapi import FastAPI
 from fastapi.routing import APIRoute
 from starlette.middleware import Middleware
-from starlette.middleware.body_limit import RequestBodyLimitMiddleware
 from starlette.middleware.cors import CORSMiddleware
-from starlette.middleware.gzip import GZipMiddleware
 from starlette.types import Lifespan
 
 from app.api import system, v1, v2
+from app.api.answer_headers import AnswerHeaders
+from app.api.application import Application
 from app.api.deps import Resources
 from app.api.errors import install_error_handlers
-from app.api.middleware import LastResort, ProblemAnswers, RequestContext, TrustedHosts
+from app.api.middleware import CORS, BodyLimit, LastResort, RequestContext, TrustedHosts
 from app.api.modules import install_modules
-from app.api.openapi import DESCRIPTION, TAGS, OpenAPIApp
+from app.api.openapi import DESCRIPTION, TAGS
+from app.api.shedding import LoadShedding
+from app.core.access_log import access_log
 from app.core.cache import Cache
 from app.core.config import Settings
 from app.core.cursors import CursorSigner
@@ -32,6 +35,7 @@ from app.core.modules import log_modules
 from app.core.passwords import PasswordHasher
 from app.core.ratelimit import RateLimiter
 from app.core.tokens import Tokens
+from app.services.account_changes import open_listener
 from app.services.accounts import Accounts
 from app.services.auth import Auth
 from app.services.cleaning import keep_clean
@@ -69,7 +73,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     """
     settings = settings or Settings.load()
     configure_logging(settings)
-    app = OpenAPIApp(
+    app = Application(
         title="Strata",
         version=version("strata"),
         description=DESCRIPTION,
@@ -92,21 +96,26 @@ def create_app(settings: Settings | None = None) -> FastAPI:
 
 def middleware(settings: Settings) -> list[Middleware]:
     """From the outside in: each layer sees what those below it answer."""
+    headers = AnswerHeaders(hsts=settings.is_exposed)
+    cors: dict[str, Any] = {
+        "allow_origins": settings.cors_origins,
+        "allow_credentials": "*" not in settings.cors_origins,
+        "allow_methods": ["GET", "POST", "PUT", "PATCH", "DELETE"],
+        "allow_headers": ["Authorization", "If-Match", "If-None-Match", "Idempotency-Key", "X-Request-ID"],
+        "expose_headers": EXPOSED_HEADERS,
+    }
     return [
-        Middleware(RequestContext, hsts=settings.is_exposed),
-        Middleware(ProblemAnswers),
-        Middleware(TrustedHosts, allowed_hosts=settings.trusted_hosts or ["*"], www_redirect=False),
         Middleware(
-            CORSMiddleware,
-            allow_origins=settings.cors_origins,
-            allow_credentials="*" not in settings.cors_origins,
-            allow_methods=["GET", "POST", "PUT", "PATCH", "DELETE"],
-            allow_headers=["Authorization", "If-Match", "If-None-Match", "Idempotency-Key", "X-Request-ID"],
-            expose_headers=EXPOSED_HEADERS,
+            LoadShedding,
+            limit=settings.max_concurrent_requests,
+            headers=headers,
+            with_cors=partial(CORSMiddleware, **cors),
         ),
-        Middleware(GZipMiddleware, minimum_size=1024, compresslevel=4),
+        Middleware(RequestContext, headers=headers),
+        Middleware(TrustedHosts, allowed_hosts=settings.trusted_hosts or ["*"]),
+        Middleware(CORS, **cors),
         Middleware(LastResort),
-        Middleware(RequestBodyLimitMiddleware, max_body_size=settings.max_body_size),
+        Middleware(BodyLimit, max_body_size=settings.max_body_size),
     ]
 
 
@@ -119,10 +128,15 @@ def lifespan_of(settings: Settings) -> Lifespan[FastAPI]:
             await wait_for_database(database.engine, settings)
             resources = open_resources(settings, database)
             cleaner = asyncio.create_task(keep_clean(database))
+            listener = open_listener(settings, database, resources.auth.account_cache)
             try:
+                if listener is not None:
+                    listener.start()
                 yield {"resources": resources}
             finally:
                 cleaner.cancel()
+                if listener is not None:
+                    await listener.close()
                 # While the database is still open: jobs may need it.
                 await resources.outbox.close()
                 if resources.limiter is not None:
@@ -132,6 +146,7 @@ def lifespan_of(settings: Settings) -> Lifespan[FastAPI]:
                     await resources.inventory.close()
         finally:
             await database.close()
+            await asyncio.to_thread(access_log.flush)
 
     return lifespan
 

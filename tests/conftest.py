@@ -7,6 +7,7 @@ transaction that is rolled back, except those that ask for `real_database`: they
 
 import asyncio
 import itertools
+import json
 import os
 import shutil
 from collections.abc import AsyncIterator, Callable, Generator, Iterator
@@ -19,14 +20,17 @@ import httpx
 import pytest
 from asgi_lifespan import LifespanManager
 from fastapi import FastAPI
+from pydantic import TypeAdapter
+from pydantic_core import to_json
 from sqlalchemy.engine import URL, make_url
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from app.api.deps import Resources
+from app.api.shapes import Shape, Shaped
 from app.core import migrations
 from app.core.config import Settings
 from app.core.logging import configure_logging
-from app.main import create_app
+from app.main import create_app, lifespan_of
 from tests.factories import PASSWORD, Factory
 from tests.key_files import KeyFiles
 from tests.server import Server, serve
@@ -58,6 +62,22 @@ def no_settings_from_outside() -> Iterator[None]:
         for name in os.environ.keys() & {field.upper() for field in Settings.model_fields} | {"DB_DSN", "APP_ENV"}:
             patch.delenv(name, raising=False)
         yield
+
+
+@pytest.fixture(autouse=True)
+def rows_are_checked(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What is not validated in production is validated here: each answer made of rows fits its schema, to the byte."""
+    shape_of = Shape.of
+
+    def checked(shape: Shape, value: object) -> Shaped | None:
+        shown = shape_of(shape, value)
+        if shown is not None:
+            adapter: TypeAdapter[object] = TypeAdapter(shape.model)
+            validated = adapter.dump_python(adapter.validate_python(shown), mode="json")
+            assert json.loads(to_json(shown)) == validated
+        return shown
+
+    monkeypatch.setattr(Shape, "of", checked)
 
 
 def settings_for(url: URL, data_dir: Path, **changes: object) -> Settings:
@@ -119,7 +139,8 @@ def key_files(tmp_path_factory: pytest.TempPathFactory) -> KeyFiles:
 
 @pytest.fixture
 def settings(migrated_url: URL, tmp_path: Path) -> Settings:
-    return settings_for(migrated_url, tmp_path)
+    # Without what sees committed transactions alone: each test is in one that never is.
+    return settings_for(migrated_url, tmp_path, session_cache=False)
 
 
 @pytest.fixture
@@ -153,10 +174,27 @@ def real_settings(real_url: URL, tmp_path: Path) -> Settings:
     return settings_for(real_url, tmp_path)
 
 
+# By all settings but the folder of one test: to make an application, with an index over its routes, takes longer than
+# most tests. What belongs to a test is in its lifespan.
+applications: dict[str, FastAPI] = {}
+
+
+def shared_app(settings: Settings) -> FastAPI:
+    key = repr(settings.model_dump(exclude={"data_dir"}))
+    if key not in applications:
+        applications[key] = create_app(settings)
+    configure_logging(settings)
+    app = applications[key]
+    app.router.lifespan_context = lifespan_of(settings)
+    return app
+
+
 @asynccontextmanager
-async def running(settings: Settings) -> AsyncIterator[tuple[FastAPI, LifespanManager, Resources]]:
-    """The application with its lifespan, as a server would have it."""
-    app = create_app(settings)
+async def running(
+    settings: Settings, app: FastAPI | None = None
+) -> AsyncIterator[tuple[FastAPI, LifespanManager, Resources]]:
+    """An application with its lifespan, as a server would have it; one that nobody else has, unless it is given."""
+    app = app or create_app(settings)
     async with LifespanManager(app) as manager:
         yield app, manager, manager._state["resources"]
 
@@ -183,7 +221,10 @@ async def connected(asgi: object, **options: object) -> AsyncIterator[httpx.Asyn
 
 @pytest.fixture
 async def running_app(settings: Settings) -> AsyncIterator[tuple[LifespanManager, Resources, AsyncSession]]:
-    async with running(settings) as (_, manager, resources), in_one_transaction(resources) as session:
+    async with (
+        running(settings, shared_app(settings)) as (_, manager, resources),
+        in_one_transaction(resources) as session,
+    ):
         yield manager, resources, session
 
 

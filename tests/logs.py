@@ -6,6 +6,7 @@ from contextlib import contextmanager
 
 import structlog
 
+from app.core.access_log import access_log
 from app.core.logging import QUIET
 
 
@@ -13,11 +14,12 @@ from app.core.logging import QUIET
 def logging_as_before() -> Iterator[None]:
     loggers = [logging.getLogger(), *(logging.getLogger(name) for name in QUIET)]
     before = [(logger, logger.handlers, logger.level, logger.propagate) for logger in loggers]
-    configuration = structlog.get_config()
+    configuration, stream = structlog.get_config(), access_log.stream
     structlog.contextvars.clear_contextvars()
     yield
     structlog.contextvars.clear_contextvars()
     structlog.configure(**configuration)
+    access_log.open(stream)
     for logger, handlers, level, propagate in before:
         logger.handlers = handlers
         logger.setLevel(level)

@@ -27,12 +27,13 @@ class ServerProcess:
     output: Path
 
     @classmethod
-    def start(cls, settings: Settings, folder: Path, workers: int) -> "ServerProcess":
+    def start(cls, settings: Settings, folder: Path, workers: int, **more: str) -> "ServerProcess":
         environment = {
             "DATABASE_URL": settings.database.render_as_string(hide_password=False),
             "JWT_SECRET_KEY": SECRET,
             "RATE_LIMIT_ENABLED": "false",
             "DATA_DIR": str(folder),
+            **more,
         }
         output = folder / "server.log"
         with output.open("wb") as log:
@@ -75,9 +76,11 @@ class ServerProcess:
 
 
 @asynccontextmanager
-async def serve_process(settings: Settings, folder: Path, *, workers: int = 1) -> AsyncIterator[ServerProcess]:
-    """A server on any free port, without rate limits."""
-    server = ServerProcess.start(settings, folder, workers)
+async def serve_process(
+    settings: Settings, folder: Path, *, workers: int = 1, **more: str
+) -> AsyncIterator[ServerProcess]:
+    """A server on any free port, without rate limits; `more` is environment."""
+    server = ServerProcess.start(settings, folder, workers, **more)
     try:
         async with asyncio.timeout(PATIENCE):
             while server.port is None:

@@ -1,13 +1,16 @@
 """What the application sends to the database, counted: a list must not cost more the more it shows."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, ExitStack, contextmanager
 from typing import Any
 
+import pytest
 from sqlalchemy import Connection, event
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from app.core.database import Database
+from app.core.driver import DriverPool
+from app.core.prepared import Prepared, Row
 
 type Statement = tuple[str, tuple[Any, ...]]
 type MaxQueries = Callable[[int], AbstractContextManager[list[Statement]]]
@@ -25,11 +28,20 @@ def statements_on(engine: AsyncEngine) -> Iterator[list[Statement]]:
     def record(_: Connection, __: object, statement: str, parameters: tuple[Any, ...], *___: object) -> None:
         sent.append((statement, parameters))
 
+    async def fetch(pool: DriverPool, connection: Any, prepared: Prepared, values: Mapping[str, Any]) -> list[Row]:
+        if pool.engine.sync_engine.pool is engine.sync_engine.pool:
+            form = prepared.for_driver(engine.dialect)
+            sent.append((form.sql, tuple(form.arguments(values))))
+        return await original(pool, connection, prepared, values)
+
+    original = DriverPool.fetch
     event.listen(engine.sync_engine, "before_cursor_execute", record)
-    try:
-        yield sent
-    finally:
-        event.remove(engine.sync_engine, "before_cursor_execute", record)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(DriverPool, "fetch", fetch)
+        try:
+            yield sent
+        finally:
+            event.remove(engine.sync_engine, "before_cursor_execute", record)
 
 
 @contextmanager

@@ -2,17 +2,18 @@
 
 import hmac
 from collections.abc import Awaitable, Callable
+from functools import lru_cache
 from hashlib import sha256
 from typing import Annotated, Any
 
 from fastapi import Depends, Request, Response
-from pydantic import BaseModel
+from pydantic import BaseModel, TypeAdapter
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from app.api.conditional import IfNoneMatchHeader, etag, require_modified
-from app.api.resources import Resources, ResourcesDep
+from app.api.conditional import HasVersion, IfNoneMatchHeader, etag, require_modified
+from app.api.resources import Resources, resources_of
+from app.api.shapes import FromRows
 from app.crud.generation import CachedCRUD, generations
-from app.models.base import Base, Versioned
 
 type Load[T] = Callable[[AsyncSession], Awaitable[T]]
 
@@ -30,12 +31,12 @@ class Cached:
         self.resources = resources
         self.if_none_match = if_none_match
 
-    async def one[M: Versioned](self, crud: CachedCRUD[Any], schema: type[BaseModel], load: Load[M]) -> Response:
+    async def one[V: HasVersion](self, crud: CachedCRUD[Any], schema: type[BaseModel], load: Load[V]) -> Response:
         """A single resource; its tag is that of its version, as in its other answers."""
 
         async def make(session: AsyncSession) -> bytes:
             row = await load(session)
-            return entry(etag(row), schema.model_validate(row))
+            return entry(etag(row), written(schema, row))
 
         return await self.answer(crud, make)
 
@@ -43,12 +44,12 @@ class Cached:
         """A list; its tag is that of its content."""
 
         async def make(session: AsyncSession) -> bytes:
-            page = schema.model_validate(await load(session))
-            return entry(f'"{sha256(page.model_dump_json().encode()).hexdigest()[:32]}"', page)
+            page = written(schema, await load(session))
+            return entry(f'"{sha256(page).hexdigest()[:32]}"', page)
 
         return await self.answer(crud, make)
 
-    async def answer[M: Base](self, crud: CachedCRUD[M], make: Callable[[AsyncSession], Awaitable[bytes]]) -> Response:
+    async def answer(self, crud: CachedCRUD[Any], make: Callable[[AsyncSession], Awaitable[bytes]]) -> Response:
         database = self.resources.database
         async with database.primary() as session:
             generation = await generations.current(session, crud.resource)
@@ -66,12 +67,23 @@ class Cached:
         return Response(body, headers={"ETag": tag.decode(), **headers}, media_type="application/json")
 
 
-def entry(tag: str, answer: BaseModel) -> bytes:
-    return tag.encode() + b"\n" + answer.model_dump_json().encode()
+@lru_cache
+def adapter(schema: type[BaseModel]) -> TypeAdapter[Any]:
+    kind: Any = Annotated[schema, FromRows()]
+    return TypeAdapter(kind)
 
 
-async def get_cached(request: Request, resources: ResourcesDep, if_none_match: IfNoneMatchHeader = None) -> Cached:
-    return Cached(request, resources, if_none_match)
+def written(schema: type[BaseModel], answer: Any) -> bytes:
+    made = adapter(schema)
+    return made.dump_json(made.validate_python(answer))
+
+
+def entry(tag: str, body: bytes) -> bytes:
+    return tag.encode() + b"\n" + body
+
+
+async def get_cached(request: Request, if_none_match: IfNoneMatchHeader = None) -> Cached:
+    return Cached(request, resources_of(request), if_none_match)
 
 
 CachedDep = Annotated[Cached, Depends(get_cached)]

@@ -1,22 +1,26 @@
 """Every alias that a handler may ask for; together they say what a request needs and may do."""
 
 from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from functools import partial
 from typing import Annotated
 
 from fastapi import Depends, Request, Security
 from fastapi.security import OAuth2PasswordBearer, SecurityScopes
 from sqlalchemy.ext.asyncio import AsyncSession
-from starlette.middleware.body_limit import MAX_BODY_SIZE_SCOPE_KEY
 
 from app.api.caching import CachedDep
 from app.api.conditional import ConditionalDep, CreatedDep, ETagDep, IfMatchDep
 from app.api.paging import CursorPagingDep, PagingDep
-from app.api.resources import Resources, ResourcesDep
-from app.core.errors import BodyTooLargeError, InsufficientScopeError
-from app.models.scope import SCOPES
+from app.api.resources import Resources, ResourcesDep, resources_of
+from app.api.routing import until_answered
+from app.core.errors import AppError, InsufficientScopeError
+from app.core.session import ClaimError, DriverTransaction
+from app.models.scope import ADMIN_ONLY, SCOPES
 from app.services.accounts import Accounts
 from app.services.audit import Device
-from app.services.auth import Auth, Identity
+from app.services.auth import Auth
+from app.services.identity import Identity
 
 __all__ = [
     "AccountsDep",
@@ -45,26 +49,50 @@ __all__ = [
     "UserWriter",
 ]
 
-bearer = OAuth2PasswordBearer(
-    "/api/v1/auth/login", scheme_name="bearer", refreshUrl="/api/v1/auth/refresh", scopes=SCOPES
-)
-
 MAX_USER_AGENT = 500
 
 
-async def get_session(resources: ResourcesDep) -> AsyncIterator[AsyncSession]:
-    async with resources.database.transaction() as session:
-        yield session
+async def get_session(request: Request) -> AsyncSession:
+    return await until_answered(request, transaction(request))
 
 
-async def get_read_session(resources: ResourcesDep) -> AsyncIterator[AsyncSession]:
-    async with resources.database.read() as session:
-        yield session
+@asynccontextmanager
+async def transaction(request: Request) -> AsyncIterator[AsyncSession]:
+    """Who asks may be known from before; they still must be who they were when something is written.
+
+    Raises:
+        ClaimError: if they are not; `Route` then begins anew, and asks first.
+    """
+    async with resources_of(request).database.transaction() as session:
+        if isinstance(session, DriverTransaction):
+            session.find_claim = partial(claim_of, request)
+        try:
+            yield session
+        except AppError as error:
+            if error.keeps_changes:
+                await require_claim(request, session)
+            raise
+        await require_claim(request, session)
 
 
-# `scope="function"` commits before the answer leaves; FastAPI's default would commit after it.
-SessionDep = Annotated[AsyncSession, Depends(get_session, scope="function")]
-ReadSessionDep = Annotated[AsyncSession, Depends(get_read_session, scope="function")]
+async def require_claim(request: Request, session: AsyncSession) -> None:
+    """Ask before COMMIT where something else than a prepared statement began the transaction."""
+    has_claimed = isinstance(session, DriverTransaction) and session.claimed is not None
+    if claim_of(request) is not None and not has_claimed and not await request.state.identity.still_holds(session):
+        raise ClaimError
+
+
+def claim_of(request: Request) -> str | None:
+    identity: Identity | None = getattr(request.state, "identity", None)
+    return identity.claim if identity is not None else None
+
+
+async def get_read_session(request: Request) -> AsyncSession:
+    return await until_answered(request, resources_of(request).database.read())
+
+
+SessionDep = Annotated[AsyncSession, Depends(get_session)]
+ReadSessionDep = Annotated[AsyncSession, Depends(get_read_session)]
 
 
 async def get_auth(resources: ResourcesDep) -> Auth:
@@ -80,30 +108,41 @@ async def get_device(request: Request) -> Device:
     return Device(request.client.host if request.client else None, user_agent or None, request.state.request_id)
 
 
-async def refuse_large_body(request: Request) -> None:
-    """Starlette counts a body while it is read; a handler that reads none must not act on half a request."""
-    limit = request.scope[MAX_BODY_SIZE_SCOPE_KEY]
-    announced = request.headers.get("content-length", "")
-    if announced.isdecimal() and int(announced) > limit:
-        raise BodyTooLargeError
-
-
 AuthDep = Annotated[Auth, Depends(get_auth)]
 AccountsDep = Annotated[Accounts, Depends(get_accounts)]
 DeviceDep = Annotated[Device, Depends(get_device)]
 
 
-async def get_identity(
-    request: Request, needed: SecurityScopes, token: Annotated[str, Depends(bearer)], auth: AuthDep
-) -> Identity:
-    # FastAPI would ask once for each set of scopes; the account needs to be looked up once.
-    identity: Identity | None = getattr(request.state, "identity", None)
-    if identity is None:
-        identity = request.state.identity = await auth.identify(token)
-    if not identity.scopes.issuperset(needed.scopes):
-        raise InsufficientScopeError(needed.scope_str)
-    return identity
+def may_recall(request: Request, needed: SecurityScopes) -> bool:
+    """Whether what is known from before will do: for reads, and for writes in a transaction that asks along with BEGIN.
 
+    What changes accounts, or is for administrators alone, asks first.
+    """
+    if getattr(request.state, "asks_first", False):
+        return False
+    return request.method == "GET" or (bool(needed.scopes) and ADMIN_ONLY.isdisjoint(needed.scopes))
+
+
+class IdentityBearer(OAuth2PasswordBearer):
+    """Who asks, by their access token, which must have the scopes needed: all of it in one dependency."""
+
+    async def __call__(self, request: Request, needed: SecurityScopes) -> Identity:  # type: ignore[override] # FastAPI passes both
+        # FastAPI would ask once for each set of scopes; the account needs to be looked up once.
+        identity: Identity | None = getattr(request.state, "identity", None)
+        if identity is None:
+            token = await super().__call__(request)
+            assert token is not None  # without one it raises
+            auth = resources_of(request).auth
+            known = auth.recall(token) if may_recall(request, needed) else None
+            identity = request.state.identity = known or await auth.identify(token)
+        if not identity.scopes.issuperset(needed.scopes):
+            raise InsufficientScopeError(needed.scope_str)
+        return identity
+
+
+get_identity = IdentityBearer(
+    "/api/v1/auth/login", scheme_name="bearer", refreshUrl="/api/v1/auth/refresh", scopes=SCOPES
+)
 
 CurrentUser = Annotated[Identity, Security(get_identity)]
 AdminUser = Annotated[Identity, Security(get_identity, scopes=["admin"])]

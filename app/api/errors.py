@@ -13,7 +13,7 @@ from starlette.exceptions import HTTPException
 from starlette.responses import JSONResponse
 from starlette.routing import Match
 
-from app.core.database import is_connection_failure, is_serialization_failure
+from app.core.database_errors import is_connection_failure, is_serialization_failure
 from app.core.errors import AppError, BodyTooLargeError, ConflictError, DatabaseUnavailableError
 from app.schemas.base import Problem, ValidationProblem
 

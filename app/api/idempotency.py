@@ -3,14 +3,17 @@
 import hmac
 import json
 from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from datetime import timedelta
 from typing import Annotated
 
 from fastapi import Depends, Header, Request, Response
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from app.api.deps import CurrentUser, ResourcesDep, SessionDep
+from app.api.deps import CurrentUser, SessionDep
 from app.api.errors import EarlyAnswer, problem
+from app.api.resources import Resources, resources_of
+from app.api.routing import until_answered
 from app.core.errors import AppError, UnprocessableError
 from app.core.keys import Keyring
 from app.crud.idempotency import idempotency_keys
@@ -39,14 +42,17 @@ KeyHeader = Annotated[
 ]
 
 
-async def run_once(
-    request: Request, resources: ResourcesDep, me: CurrentUser, session: SessionDep, key: KeyHeader = None
-) -> AsyncIterator[None]:
+async def run_once(request: Request, me: CurrentUser, session: SessionDep, key: KeyHeader = None) -> None:
     """Store the answer in the transaction of what it tells of, and give it again to whoever repeats the request."""
-    if key is None:
-        yield
-        return
-    row = await claim(request, resources.keys, me.user.id, session, key)
+    if key is not None:
+        await until_answered(request, once(request, resources_of(request), me.user.id, session, key))
+
+
+@asynccontextmanager
+async def once(
+    request: Request, resources: Resources, user_id: int, session: AsyncSession, key: str
+) -> AsyncIterator[None]:
+    row = await claim(request, resources.keys, user_id, session, key)
     try:
         async with resources.database.savepoint(session):
             yield
@@ -79,4 +85,4 @@ async def keep(session: AsyncSession, row: IdempotencyKey, answer: Response) -> 
     await idempotency_keys.update(session, row, status=answer.status_code, headers=json.dumps(headers), body=body)
 
 
-OnceDep = Annotated[None, Depends(run_once, scope="function")]
+OnceDep = Annotated[None, Depends(run_once)]

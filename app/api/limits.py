@@ -7,22 +7,26 @@ from typing import Literal
 from fastapi import Depends, Request
 from fastapi.security.utils import get_authorization_scheme_param
 
-from app.api.resources import Resources, ResourcesDep
+from app.api.resources import Resources, resources_of
 from app.core.errors import InvalidTokenError
 from app.core.ratelimit import tightest
 
 IPV6_SUBSCRIBER_BITS = 64
 
 
-async def limit_requests(request: Request, resources: ResourcesDep) -> None:
+async def limit_requests(request: Request) -> None:
     """RATE_LIMIT_DEFAULT for each signed-in user, wherever they are, and for each address of the others."""
-    await count(request, resources, resources.settings.rate_limit_default, "request", *caller(request, resources))
+    resources = resources_of(request)
+    if resources.limiter is not None:
+        rate = resources.settings.rate_limit_default
+        await count(request, resources, rate, "request", *caller(request, resources))
 
 
 def limited(setting: Literal["login", "register"], bucket: str | None = None) -> Callable[..., Awaitable[None]]:
     """A dependency that holds each client address to RATE_LIMIT_<SETTING>; routes of one bucket count together."""
 
-    async def limit_address(request: Request, resources: ResourcesDep) -> None:
+    async def limit_address(request: Request) -> None:
+        resources = resources_of(request)
         rate: str = getattr(resources.settings, f"rate_limit_{setting}")
         await count(request, resources, rate, bucket or setting, client_network(request))
 
@@ -35,7 +39,7 @@ MailLimit = Depends(limited("register", "mail"))
 
 
 async def count(request: Request, resources: Resources, rate: str, *key: str) -> None:
-    """Count the request, and leave the tightest limit for `RequestContext` to put on the answer."""
+    """Count the request, and leave the tightest limit for `Exchange` to put on the answer."""
     if resources.limiter is None or getattr(request.state, "is_counted", False):
         return
     verdict = (await resources.limiter.hit(rate, *key)).require()

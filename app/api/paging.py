@@ -4,11 +4,10 @@ from typing import Annotated, Any
 
 from fastapi import Depends, Query, Request
 
-from app.api.resources import ResourcesDep
+from app.api.resources import resources_of
 from app.core.cursors import CursorSigner
 from app.core.errors import UnprocessableError
-from app.crud.base import PageQuery, PageRows
-from app.models.base import Base
+from app.crud.page import PageQuery, PageRows
 from app.schemas.base import MAX_ID
 
 LimitQuery = Annotated[int, Query(ge=1, le=100)]
@@ -30,7 +29,7 @@ class CursorPaging:
         """Raises UnprocessableError (`invalid_cursor`) on a cursor that was not made for this list."""
         return PageQuery(sort, self.limit, after=self.after(sort, filter_), include_total=False)
 
-    def page[M: Base](self, found: PageRows[M], sort: str, filter_: object = None) -> dict[str, Any]:
+    def page(self, found: PageRows[Any], sort: str, filter_: object = None) -> dict[str, Any]:
         """The body of the answer, as `CursorPage[T]` describes it."""
         return {
             "data": found.rows,
@@ -45,7 +44,7 @@ class CursorPaging:
             raise InvalidCursorError
         return after
 
-    def next_cursor[M: Base](self, found: PageRows[M], sort: str, filter_: object) -> str | None:
+    def next_cursor(self, found: PageRows[Any], sort: str, filter_: object) -> str | None:
         if found.next_after is None:
             return None
         return self.cursors.sign(found.next_after, self.belongs_to(sort, filter_))
@@ -71,7 +70,7 @@ class Paging(CursorPaging):
             raise InvalidCursorError
         return PageQuery(sort, self.limit, self.skip, after, self.include_total)
 
-    def page[M: Base](self, found: PageRows[M], sort: str, filter_: object = None) -> dict[str, Any]:
+    def page(self, found: PageRows[Any], sort: str, filter_: object = None) -> dict[str, Any]:
         """The body of the answer, as `Page[T]` describes it."""
         return {
             "items": found.rows,
@@ -87,21 +86,18 @@ class InvalidCursorError(UnprocessableError):
     detail = "`cursor` must be a `next_cursor` of this list, with the same filters and sort and without `skip`."
 
 
-async def get_cursor_paging(
-    request: Request, resources: ResourcesDep, limit: LimitQuery = 20, cursor: CursorQuery = None
-) -> CursorPaging:
-    return CursorPaging(request.scope["path"], resources.cursors, limit, cursor)
+async def get_cursor_paging(request: Request, limit: LimitQuery = 20, cursor: CursorQuery = None) -> CursorPaging:
+    return CursorPaging(request.scope["path"], resources_of(request).cursors, limit, cursor)
 
 
 async def get_paging(
     request: Request,
-    resources: ResourcesDep,
     skip: Annotated[int, Query(ge=0, le=MAX_ID)] = 0,
     limit: LimitQuery = 20,
     cursor: CursorQuery = None,
     include_total: Annotated[bool, Query(description="`false` saves the count; `total` is then null.")] = True,
 ) -> Paging:
-    return Paging(request.scope["path"], resources.cursors, limit, cursor, skip, include_total)
+    return Paging(request.scope["path"], resources_of(request).cursors, limit, cursor, skip, include_total)
 
 
 PagingDep = Annotated[Paging, Depends(get_paging)]

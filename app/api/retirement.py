@@ -17,7 +17,7 @@ URI = re.compile(r"[!#-;=?-\[\]_a-z~%]+")
 
 @dataclass(frozen=True, slots=True)
 class Retirement:
-    """Stands among a route's dependencies, where `RequestContext` finds it; it depends on nothing."""
+    """Stands among a route's dependencies, where `Exchange` finds it; it depends on nothing."""
 
     deprecation: str
     sunset: str | None
@@ -76,6 +76,8 @@ def link(target: str, relation: str) -> str:
 def retirement_of(scope: Scope) -> Retirement | None:
     """Of the route that the router has chosen, also where its dependencies were never asked: a malformed body."""
     route = scope.get("route")
+    if not getattr(route, "deprecated", None):
+        return None  # as `retiring` marks them; there are few
     if scope["method"] not in (getattr(route, "methods", None) or ()):
         return None  # a 405 is the answer of no operation
     found = (dependency.dependency for dependency in getattr(route, "dependencies", ()))

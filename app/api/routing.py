@@ -3,15 +3,23 @@
 import asyncio
 import random
 from collections.abc import Awaitable, Callable, Coroutine
-from contextlib import AsyncExitStack
-from typing import Any
+from contextlib import AbstractAsyncContextManager, AsyncExitStack
+from typing import Annotated, Any
 
 import structlog
 from fastapi import APIRouter, Request, Response
+from fastapi.datastructures import DefaultPlaceholder
 from fastapi.routing import APIRoute
 from sqlalchemy.exc import DBAPIError
+from starlette.middleware.body_limit import MAX_BODY_SIZE_SCOPE_KEY
 
-from app.core.database import is_serialization_failure
+from app.api.limits import limit_requests
+from app.api.plan import Plan
+from app.api.route_entry import effective_route
+from app.api.shapes import FromRows
+from app.core.database_errors import is_serialization_failure
+from app.core.errors import BodyTooLargeError
+from app.core.session import ClaimError
 
 log = structlog.get_logger()
 
@@ -19,50 +27,102 @@ ATTEMPTS = 5
 FIRST_WAIT = 0.01
 
 
-class Route(APIRoute):
-    """Runs a write again when the database ended its transaction to let another one pass.
+# Where FastAPI keeps what is to end with the handler, before the answer leaves (`scope="function"`).
+STACK = "fastapi_function_astack"
 
-    Nothing of a request that failed so has happened: what it wrote was rolled back, and what it wanted
-    done later had to wait for the commit. All of its dependencies run again, with a new session.
+
+type Handler = Callable[[Request], Coroutine[Any, Any, Response]]
+
+
+class Route(APIRoute):
+    """What every operation does before its dependencies, and a write that lost to another one runs again.
+
+    Nothing of a request that the database ended to let another one pass has happened: what it wrote was rolled back,
+    and what it wanted done later had to wait for the commit. All of its dependencies run again, with a new session.
     """
 
-    def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
-        handle = super().get_route_handler()
-        if self.methods == {"GET"}:
-            return handle
+    def get_route_handler(self) -> Handler:
+        walk = super().get_route_handler()
+        planned = self.planned_handler() or walk
 
         async def run(request: Request) -> Response:
-            for attempt in range(1, ATTEMPTS):
-                try:
-                    return await answer(handle, request)
-                except DBAPIError as error:
-                    if not is_serialization_failure(error):
-                        raise
-                    log.info("transaction lost to another one, trying again", attempt=attempt)
-                await asyncio.sleep(FIRST_WAIT * 2**attempt * random.uniform(0.5, 1.5))  # noqa: S311 - not for secrets
-                # Whoever asked has asked once.
-                request.state.is_counted = True
-            return await answer(handle, request)
+            refuse_large_body(request)
+            await limit_requests(request)
+            handle = walk if request.app.dependency_overrides else planned
+            return await attempt(handle, request)
 
         return run
+
+    def planned_handler(self) -> Handler | None:
+        """FastAPI's handler for a route whose only dependency is its `Plan`."""
+        route = effective_route(self)
+        dependant = route.dependant
+        plan = None if route._embed_body_fields else Plan.of(dependant)  # noqa: SLF001 - FastAPI has no public name
+        if plan is None:
+            return None
+        route.dependant = plan.dependant
+        try:
+            return super().get_route_handler()
+        finally:
+            route.dependant = dependant  # which the OpenAPI document is made of
+
+
+async def attempt(handle: Callable[[Request], Awaitable[Response]], request: Request) -> Response:
+    for number in range(1, ATTEMPTS):
+        try:
+            return await answer(handle, request)
+        except ClaimError:
+            # Who asks has changed since they were last seen.
+            request.state.asks_first = request.state.is_counted = True
+            continue
+        except DBAPIError as error:
+            if not is_serialization_failure(error):
+                raise
+            log.info("transaction lost to another one, trying again", attempt=number)
+        await asyncio.sleep(FIRST_WAIT * 2**number * random.uniform(0.5, 1.5))  # noqa: S311 - not for secrets
+        # Whoever asked has asked once.
+        request.state.is_counted = True
+    return await answer(handle, request)
 
 
 async def answer(handle: Callable[[Request], Awaitable[Response]], request: Request) -> Response:
     """One attempt, its commit included.
 
-    FastAPI would leave the dependencies (`scope="function"`) outside of the handler it hands out, where
-    nothing could be tried again; the stack it leaves them on is replaced by one that ends here.
+    FastAPI would leave what ends with the handler outside of the handler it hands out, where nothing could be tried
+    again; the stack it leaves them on is replaced by one that ends here.
     """
     request.state.identity = None
-    async with AsyncExitStack() as dependencies:
-        request.scope["fastapi_function_astack"] = dependencies
-        # For a dependency that wants to see the answer when it ends, as idempotency does.
+    async with AsyncExitStack() as stack:
+        request.scope[STACK] = stack
+        # For what wants to see the answer when it ends, as idempotency does.
         request.state.answer = response = await handle(request)
     return response
 
 
+async def until_answered[T](request: Request, context: AbstractAsyncContextManager[T]) -> T:
+    """Enter what ends with the handler: a session commits before the answer leaves.
+
+    A dependency with `yield` would do the same for ten times the price.
+    """
+    stack: AsyncExitStack = request.scope[STACK]
+    return await stack.enter_async_context(context)
+
+
+def refuse_large_body(request: Request) -> None:
+    """Starlette counts a body while it is read; a handler that reads none must not act on half a request."""
+    announced = request.headers.get("content-length", "")
+    if announced.isdecimal() and int(announced) > request.scope[MAX_BODY_SIZE_SCOPE_KEY]:
+        raise BodyTooLargeError
+
+
 class Router(APIRouter):
-    """FastAPI's, with our routes."""
+    """FastAPI's, with our routes, and with answers made of rows."""
 
     def __init__(self, **options: Any) -> None:
         super().__init__(route_class=Route, **options)
+
+    def add_api_route(self, path: str, endpoint: Callable[..., Any], **options: Any) -> None:
+        model = options.get("response_model")
+        if model is not None and not isinstance(model, DefaultPlaceholder):
+            options["response_model"] = Annotated[model, FromRows()]
+        super().add_api_route(path, endpoint, **options)

@@ -5,7 +5,6 @@ import sys
 import typer
 
 from app.cli import admin, db, doctor, keys, new, openapi, serve, version
-from app.cli.faults import explain
 
 cli = typer.Typer(
     name="strata",
@@ -29,6 +28,8 @@ def main() -> None:
     try:
         cli()
     except Exception as error:
+        from app.cli.faults import explain
+
         lines = explain(error)
         if lines is None:
             raise

@@ -3,6 +3,7 @@
 import asyncio
 import os
 from collections.abc import Awaitable, Callable
+from functools import partial
 from typing import TYPE_CHECKING
 
 import typer
@@ -48,6 +49,10 @@ async def examine(settings: "Settings") -> bool:
         # Each of these makes sense only when the one before it is fit.
         has_database = (
             await report("database", lambda: with_session(check_database))
+            and (
+                settings.database.get_backend_name() == "sqlite"
+                or await report("connections", lambda: with_session(partial(check_connections, settings)))
+            )
             and await report("migrations", lambda: with_session(check_migrations))
             and await report("administrator", lambda: with_session(check_admin))
         )
@@ -137,6 +142,24 @@ async def check_database(session: "AsyncSession") -> str:
         raise UnfitError(f"{url.database} is not there yet; `strata serve` makes it")
     await session.execute(text("SELECT 1"))
     return f"{url.render_as_string()} answers"
+
+
+async def check_connections(settings: "Settings", session: "AsyncSession") -> str:
+    """Whether the server has as many as all workers together may open, `strata serve --workers` aside."""
+    from sqlalchemy import text
+
+    workers, each = settings.web_concurrency, settings.db_pool_size + settings.db_max_overflow
+    wanted = f"{workers} {'worker' if workers == 1 else 'workers'} with up to {each} each"
+    if settings.db_pgbouncer:
+        return f"{wanted}, to PgBouncer"
+    names = ("max_connections", "superuser_reserved_connections")
+    most, reserved = [int(await session.scalar(text(f"SHOW {name}")) or 0) for name in names]
+    if workers * each > most - reserved:
+        raise UnwiseError(
+            f"{wanted}, but the server has {most - reserved}: lower WEB_CONCURRENCY, DB_POOL_SIZE or "
+            "DB_MAX_OVERFLOW, or raise max_connections"
+        )
+    return f"{wanted}; the server has {most - reserved}"
 
 
 async def check_redis(settings: "Settings") -> str:

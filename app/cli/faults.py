@@ -4,7 +4,7 @@ from pydantic import ValidationError
 from sqlalchemy.exc import DBAPIError
 
 from app.core.config import SettingsError
-from app.core.database import sqlstate
+from app.core.database_errors import sqlstate
 from app.core.errors import AppError
 from app.core.modules import ModuleError
 from app.core.setting_faults import describe_fault

@@ -17,29 +17,43 @@ if TYPE_CHECKING:
     from app.services.admins import FirstAdmin
 
 GRACE_SECONDS = 30
+# The event loop accepts one connection of each listening socket in a turn. Under a rush its turns are long, and new
+# connections would wait for many of them before they could even be refused: so it listens on several copies of one.
+LISTENERS = 8
 
 
 def serve(
     host: Annotated[str, Option(help="Address to listen on; 0.0.0.0 for all.")] = "127.0.0.1",
     port: Annotated[int, Option(help="Port to listen on; 0 for any free one.", min=0, max=65535)] = 8000,
-    workers: Annotated[int, Option(help="Number of server processes.", min=1)] = 1,
+    workers: Annotated[int | None, Option(help="Server processes; else WEB_CONCURRENCY, else 1.", min=1)] = None,
     reload: Annotated[bool, Option(help="Restart when the code changes; for development.")] = False,
 ) -> None:
     """Migrate the database, make the first administrator, and serve the API."""
-    from app.core.config import Settings
+    from app.cli.worker import leave_out_rich
+
+    leave_out_rich()  # with one worker this process is going to be it
     from app.core.logging import configure_logging
 
     # A container's first process ignores the signal until somebody handles it; uvicorn does later on.
     signal.signal(signal.SIGTERM, stop)
-    settings = Settings.load()
+    settings = load_settings(1 if reload else workers)
     configure_logging(settings)
     with bind(host, port) as listener:
         admin = prepare(settings)
-        config = uvicorn_config(settings, workers, reload)
+        config = uvicorn_config(settings, reload)
         # From here on requests queue: the address that is shown works at once.
         listener.listen(config.backlog)
         greet(settings, listener, admin)
         run(config, listener)
+
+
+def load_settings(workers: int | None) -> "Settings":
+    """The workers read the environment too, and take their share of what all of them may have."""
+    from app.core.config import Settings
+
+    if workers is not None:
+        os.environ["WEB_CONCURRENCY"] = str(workers)
+    return Settings.load()
 
 
 def stop(*_: object) -> None:
@@ -129,22 +143,25 @@ def base_url(listener: socket.socket) -> str:
     return f"http://{host}:{port}"
 
 
-def uvicorn_config(settings: "Settings", workers: int, reload: bool) -> "uvicorn.Config":
+def uvicorn_config(settings: "Settings", reload: bool) -> "uvicorn.Config":
     import uvicorn
 
     return uvicorn.Config(
-        "app.main:create_app",
+        "app.cli.worker:create_app",
         factory=True,
-        workers=workers,
+        workers=settings.web_concurrency,
         reload=reload,
         reload_dirs=["app"] if reload else None,
         log_config=None,
         access_log=False,
         server_header=False,
+        ws="none",  # there are none, and their library need not be loaded
         # Nobody's X-Forwarded-For is believed unless the settings name the proxy, loopback's neither.
         proxy_headers=bool(settings.forwarded_allow_ips),
         forwarded_allow_ips=list(settings.forwarded_allow_ips),
         timeout_graceful_shutdown=GRACE_SECONDS,
+        # On a machine that is busy enough a worker that starts is silent for longer than uvicorn's five seconds.
+        timeout_worker_healthcheck=GRACE_SECONDS,
     )
 
 
@@ -153,13 +170,14 @@ def run(config: "uvicorn.Config", listener: socket.socket) -> None:
     from uvicorn.supervisors import ChangeReload, Multiprocess
 
     server = uvicorn.Server(config)
+    sockets = [listener, *(listener.dup() for _ in range(LISTENERS - 1))]
     try:
         if config.should_reload:
-            ChangeReload(config, target=server.run, sockets=[listener]).run()
+            ChangeReload(config, target=server.run, sockets=sockets).run()
         elif config.workers > 1:
-            Multiprocess(config, sockets=[listener]).run()
+            Multiprocess(config, sockets=sockets).run()
         else:
-            server.run(sockets=[listener])
+            server.run(sockets=sockets)
             if not server.started:
                 raise typer.Exit(1)
     except KeyboardInterrupt:

@@ -11,6 +11,7 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 from sqlalchemy.engine import URL
 
 from app.core.database_url import DIALECTS, parse_database_url
+from app.core.pool_share import default_max_overflow, default_pool_size
 from app.core.setting_faults import describe_fault, find_faults
 from app.core.setting_types import CommaList, RateLimit, SecretList
 
@@ -42,6 +43,7 @@ class Settings(BaseSettings):
     data_dir: Path = Path("var")
     git_commit: str | None = None
     modules: CommaList = ()
+    web_concurrency: int = Field(default=1, ge=1)  # before what follows from it
 
     database_url: SecretStr | None = Field(default=None, validation_alias=AliasChoices("database_url", "db_dsn"))
     database_read_url: SecretStr | None = None
@@ -51,8 +53,9 @@ class Settings(BaseSettings):
     db_user: str | None = None
     db_password: SecretStr | None = None
     db_database: str | None = None
-    db_pool_size: int = Field(default=10, ge=1)
-    db_max_overflow: int = Field(default=20, ge=0)
+    db_pool_size: int = Field(default_factory=default_pool_size, ge=1)
+    db_max_overflow: int = Field(default_factory=default_max_overflow, ge=0)
+    db_pool_timeout: float = Field(default=5, gt=0)
     db_pool_recycle: int = Field(default=3600, ge=-1)
     db_echo: bool = False
     db_ssl: Literal["disable", "allow", "prefer", "require", "verify-ca", "verify-full"] | None = None
@@ -73,6 +76,7 @@ class Settings(BaseSettings):
     refresh_token_expire_days: int = Field(default=7, ge=1)
     refresh_reuse_grace_seconds: int = Field(default=10, ge=0)
     session_max_days: int = Field(default=90, ge=1)
+    session_cache: bool = True
 
     password_require_lower: bool = False
     password_require_upper: bool = False
@@ -99,6 +103,7 @@ class Settings(BaseSettings):
     trusted_hosts: CommaList = ()
     forwarded_allow_ips: CommaList = ()
     max_body_size: ByteSize = Field(default=ByteSize(1024 * 1024), ge=1)
+    max_concurrent_requests: int = Field(default=200, ge=1)
     cache_max_age: int = Field(default=10, ge=0)
 
     log_level: Literal["debug", "info", "warning", "error", "critical"] = "info"
@@ -115,7 +120,9 @@ class Settings(BaseSettings):
         try:
             return cls(_env_file=(".env", f".env.{app_env}"))
         except ValidationError as error:
-            raise SettingsError([describe_fault(fault) for fault in error.errors()]) from None
+            # Where one setting is wrong, defaults that follow from others are not made: no fault of theirs.
+            faults = [fault for fault in error.errors() if fault["type"] != "default_factory_not_called"]
+            raise SettingsError([describe_fault(fault) for fault in faults]) from None
 
     @model_validator(mode="before")
     @classmethod

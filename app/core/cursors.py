@@ -1,9 +1,10 @@
 """What a list hands out to continue where it ended."""
 
+import json
 from hashlib import sha256
 from typing import Any
 
-from itsdangerous import BadData, URLSafeSerializer
+from itsdangerous import BadData, Signer
 from itsdangerous.encoding import base64_decode, base64_encode
 
 from app.core.keys import Keyring
@@ -13,27 +14,29 @@ class CursorSigner:
     """Makes list cursors opaque and tamper-proof, and ties each to the list it continues."""
 
     def __init__(self, keyring: Keyring) -> None:
-        # In the library's order: the last one signs, all of them verify.
-        self.keys = keyring.derive("cursor")[::-1]
+        # In the library's order: the last one signs, all of them verify. They are derived for this alone.
+        self.signer = Signer(keyring.derive("cursor")[::-1], key_derivation="none", digest_method=sha256)
 
     def sign(self, values: list[Any], belongs_to: str) -> str:
-        return self.serializer(belongs_to).dumps(values)
+        # Instants and decimals, which JSON lacks, as texts.
+        payload = json.dumps(values, default=str, separators=(",", ":")).encode()
+        signature = self.signer.get_signature(bound(payload, belongs_to))
+        return f"{base64_encode(payload).decode()}.{signature.decode()}"
 
     def read(self, cursor: str, belongs_to: str) -> list[Any] | None:
         """The values signed for this very list, or None."""
+        encoded, _, signature = cursor.rpartition(".")
         try:
-            values: list[Any] = self.serializer(belongs_to).loads(cursor)
-            signature = cursor.rpartition(".")[2]
-            # The last letter has bits that decoding drops: of its spellings only ours is the cursor.
-            is_ours = base64_encode(base64_decode(signature)).decode() == signature
+            payload, digest = base64_decode(encoded), base64_decode(signature)
+            # The last letters have bits that decoding drops: of their spellings only ours is the cursor.
+            is_ours = f"{base64_encode(payload).decode()}.{base64_encode(digest).decode()}" == cursor
+            if is_ours and self.signer.verify_signature(bound(payload, belongs_to), signature):
+                values: list[Any] = json.loads(payload)
+                return values
         except (BadData, UnicodeError):
-            return None
-        return values if is_ours else None
+            pass
+        return None
 
-    def serializer(self, belongs_to: str) -> URLSafeSerializer:
-        return URLSafeSerializer(
-            self.keys,
-            salt=belongs_to,
-            serializer_kwargs={"default": str},  # instants and decimals, which JSON lacks
-            signer_kwargs={"digest_method": sha256},
-        )
+
+def bound(payload: bytes, belongs_to: str) -> bytes:
+    return belongs_to.encode() + b"\0" + payload

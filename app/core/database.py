@@ -12,13 +12,15 @@ from sqlalchemy import Connection, event, text
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.engine import URL
 from sqlalchemy.engine.interfaces import DBAPIConnection
-from sqlalchemy.exc import DBAPIError, IntegrityError, SQLAlchemyError
-from sqlalchemy.exc import TimeoutError as PoolTimeoutError
+from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession, async_sessionmaker, create_async_engine
 from sqlalchemy.pool import ConnectionPoolEntry
 
 from app.core.config import Settings
+from app.core.database_errors import sqlstate
+from app.core.driver import DriverPool
 from app.core.errors import AppError
+from app.core.session import DriverReads, DriverSession, DriverTransaction
 
 log = structlog.get_logger()
 
@@ -26,12 +28,6 @@ BEGIN = "strata_begin"
 SQLITE_BUSY_TIMEOUT_MS = 30_000
 # SQLSTATEs that no amount of waiting mends: bad password, no such role, no such database.
 HOPELESS = {"28P01", "28000", "3D000"}
-# SQLSTATEs of a server that goes down or has no room, and what SQLite says where a server would.
-OUT_OF_REACH = ("08", "57P", "53300")
-# SQLSTATEs of a transaction that had to make way: a serialization failure, a deadlock.
-MADE_WAY = {"40001", "40P01"}
-LOCK_TIMED_OUT = "55P03"
-SQLITE_OUT_OF_REACH = {"database is locked", "unable to open database file", "disk I/O error"}
 
 
 class Database:
@@ -46,22 +42,29 @@ class Database:
         self.engine = create_engine(settings.database, settings)
         replica = settings.read_database
         self.read_engine = create_engine(replica, settings) if replica else self.engine
-        self.write = async_sessionmaker(self.engine, expire_on_commit=False)
-        self.primary = async_sessionmaker(autocommitting(self.engine, settings), expire_on_commit=False)
-        self.read = async_sessionmaker(autocommitting(self.read_engine, settings), expire_on_commit=False)
-        self.snapshot = async_sessionmaker(snapshotting(self.read_engine), expire_on_commit=False)
+        # Through PgBouncer a statement prepared by the driver might meet a server that does not know it.
+        is_direct = self.engine.dialect.name == "postgresql" and not settings.db_pgbouncer
+        pool = DriverPool(self.engine) if is_direct else None
+        read_pool = DriverPool(self.read_engine) if pool and replica else pool
+        self.write = sessions(self.engine, DriverTransaction, pool)
+        self.primary = sessions(autocommitting(self.engine, settings), DriverReads, pool)
+        self.read = sessions(autocommitting(self.read_engine, settings), DriverReads, read_pool)
+        self.snapshot = sessions(snapshotting(self.read_engine))
 
     @asynccontextmanager
     async def transaction(self) -> AsyncIterator[AsyncSession]:
         """The one place that commits; an error rolls back unless it says that it keeps its changes."""
         kept: AppError | None = None
-        async with self.write.begin() as session:
+        async with self.write() as session:
+            # As far as its events are concerned; the database hears of it with the first statement.
+            session.sync_session.begin()
             try:
                 yield session
             except AppError as error:
                 if not error.keeps_changes:
                     raise
                 kept = error
+            await session.commit()
         if kept is not None:
             raise kept
 
@@ -76,6 +79,15 @@ class Database:
         await self.read_engine.dispose()
 
 
+def sessions(
+    engine: AsyncEngine, kind: type[DriverSession] | None = None, pool: DriverPool | None = None
+) -> async_sessionmaker[AsyncSession]:
+    """Sessions of a kind that uses the driver's connections, where there is a pool of them."""
+    if kind is None or pool is None:
+        return async_sessionmaker(engine, expire_on_commit=False)
+    return async_sessionmaker(engine, class_=kind, expire_on_commit=False, pool=pool)
+
+
 def create_engine(url: URL, settings: Settings) -> AsyncEngine:
     """Make an engine that connects on first use."""
     if url.get_backend_name() == "sqlite":
@@ -86,6 +98,7 @@ def create_engine(url: URL, settings: Settings) -> AsyncEngine:
         hide_parameters=not settings.db_echo,  # errors are logged; hashes and addresses are not
         pool_size=settings.db_pool_size,
         max_overflow=settings.db_max_overflow,
+        pool_timeout=settings.db_pool_timeout,
         pool_recycle=settings.db_pool_recycle,
         pool_use_lifo=True,
         connect_args=asyncpg_arguments(url, settings),
@@ -189,44 +202,7 @@ def is_worth_retrying(error: Exception) -> bool:
     return isinstance(error, OSError | SQLAlchemyError) and sqlstate(error) not in HOPELESS
 
 
-def is_connection_failure(error: Exception) -> bool:
-    """Whether the database was out of reach, or every connection busy, as opposed to answering with an error."""
-    if isinstance(error, DBAPIError):
-        state = sqlstate(error) or ""
-        return error.connection_invalidated or state.startswith(OUT_OF_REACH) or str(error.orig) in SQLITE_OUT_OF_REACH
-    return isinstance(error, OSError | PoolTimeoutError)
-
-
-def is_serialization_failure(error: Exception) -> bool:
-    """Whether PostgreSQL ended a transaction so that another could go on: the same again may well succeed."""
-    return sqlstate(error) in MADE_WAY
-
-
 def insert(session: AsyncSession, model: type[Any]) -> postgresql.Insert | sqlite.Insert:
     """INSERT with the database's own ON CONFLICT, which the two write alike."""
     is_sqlite = session.get_bind().dialect.name == "sqlite"
     return sqlite.insert(model) if is_sqlite else postgresql.insert(model)
-
-
-def sqlstate(error: BaseException) -> str | None:
-    """PostgreSQL's five-letter error code, wherever the wrappers have put it; None on SQLite."""
-    original = error.orig if isinstance(error, DBAPIError) else error
-    state = getattr(original, "sqlstate", None)
-    return state if isinstance(state, str) else None
-
-
-def violated_constraint(error: IntegrityError) -> str | None:
-    """The name of the constraint that a write broke.
-
-    SQLite names the columns ("UNIQUE constraint failed: items.owner_id, items.sku"), so there
-    the name is made as `app/models/base.py` makes it: uq_items_owner_id_sku.
-    """
-    cause = error.orig.__cause__ if error.orig else None
-    name = getattr(cause, "constraint_name", None)
-    if isinstance(name, str):
-        return name
-    prefix, _, columns = str(error.orig).partition("UNIQUE constraint failed: ")
-    if prefix or not columns:
-        return None
-    table = columns.partition(".")[0]
-    return "_".join(["uq", table, *(column.strip().partition(".")[2] for column in columns.split(","))])

@@ -114,6 +114,16 @@ class DatabaseUnavailableError(UnavailableError):
     detail = "The database cannot be reached; try again shortly."
 
 
+class OverloadedError(UnavailableError):
+    """More is waiting than can be served in a time that anybody waits."""
+
+    code = "overloaded"
+    detail = "Too much is waiting to be served; try again shortly."
+
+    def __init__(self, retry_after: int = 3) -> None:
+        super().__init__(retry_after=retry_after)
+
+
 class RateLimitedError(AppError):
     """RFC 6585 section 4. `headers` tell the limit that was reached."""
 

@@ -7,6 +7,7 @@ import structlog
 from structlog.tracebacks import ExceptionDictTransformer
 from structlog.typing import EventDict, Processor, WrappedLogger
 
+from app.core.access_log import access_log
 from app.core.config import Settings
 
 # Chatty where nothing is wrong; what matters of them Strata says itself.
@@ -47,6 +48,7 @@ def configure_logging(settings: Settings) -> None:
             processors=[structlog.stdlib.ProcessorFormatter.remove_processors_meta, *renderers(settings)],
         )
     )
+    access_log.open(sys.stderr if settings.uses_json_logs else None)
     root = logging.getLogger()
     root.handlers = [handler]
     root.setLevel(level)

@@ -10,11 +10,15 @@ from concurrent.futures import ThreadPoolExecutor
 import anyio
 from passlib.context import CryptContext
 
+from app.core.errors import OverloadedError
+
 ARGON2_MEMORY_KIB = 19 * 1024
 ARGON2_PASSES = 2
 BCRYPT_MAX_BYTES = 72
 MAX_PASSWORD_LENGTH = 1024
 HASHING_THREADS = max(1, (os.cpu_count() or 2) // 2)
+# At some 28 ms for a hash the last of them waits for less than three seconds.
+WAITING_PER_THREAD = 100
 
 
 class PasswordHasher:
@@ -27,7 +31,10 @@ class PasswordHasher:
     """
 
     def __init__(self, threads: int = HASHING_THREADS) -> None:
-        self.limiter = anyio.CapacityLimiter(threads)
+        # One more than there are threads: a thread that is done finds the next password beside it, and does not
+        # stand idle until the event loop, busy with other requests, has handed it over.
+        self.limiter = anyio.CapacityLimiter(threads + 1)
+        self.most_waiting = WAITING_PER_THREAD * threads
         self.threads = ThreadPoolExecutor(threads, "password-hashing")
         self.context = CryptContext(
             schemes=["argon2", "bcrypt"],
@@ -51,8 +58,14 @@ class PasswordHasher:
         """
         return await self.run(lambda: self.verify_now(password, hashed))
 
+    def require_room(self) -> None:
+        """Raises OverloadedError if so many wait already that one more would wait for too long, whoever it is."""
+        if self.limiter.statistics().tasks_waiting >= self.most_waiting:
+            raise OverloadedError
+
     async def run[T](self, work: Callable[[], T]) -> T:
-        """Whoever is cancelled while waiting frees the place at once; what is being hashed is hashed to the end."""
+        """Whoever is cancelled while waiting frees the place and is not hashed; what is being hashed goes on."""
+        self.require_room()
         async with self.limiter:
             return await asyncio.get_running_loop().run_in_executor(self.threads, work)
 

@@ -6,7 +6,9 @@ from datetime import datetime
 from sqlalchemy import ColumnElement, or_, select
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from app.crud.base import CRUD, PageQuery, PageRows
+from app.core.prepared import Row
+from app.crud.base import CRUD
+from app.crud.page import PageQuery, PageRows
 from app.models.audit import Action, AuditEvent
 
 
@@ -36,8 +38,8 @@ class AuditFilter:
 
 
 class AuditCRUD(CRUD[AuditEvent]):
-    async def search(self, session: AsyncSession, query: PageQuery, filter_: AuditFilter) -> PageRows[AuditEvent]:
-        return await self.page(session, query, filter_.conditions())
+    async def search(self, session: AsyncSession, query: PageQuery, filter_: AuditFilter) -> PageRows[Row]:
+        return await self.page(session, query, filter_)
 
     async def of_user(self, session: AsyncSession, user_id: int) -> list[AuditEvent]:
         """Everything written down about an account, the oldest first."""
@@ -52,4 +54,9 @@ class AuditCRUD(CRUD[AuditEvent]):
         return await session.scalar(sign_ins.where(AuditEvent.user_agent == user_agent).limit(1)) is not None
 
 
-audit = AuditCRUD(AuditEvent, "audit_event", sorts={"id": AuditEvent.id})
+audit = AuditCRUD(
+    AuditEvent,
+    "audit_event",
+    shown=[*AuditEvent.__table__.columns, AuditEvent.created_at.label("at")],
+    sorts={"id": AuditEvent.id},
+)

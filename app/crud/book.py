@@ -5,8 +5,9 @@ from dataclasses import dataclass
 from sqlalchemy import ColumnElement, or_
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from app.crud.base import PageQuery, PageRows, contains, equal
+from app.core.prepared import Row
 from app.crud.generation import CachedCRUD
+from app.crud.page import PageQuery, PageRows, contains, equal
 from app.models.book import Book
 
 
@@ -27,8 +28,8 @@ class BookFilter:
 
 
 class BookCRUD(CachedCRUD[Book]):
-    async def search(self, session: AsyncSession, query: PageQuery, filter_: BookFilter) -> PageRows[Book]:
-        return await self.page(session, query, filter_.conditions())
+    async def search(self, session: AsyncSession, query: PageQuery, filter_: BookFilter) -> PageRows[Row]:
+        return await self.page(session, query, filter_)
 
 
 books = BookCRUD(

@@ -5,6 +5,7 @@ from typing import Any
 from sqlalchemy import select
 from sqlalchemy.ext.asyncio import AsyncSession
 
+from app.core.prepared import Prepared, Row
 from app.crud.base import CRUD
 from app.crud.invalidation import IS_CACHED, count_on
 from app.models.base import Base
@@ -34,3 +35,8 @@ class CachedCRUD[M: Base](CRUD[M]):
     async def flush(self, session: AsyncSession) -> None:
         await super().flush(session)
         await count_on(session, self.resource)
+
+    async def write(self, session: AsyncSession, statement: Prepared, **values: Any) -> list[Row]:
+        rows = await super().write(session, statement, **values)
+        await count_on(session, self.resource)
+        return rows

@@ -6,7 +6,8 @@ from sqlalchemy import func, select
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from app.core.database import LOCK_TIMED_OUT, insert, sqlstate
+from app.core.database import insert
+from app.core.database_errors import LOCK_TIMED_OUT, sqlstate
 from app.core.errors import ConflictError
 from app.crud.base import ExpiringCRUD
 from app.models.base import utc_now

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from decimal import Decimal
 from typing import Any, NamedTuple
 
-from sqlalchemy import ColumnElement, Row, case, or_, select, update
+from sqlalchemy import ColumnElement, case, literal_column, or_, select, update
 from sqlalchemy import insert as sql_insert
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.ext.asyncio import AsyncSession
@@ -13,17 +13,18 @@ from sqlalchemy.orm import joinedload
 from sqlalchemy.orm.attributes import set_committed_value
 
 from app.core.database import insert
-from app.crud.base import CRUD, PageQuery, PageRows, contains
+from app.core.prepared import Row
+from app.crud.base import CRUD
+from app.crud.page import PageQuery, PageRows, contains
+from app.models.account import Account
 from app.models.base import utc_now
 from app.models.item import Item
 from app.models.user import User
 
 # Rows that an export reads at a time.
 BATCH = 500
-EXPORTED = (
-    *("id", "sku", "title", "description", "price", "tax_rate", "stock", "is_done", "owner_id", "version"),
-    *("created_at", "updated_at"),
-)
+# As a subquery, which fits RETURNING too; the column as a text, since INSERT has no FROM for it to be of.
+OWNER_NAME = select(User.username).where(User.id == literal_column("items.owner_id")).scalar_subquery()
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,7 +44,7 @@ class ItemFilter:
         if self.owner_id is not None:
             conditions.append(Item.owner_id == self.owner_id)
         if self.is_done is not None:
-            conditions.append(Item.is_done.is_(self.is_done))
+            conditions.append(Item.is_done == self.is_done)
         if self.min_price is not None:
             conditions.append(Item.price >= self.min_price)
         if self.max_price is not None:
@@ -65,10 +66,11 @@ class ItemForSale(NamedTuple):
 
 class ItemCRUD(CRUD[Item]):
     async def of_owner(self, session: AsyncSession, owner_id: int) -> list[Item]:
-        return list(await session.scalars(self.selection.where(Item.owner_id == owner_id).order_by(Item.id)))
+        mine = self.selection.options(joinedload(Item.owner, innerjoin=True).load_only(User.id, User.username))
+        return list(await session.scalars(mine.where(Item.owner_id == owner_id).order_by(Item.id)))
 
-    async def search(self, session: AsyncSession, query: PageQuery, filter_: ItemFilter) -> PageRows[Item]:
-        return await self.page(session, query, filter_.conditions())
+    async def search(self, session: AsyncSession, query: PageQuery, filter_: ItemFilter) -> PageRows[Row]:
+        return await self.page(session, query, filter_)
 
     async def lock_for_sale(self, session: AsyncSession, ids: Iterable[int]) -> list[ItemForSale]:
         """Those that there are; nobody else changes them until the transaction ends."""
@@ -84,7 +86,7 @@ class ItemCRUD(CRUD[Item]):
             more = Item.stock + case(dict(amounts), value=Item.id)
             await session.execute(changed.values(stock=more, version=Item.version + 1))
 
-    async def upsert(self, session: AsyncSession, owner: User, sku: str, fields: Mapping[str, Any]) -> Item:
+    async def upsert(self, session: AsyncSession, owner: Account, sku: str, fields: Mapping[str, Any]) -> Item:
         """Make the owner's item of this SKU what `fields` say, in one statement; a new one has the version 1."""
         new = insert(session, Item).values(owner_id=owner.id, sku=sku, version=1, **fields)
         changes = {**fields, "version": Item.version + 1, "updated_at": utc_now()}
@@ -114,12 +116,9 @@ class ItemCRUD(CRUD[Item]):
         changed = update(Item).where(Item.id.in_(mine)).values(is_done=is_done, version=Item.version + 1)
         return len(list(await session.scalars(changed.returning(Item.id))))
 
-    async def stream(
-        self, session: AsyncSession, filter_: ItemFilter
-    ) -> AsyncIterator[Sequence[Row[*tuple[Any, ...]]]]:
+    async def stream(self, session: AsyncSession, filter_: ItemFilter) -> AsyncIterator[Sequence[Any]]:
         """All that fit the filter, by id, a batch at a time from a cursor of the database's."""
-        columns = [getattr(Item, name) for name in EXPORTED]
-        found = select(*columns, User.username).join(Item.owner).where(*filter_.conditions()).order_by(Item.id)
+        found = select(*self.shown).where(*filter_.conditions()).order_by(Item.id)
         result = await session.stream(found.execution_options(yield_per=BATCH))
         async for batch in result.partitions():
             yield batch
@@ -128,7 +127,7 @@ class ItemCRUD(CRUD[Item]):
 items = ItemCRUD(
     Item,
     "item",
-    options=[joinedload(Item.owner, innerjoin=True).load_only(User.id, User.username)],
+    shown=[*Item.__table__.columns, Item.price_with_tax.label("price_with_tax"), OWNER_NAME.label("owner_username")],
     sorts={"id": Item.id, "created_at": Item.created_at, "price": Item.price, "title": Item.title},
     conflicts={"uq_items_owner_id_sku": "sku_taken"},
 )

@@ -6,7 +6,8 @@ from sqlalchemy import ColumnElement
 from sqlalchemy.ext.asyncio import AsyncSession
 from sqlalchemy.orm import joinedload
 
-from app.crud.base import CRUD, PageQuery, PageRows
+from app.crud.base import CRUD
+from app.crud.page import PageQuery, PageRows
 from app.models.order import Order, OrderStatus
 
 
@@ -28,7 +29,7 @@ class OrderCRUD(CRUD[Order]):
         return list((await session.scalars(mine)).unique())
 
     async def search(self, session: AsyncSession, query: PageQuery, filter_: OrderFilter) -> PageRows[Order]:
-        return await self.page(session, query, filter_.conditions())
+        return await self.page(session, query, filter_)
 
 
 orders = OrderCRUD(

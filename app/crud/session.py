@@ -1,31 +1,47 @@
 """Signed-in devices in the database."""
 
+from dataclasses import fields
 from datetime import datetime
 
 from sqlalchemy import bindparam, delete, select
 from sqlalchemy.ext.asyncio import AsyncSession
 
+from app.core.prepared import Prepared
+from app.core.session import fetch
 from app.crud.base import ExpiringCRUD
+from app.models.account import Account
 from app.models.session import Session
-from app.models.user import User
+from app.models.user import Role, User
 
-# Built once: every request asks for it.
-ACCOUNT = (
-    select(User)
-    .join(Session, Session.user_id == User.id)
+USERS, SESSIONS = (model.metadata.tables[model.__tablename__] for model in (User, Session))
+ACCOUNT = Prepared(
+    select(*(USERS.c[field.name] for field in fields(Account)), SESSIONS.c.expires_at)
+    .join_from(USERS, SESSIONS, SESSIONS.c.user_id == USERS.c.id)
     .where(
-        Session.id == bindparam("session_id"),
-        Session.expires_at > bindparam("now"),
-        User.id == bindparam("user_id"),
-        User.is_active,
+        SESSIONS.c.id == bindparam("session_id"),
+        SESSIONS.c.expires_at > bindparam("now"),
+        USERS.c.id == bindparam("user_id"),
+        USERS.c.is_active,
     )
 )
 
 
+def account_claim(id_: int, account: Account) -> str:
+    """SQL that finds a row while the session is there and its user what they are (`DriverTransaction.find_claim`)."""
+    return (
+        f"SELECT 1 FROM sessions JOIN users ON users.id = sessions.user_id WHERE sessions.id = {int(id_)} "  # noqa: S608 - numbers, and a name of ours
+        f"AND sessions.expires_at > now() AND users.id = {int(account.id)} AND users.is_active "
+        f"AND users.role = '{Role(account.role)}'"
+    )
+
+
 class SessionCRUD(ExpiringCRUD[Session]):
-    async def find_account(self, session: AsyncSession, id_: int, user_id: int, now: datetime) -> User | None:
-        """The active user behind a session that has neither ended nor expired: one statement a request."""
-        return await session.scalar(ACCOUNT, {"session_id": id_, "user_id": user_id, "now": now})
+    async def find_account(
+        self, session: AsyncSession, id_: int, user_id: int, now: datetime
+    ) -> tuple[Account, datetime] | None:
+        """The active user behind a session that has neither ended nor expired, and when it will expire."""
+        found = await fetch(session, ACCOUNT, session_id=id_, user_id=user_id, now=now)
+        return (Account(*found[0][:-1]), found[0][-1]) if found else None
 
     async def of_user(self, session: AsyncSession, user_id: int, now: datetime) -> list[Session]:
         """The user's live sessions, the one used last first."""

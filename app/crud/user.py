@@ -6,7 +6,9 @@ from sqlalchemy import ColumnElement, or_, select, update
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from app.core.errors import ConflictError
-from app.crud.base import CRUD, PageQuery, PageRows, contains
+from app.core.prepared import Row
+from app.crud.base import CRUD
+from app.crud.page import PageQuery, PageRows, contains
 from app.models.user import Role, User, identity_key
 
 
@@ -31,7 +33,7 @@ class UserFilter:
         if self.role is not None:
             conditions.append(User.role == self.role)
         if self.is_active is not None:
-            conditions.append(User.is_active.is_(self.is_active))
+            conditions.append(User.is_active == self.is_active)
         return conditions
 
 
@@ -66,17 +68,21 @@ class UserCRUD(CRUD[User]):
         if await session.scalar(taken) is not None:
             raise ConflictError("This email is already in use.", code="email_taken")
 
-    async def search(self, session: AsyncSession, query: PageQuery, filter_: UserFilter) -> PageRows[User]:
-        return await self.page(session, query, filter_.conditions())
+    async def search(self, session: AsyncSession, query: PageQuery, filter_: UserFilter) -> PageRows[Row]:
+        return await self.page(session, query, filter_)
 
     async def has_admin(self, session: AsyncSession) -> bool:
         found = await session.scalar(select(User.id).where(User.role == Role.ADMIN, User.is_active).limit(1))
         return found is not None
 
 
+# All but what nobody is to see.
+SHOWN = [column for column in User.__table__.columns if column.name != "hashed_password"]
+
 users = UserCRUD(
     User,
     "user",
+    shown=SHOWN,
     sorts={"id": User.id, "username": User.username, "created_at": User.created_at},
     conflicts={"uq_users_username_key": "username_taken", "uq_users_email_key": "email_taken"},
 )

@@ -5,10 +5,12 @@ from decimal import Decimal
 from enum import StrEnum
 from typing import Annotated, Any, ClassVar
 
-from sqlalchemy import BigInteger, DateTime, Dialect, Enum, Integer, MetaData, Numeric, String, Text
+from sqlalchemy import BigInteger, DateTime, Dialect, Enum, Integer, MetaData, String, Text
 from sqlalchemy.engine.default import DefaultExecutionContext
 from sqlalchemy.orm import DeclarativeBase, Mapped, MappedAsDataclass, declared_attr, mapped_column
-from sqlalchemy.types import TypeDecorator, TypeEngine
+from sqlalchemy.types import TypeDecorator
+
+from app.models.decimals import FixedPoint, Trimmed
 
 
 def utc_now() -> datetime:
@@ -31,35 +33,14 @@ class UTCDateTime(TypeDecorator[datetime]):
     def process_result_value(self, value: datetime | None, dialect: Dialect) -> datetime | None:
         return value if value is None or value.tzinfo else value.replace(tzinfo=UTC)
 
-
-class FixedPoint(TypeDecorator[Decimal]):
-    """An exact decimal: NUMERIC, or on SQLite, which has none, an integer of the smallest unit."""
-
-    impl = Numeric
-    cache_ok = True
-
-    def __init__(self, precision: int, scale: int) -> None:
-        super().__init__(precision, scale)
-        self.precision = precision
-        self.scale = scale
-
-    @property
-    def python_type(self) -> type[Decimal]:
-        return Decimal
-
-    def load_dialect_impl(self, dialect: Dialect) -> TypeEngine[Any]:
-        return dialect.type_descriptor(BigInteger() if dialect.name == "sqlite" else self.impl_instance)
-
-    def process_bind_param(self, value: Decimal | None, dialect: Dialect) -> Any:
-        return int(value.scaleb(self.scale)) if value is not None and dialect.name == "sqlite" else value
-
-    def process_result_value(self, value: Any, dialect: Dialect) -> Decimal | None:
-        return Decimal(value).scaleb(-self.scale) if value is not None and dialect.name == "sqlite" else value
+    def result_processor(self, dialect: Dialect, coltype: object) -> Any:
+        # PostgreSQL's are aware and in UTC already, and lists have many of them.
+        return super().result_processor(dialect, coltype) if dialect.name == "sqlite" else None
 
 
 Money = Annotated[Decimal, mapped_column(FixedPoint(12, 2))]
 TotalMoney = Annotated[Decimal, mapped_column(FixedPoint(16, 2))]
-Rate = Annotated[Decimal, mapped_column(FixedPoint(5, 4))]
+Rate = Annotated[Decimal, mapped_column(Trimmed(5, 4))]
 Str100 = Annotated[str, mapped_column(String(100))]
 Str255 = Annotated[str, mapped_column(String(255))]
 Str2000 = Annotated[str, mapped_column(String(2000))]

@@ -1,11 +1,13 @@
 """What users offer."""
 
-from decimal import Decimal
+from decimal import ROUND_HALF_UP, Decimal
 
-from sqlalchemy import CheckConstraint, ForeignKey, Index, String, UniqueConstraint
+from sqlalchemy import CheckConstraint, ColumnElement, ForeignKey, Index, String, UniqueConstraint
+from sqlalchemy.ext.hybrid import hybrid_property
 from sqlalchemy.orm import Mapped, mapped_column, relationship
 
 from app.models.base import Base, LongText, Money, Rate, Str100, Versioned, table_args
+from app.models.decimals import WithTax
 from app.models.user import User
 
 
@@ -18,7 +20,8 @@ class Item(Versioned, Base):
         CheckConstraint("stock >= 0", "stock_not_negative"),
         CheckConstraint("price >= 0", "price_not_negative"),
         # One index for each order a list can have; the first two also serve the owner's and the open lists.
-        Index(None, "owner_id", "created_at", "id"),
+        # `is_done` comes along, so that an owner's open items are counted without a look at their rows.
+        Index(None, "owner_id", "created_at", "id", postgresql_include=["is_done"]),
         Index(None, "is_done", "created_at", "id"),
         Index(None, "created_at", "id"),
         Index(None, "price", "id"),
@@ -34,3 +37,12 @@ class Item(Versioned, Base):
     tax_rate: Mapped[Rate] = mapped_column(default=Decimal(0))
     stock: Mapped[int] = mapped_column(default=0)
     is_done: Mapped[bool] = mapped_column(default=False)
+
+    @hybrid_property
+    def price_with_tax(self) -> Decimal:
+        return (self.price * (1 + self.tax_rate)).quantize(Decimal("0.01"), ROUND_HALF_UP)
+
+    @price_with_tax.inplace.expression
+    @classmethod
+    def _price_with_tax(cls) -> ColumnElement[Decimal]:
+        return WithTax(cls.price, cls.tax_rate)

@@ -1,5 +1,7 @@
 """What a token may be used for, and the most that each role can have."""
 
+from functools import cache
+
 from app.models.user import Role
 
 SCOPES = {
@@ -19,6 +21,7 @@ SCOPES = {
 ADMIN_ONLY = {"books:write", "users:read", "users:write", "admin"}
 
 
+@cache
 def allowed_scopes(role: Role) -> frozenset[str]:
     return frozenset(SCOPES if role is Role.ADMIN else SCOPES.keys() - ADMIN_ONLY)
 

@@ -1,10 +1,10 @@
 """Items on the wire."""
 
 from datetime import datetime
-from decimal import ROUND_HALF_UP, Decimal
+from decimal import Decimal
 from typing import Annotated
 
-from pydantic import MISSING, Field, StringConstraints, computed_field
+from pydantic import MISSING, Field, StringConstraints
 
 from app.schemas.base import (
     Count,
@@ -78,7 +78,4 @@ class ItemRead(Out):
     version: Annotated[int, Field(examples=[1])]
     created_at: datetime
     updated_at: datetime
-
-    @computed_field
-    def price_with_tax(self) -> MoneyOut:
-        return (self.price * (1 + self.tax_rate)).quantize(Decimal("0.01"), ROUND_HALF_UP)
+    price_with_tax: Annotated[MoneyOut, Field(json_schema_extra={"readOnly": True})]

@@ -48,7 +48,7 @@ class Accounts:
         outbox: Outbox,
         notices: Notices,
     ) -> Self:
-        proof = PasswordProof(hasher, attempts)
+        proof = PasswordProof(database, hasher, attempts)
         links = MailLinks(limiter, settings.rate_limit_mail, notices)
         addresses = Addresses(database, proof, links, notices)
         passwords = Passwords(settings, database, hasher, attempts, proof, links, outbox, notices)
@@ -70,17 +70,17 @@ class Accounts:
         return await users.add(session, User(**fields, hashed_password=await self.hasher.hash(password)))
 
     async def delete(
-        self, user: User, password: str, device: Device, check: Callable[[User], None] | None = None
+        self, user_id: int, password: str, device: Device, check: Callable[[User], None] | None = None
     ) -> None:
         """Delete one's own account and what it owns, unless `check`, if given, objects.
 
         Raises:
             WrongPasswordError, LastAdminError, RateLimitedError
         """
-        await self.proof.require(user, password)
+        await self.proof.require(user_id, password)
         async with self.database.transaction() as session:
-            await self.remove(session, user.id, check)
-            await record(session, Action.ACCOUNT_DELETED, device, actor_id=user.id)
+            await self.remove(session, user_id, check)
+            await record(session, Action.ACCOUNT_DELETED, device, actor_id=user_id)
 
     async def remove(self, session: AsyncSession, user_id: int, check: Callable[[User], None] | None = None) -> None:
         """Delete an account that `check`, if given, does not object to. Raises NotFoundError, LastAdminError."""

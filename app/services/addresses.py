@@ -68,13 +68,13 @@ class Addresses:
         await users.update(session, user, email=row.email, is_verified=True)
         await record(session, Action.EMAIL_CHANGED, device, actor_id=user.id)
 
-    async def request_change(self, user: User, email: str, password: str) -> None:
+    async def request_change(self, user_id: int, email: str, password: str) -> None:
         """Mail a link to the new address; the account moves there when it is followed.
 
         Raises:
             WrongPasswordError, RateLimitedError, ConflictError (`email_taken`)
         """
-        await self.proof.require(user, password)
+        user = await self.proof.require(user_id, password)
         await self.links.limit(Purpose.CHANGE_EMAIL, email)
         async with self.database.transaction() as session:
             await users.refuse_taken_email(session, email, but=user.id)

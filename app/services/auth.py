@@ -9,63 +9,31 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from app.core.config import Settings
 from app.core.database import Database
-from app.core.errors import ForbiddenError, InvalidTokenError, UnauthorizedError, UnprocessableError
+from app.core.errors import UnprocessableError
 from app.core.passwords import PasswordHasher
 from app.core.ratelimit import RateLimiter
 from app.core.tokens import Tokens
 from app.crud.audit import audit
 from app.crud.session import sessions
 from app.crud.user import users
+from app.models.account import Account
 from app.models.audit import Action
 from app.models.base import utc_now
 from app.models.scope import allowed_scopes, scope_text
 from app.models.session import Session
 from app.models.user import User
+from app.services.account_cache import AccountCache
 from app.services.attempts import SignInAttempts
 from app.services.audit import Device, record
+from app.services.auth_errors import (
+    InactiveUserError,
+    InvalidCredentialsError,
+    PasswordReplacedError,
+    SessionEndedError,
+    TokenReusedError,
+)
+from app.services.identity import Identity, identity_of
 from app.services.notices import Notices
-
-
-class InvalidCredentialsError(UnauthorizedError):
-    def __init__(self) -> None:
-        super().__init__("The username or the password is wrong.")
-        self.code = "invalid_credentials"
-
-
-class PasswordReplacedError(InvalidCredentialsError):
-    """Another hash is stored than the one that was checked: a new password's, or a better one of the same."""
-
-
-class InactiveUserError(ForbiddenError):
-    code = "inactive_user"
-    detail = "This account has been deactivated."
-
-
-class SessionEndedError(InvalidTokenError):
-    def __init__(self) -> None:
-        super().__init__("The session has ended. Log in again.", code="token_revoked")
-
-
-class TokenReusedError(InvalidTokenError):
-    """A refresh token came back after it had been used: whoever holds its successor loses it too."""
-
-    keeps_changes = True
-
-    def __init__(self) -> None:
-        super().__init__("The refresh token was used before; the session has ended. Log in again.", code="token_reused")
-
-
-@dataclass(frozen=True, slots=True)
-class Identity:
-    """Who is asking, and what their token lets them do: its scopes, as far as their role still allows them."""
-
-    user: User
-    session_id: int
-    scopes: frozenset[str]
-
-    @property
-    def is_admin(self) -> bool:
-        return "admin" in self.scopes
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,6 +60,7 @@ class Auth:
     reuse_grace: timedelta
     session_max_age: timedelta
     notices: Notices
+    account_cache: AccountCache
 
     @classmethod
     def from_settings(
@@ -113,6 +82,7 @@ class Auth:
             reuse_grace=settings.refresh_reuse_grace,
             session_max_age=settings.session_max_age,
             notices=notices,
+            account_cache=AccountCache(),
         )
 
     async def login(self, login: str, password: str, scope: str, device: Device) -> TokenPair:
@@ -122,7 +92,10 @@ class Auth:
             InvalidCredentialsError: unknown user or wrong password, after the same time.
             InactiveUserError: right password, deactivated account.
             RateLimitedError: too many failures with this name or address.
+            OverloadedError: too many passwords wait to be hashed.
         """
+        # Before the attempt counts: who is turned away for the others' sake has not guessed.
+        self.hasher.require_room()
         await self.attempts.spend(login)
         try:
             return await self.sign_in(login, password, scope, device)
@@ -188,9 +161,10 @@ class Auth:
         async with self.database.transaction() as session:
             # The row's lock makes racing calls queue: the first one counts on, the others find it done.
             row = await sessions.find_for_update(session, claims.session_id)
-            user = await sessions.find_account(session, claims.session_id, claims.user_id, now)
-            if user is None or row is None:
+            found = await sessions.find_account(session, claims.session_id, claims.user_id, now)
+            if found is None or row is None:
                 raise SessionEndedError
+            user, _ = found
             if row.rotation == rotation:
                 expires_at = min(now + self.refresh_ttl, row.created_at + self.session_max_age)
                 await sessions.update(session, row, rotation=rotation + 1, rotated_at=now, expires_at=expires_at)
@@ -207,6 +181,12 @@ class Auth:
             if await sessions.end(session, claims.session_id):
                 await record(session, Action.SIGNED_OUT, device, actor_id=claims.user_id, session_id=claims.session_id)
 
+    def recall(self, token: str) -> Identity | None:
+        """What `identify` would find, where that is known without asking."""
+        claims = self.tokens.verify(token, "access")
+        user = self.account_cache.find(claims.session_id, claims.user_id)
+        return identity_of(user, claims, is_recalled=True) if user is not None else None
+
     async def identify(self, token: str) -> Identity:
         """The account behind an access token, as it is now: a session that has ended ends its tokens.
 
@@ -214,13 +194,16 @@ class Auth:
             InvalidTokenError: `invalid_token`, `token_expired` or `token_revoked`.
         """
         claims = self.tokens.verify(token, "access")
+        changes = self.account_cache.changes
         async with self.database.primary() as session:
-            user = await sessions.find_account(session, claims.session_id, claims.user_id, utc_now())
-        if user is None:
+            found = await sessions.find_account(session, claims.session_id, claims.user_id, utc_now())
+        if found is None:
             raise SessionEndedError
-        return Identity(user, claims.session_id, claims.scopes & allowed_scopes(user.role))
+        user, expires_at = found
+        self.account_cache.store(claims.session_id, user, expires_at, changes)
+        return identity_of(user, claims)
 
-    def token_pair(self, user: User, row: Session) -> TokenPair:
+    def token_pair(self, user: User | Account, row: Session) -> TokenPair:
         now = utc_now()
         scope = scope_text(frozenset(row.scope.split()) & allowed_scopes(user.role))
         access_token = self.tokens.issue(

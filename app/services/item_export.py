@@ -36,7 +36,7 @@ async def export_items(database: Database, filter_: ItemFilter, format_: ExportF
 
 def read_row(row: Row[*tuple[Any, ...]]) -> ItemRead:
     fields = row._mapping  # noqa: SLF001 - public, named so that it hides no column
-    return ItemRead.model_validate({**fields, "owner": {"id": row.owner_id, "username": row.username}})
+    return ItemRead.model_validate({**fields, "owner": {"id": row.owner_id, "username": row.owner_username}})
 
 
 def json_lines(batch: Iterable[ItemRead]) -> bytes:

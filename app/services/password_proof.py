@@ -2,8 +2,10 @@
 
 from dataclasses import dataclass
 
+from app.core.database import Database
 from app.core.errors import ForbiddenError
 from app.core.passwords import PasswordHasher
+from app.crud.user import users
 from app.models.user import User
 from app.services.attempts import SignInAttempts
 
@@ -17,13 +19,22 @@ class WrongPasswordError(ForbiddenError):
 class PasswordProof:
     """That it is the user who asks, and not somebody who found a signed-in device."""
 
+    database: Database
     hasher: PasswordHasher
     attempts: SignInAttempts
 
-    async def require(self, user: User, password: str) -> None:
-        """Raises WrongPasswordError, or RateLimitedError after too many failures."""
+    async def require(self, user_id: int, password: str) -> User:
+        """The account as it was when the password was checked.
+
+        Raises:
+            WrongPasswordError, NotFoundError, OverloadedError, or RateLimitedError after too many failures.
+        """
+        self.hasher.require_room()  # before the attempt counts
+        async with self.database.primary() as session:
+            user = await users.get(session, user_id)
         await self.attempts.spend(user.username)
         fits, _ = await self.hasher.verify(password, user.hashed_password)
         if not fits:
             raise WrongPasswordError
         await self.attempts.succeed(user.username)
+        return user

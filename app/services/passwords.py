@@ -79,13 +79,13 @@ class Passwords:
         for login in (user.username, user.email):
             await self.attempts.succeed(login)
 
-    async def change(self, user: User, session_id: int, current: str, password: str, device: Device) -> None:
+    async def change(self, user_id: int, session_id: int, current: str, password: str, device: Device) -> None:
         """Set a new password and end the other sessions.
 
         Raises:
             WrongPasswordError, WeakPasswordError, RateLimitedError
         """
-        await self.proof.require(user, current)
+        user = await self.proof.require(user_id, current)
         hashed = await self.hash_new(user, password)
         async with self.database.transaction() as session:
             row = await users.get_for_update(session, user.id)

@@ -15,12 +15,16 @@ from sqlalchemy import event, func, select, update
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from app.api.deps import Resources
+from app.core.config import Settings
+from app.models.audit import AuditEvent
 from app.models.base import utc_now
 from app.models.scope import ADMIN_ONLY, SCOPES
 from app.models.session import Session
 from app.models.user import Role, User
 from tests.api.calls import URL, code, login, me, refresh
+from tests.conftest import connected, in_one_transaction, running
 from tests.factories import PASSWORD, Factory
+from tests.mailbox import Mailbox
 from tests.server import Server
 
 ALICE = {"username": "alice", "email": "alice@example.com", "password": PASSWORD}
@@ -370,3 +374,57 @@ async def test_no_connection_waits_for_a_password(server: Server) -> None:
             limiter.release_on_behalf_of(blocker)
         answers = await asyncio.gather(*logins)
     assert {answer.status_code for answer in answers} == {200}
+
+
+async def test_logins_beyond_a_full_queue_are_turned_away_at_once_whoever_they_are(
+    client: httpx.AsyncClient, make: Factory, resources: Resources, session: AsyncSession
+) -> None:
+    await make.user(username="alice")
+    resources.hasher.most_waiting = 0
+    known, unknown = await login(client, "alice"), await login(client, "nobody")
+    for answer in (known, unknown):
+        assert code(answer) == (503, "overloaded")
+        assert answer.headers["retry-after"] == "3"
+    assert {**known.json(), "request_id": ""} == {**unknown.json(), "request_id": ""}
+    assert await session.scalar(select(func.count()).select_from(AuditEvent)) == 0
+    token = await client.post(f"{URL}/token", data={"grant_type": "password", "username": "alice", "password": "x"})
+    assert (token.status_code, token.json()["error"]) == (503, "temporarily_unavailable")
+    resources.hasher.most_waiting = 1
+    assert (await login(client, "alice")).status_code == 200
+
+
+async def test_every_way_to_a_password_is_turned_away_while_the_queue_is_full(
+    client: httpx.AsyncClient, make: Factory, resources: Resources, session: AsyncSession
+) -> None:
+    alice = await make.user(username="alice", email="alice@example.com")
+    headers, new = await make.bearer(alice), {"new_password": "an even more correct horse"}
+    await client.post(f"{URL}/forgot-password", json={"email": "alice@example.com"})
+    reset = new | {"token": await Mailbox(resources).token("alice@example.com")}
+    change, bob = new | {"current_password": PASSWORD}, ALICE | {"username": "bob", "email": "bob@example.com"}
+    resources.hasher.most_waiting = 0
+    for answer in (
+        await client.post(f"{URL}/register", json=bob),
+        await client.post(f"{URL}/reset-password", json=reset),
+        await client.put("/api/v1/users/me/password", json=change, headers=headers),
+        await client.request("DELETE", "/api/v1/users/me", json={"password": PASSWORD}, headers=headers),
+    ):
+        assert code(answer) == (503, "overloaded")
+    assert list(await session.scalars(select(User.hashed_password))) == [alice.hashed_password]
+    resources.hasher.most_waiting = 1
+    assert (await client.post(f"{URL}/reset-password", json=reset)).status_code == 204, "the link still works"
+
+
+async def test_being_turned_away_is_no_failed_sign_in(settings: Settings) -> None:
+    limited = settings.model_copy(update={"rate_limit_enabled": True, "rate_limit_login": "20/minute"})
+    async with (
+        running(limited) as (_, manager, resources),
+        in_one_transaction(resources),
+        connected(manager.app) as client,
+    ):
+        await Factory(resources).user(username="alice")
+        resources.hasher.most_waiting = 0
+        assert {code(await login(client, "alice")) for _ in range(10)} == {(503, "overloaded")}
+        limiter = resources.auth.attempts.limiter
+        assert limiter is not None
+        verdict = await limiter.hit(resources.auth.attempts.rate, "sign-in", "alice")
+        assert verdict.remaining == 19

@@ -7,6 +7,7 @@ from typing import Any
 
 import httpx
 import pytest
+from fastapi import Response
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from app.core.config import Settings
@@ -183,6 +184,34 @@ async def test_answers_above_a_kilobyte_are_compressed(client: httpx.AsyncClient
     assert len(raw) < 1000 < len(gzip.decompress(raw))
     plain = await client.get("/api/v1/items", headers=headers | {"Accept-Encoding": "identity"})
     assert "content-encoding" not in plain.headers
+
+
+async def test_caches_learn_what_an_answer_depends_on(client: httpx.AsyncClient, make: Factory) -> None:
+    alice = await make.user()
+    await make.item(alice, description="x" * 2000)
+    for encoding in ("gzip", "identity"):
+        headers = await make.bearer(alice) | {"Accept-Encoding": encoding}
+        assert (await client.get("/health", headers=headers)).headers["vary"] == "Origin"
+        large = (await client.get("/api/v1/items", headers=headers)).headers["vary"]
+        assert set(large.split(", ")) == {"Origin", "Accept-Encoding"}
+        picture = await client.get("/docs/assets/favicon.png", headers=headers)
+        assert picture.headers["vary"] == "Origin"
+        assert "content-encoding" not in picture.headers, "it would not become smaller"
+
+
+async def test_headers_of_the_handler_stay_but_for_those_that_tell_of_the_request(settings: Settings) -> None:
+    async with running(settings) as (app, manager, _):
+
+        @app.get("/own")
+        async def own(response: Response) -> None:
+            response.headers.update({"X-Frame-Options": "SAMEORIGIN", "Vary": "Cookie", "X-Request-ID": "theirs"})
+
+        async with connected(manager.app) as client:
+            answer = await client.get("/own", headers={"X-Request-ID": "mine"})
+    assert answer.headers.get_list("x-frame-options") == ["SAMEORIGIN"]
+    assert answer.headers.get_list("x-request-id") == ["mine"]
+    assert answer.headers.get_list("vary") == ["Cookie, Origin"]
+    assert answer.headers["referrer-policy"] == "no-referrer"
 
 
 async def test_only_listed_origins_may_read_answers(settings: Settings) -> None:

@@ -60,7 +60,7 @@ def test_the_whole_application_is_looked_at() -> None:
 
 
 def test_only_the_database_module_commits() -> None:
-    assert calls("commit", "rollback", but={"app/core/database.py"}) == []
+    assert calls("commit", "rollback", but={"app/core/database.py", "app/core/session.py"}) == []
 
 
 def test_only_the_database_module_begins_transactions_and_no_session_is_made_by_hand() -> None:

@@ -262,9 +262,23 @@ def test_the_doctor_finds_a_healthy_installation_healthy(strata: Strata) -> None
     strata(*CREATE, stdin=f"{PASSWORD}\n")
     answer = strata("doctor")
     assert answer.exit_code == 0, answer.output
-    assert [line.split()[0] for line in answer.stdout.splitlines()] == ["✓"] * 6
+    assert [line.split()[0] for line in answer.stdout.splitlines()] == ["✓"] * (6 if POSTGRES_URL is None else 7)
     assert "test, no faults" in answer.stdout
     assert f"at {HEAD}, up to date" in answer.stdout
+
+
+@pytest.mark.usefixtures("installed")
+@pytest.mark.skipif(POSTGRES_URL is None, reason="SQLite knows no limit")
+def test_the_doctor_warns_of_more_connections_than_the_server_has(
+    strata: Strata, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    strata(*CREATE, stdin=f"{PASSWORD}\n")
+    monkeypatch.setenv("WEB_CONCURRENCY", "4")
+    assert "✓ connections     4 workers with up to 15 each; the server has " in strata("doctor").stdout
+    monkeypatch.setenv("DB_POOL_SIZE", "9000")
+    answer = strata("doctor")
+    assert answer.exit_code == 0
+    assert "! connections     4 workers with up to 9005 each, but the server has " in answer.stdout
 
 
 def test_the_doctor_says_what_to_mend_where_nothing_is_there(

@@ -1,6 +1,7 @@
 """`strata serve` as a real process: first starts, bad starts, many at once, and how it ends."""
 
 import asyncio
+import json
 import os
 import re
 import signal
@@ -17,7 +18,7 @@ import pytest
 import typer
 from sqlalchemy.engine import URL
 
-from app.cli.serve import base_url, bind
+from app.cli.serve import base_url, bind, load_settings
 from tests.cli.conftest import Failure
 from tests.conftest import POSTGRES_URL, SECRET
 from tests.factories import PASSWORD
@@ -150,6 +151,20 @@ def test_a_first_start_in_an_empty_folder_is_all_it_takes(serve: Serve, tmp_path
     assert "Stopped." in second.told
 
 
+@pytest.mark.parametrize("workers", ["1", "2"])
+def test_the_last_access_lines_are_written_before_the_server_ends(serve: Serve, empty_url: URL, workers: str) -> None:
+    url = empty_url.render_as_string(hide_password=False)
+    arguments = ("--port", "0", "--workers", workers)
+    server = serve(*arguments, DATABASE_URL=url, JWT_SECRET_KEY=SECRET, LOG_FORMAT="json")
+    with server.client() as client:
+        for number in range(50):
+            assert client.get(f"/nothing/{number}").status_code == 404
+    assert server.stop() == 0
+    logged = [json.loads(line) for line in server.complaints.splitlines()]
+    paths = [line["path"] for line in logged if line["message"] == "request"]
+    assert paths == [f"/nothing/{number}" for number in range(50)]
+
+
 def test_a_password_from_the_settings_is_not_shown(serve: Serve, empty_url: URL) -> None:
     url = empty_url.render_as_string(hide_password=False)
     server = serve(DATABASE_URL=url, FIRST_ADMIN_PASSWORD=PASSWORD, JWT_SECRET_KEY=SECRET)
@@ -194,6 +209,14 @@ def test_the_address_that_is_shown_can_be_opened(host: str, shown: str) -> None:
         url = httpx.URL(base_url(listener))
         assert str(url) == f"http://{shown}:{listener.getsockname()[1]}"
         socket.create_connection((url.host, url.port or 0), timeout=5).close()
+
+
+def test_the_workers_are_told_how_many_they_are(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("WEB_CONCURRENCY", "5")
+    assert load_settings(None).web_concurrency == 5
+    assert load_settings(3).web_concurrency == 3
+    assert os.environ["WEB_CONCURRENCY"] == "3"
 
 
 def has_ipv6() -> bool:

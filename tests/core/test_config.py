@@ -193,6 +193,7 @@ def test_a_database_in_memory_is_refused_in_parts_too(env: Env, parts: dict[str,
         ({"LOG_FORMAT": "xml"}, "LOG_FORMAT: input should be 'console' or 'json'"),
         ({"MAX_BODY_SIZE": "large"}, "MAX_BODY_SIZE: could not parse "),
         ({"MAX_BODY_SIZE": "0"}, "MAX_BODY_SIZE: input should be greater than or equal to 1"),
+        ({"MAX_CONCURRENT_REQUESTS": "0"}, "MAX_CONCURRENT_REQUESTS: input should be greater than or equal to 1"),
         ({"ACCESS_TOKEN_EXPIRE_MINUTES": "0"}, "ACCESS_TOKEN_EXPIRE_MINUTES: input should be greater than or equal "),
         ({"FIRST_ADMIN_USERNAME": "not a name"}, "FIRST_ADMIN_USERNAME: string should match pattern "),
         ({"FIRST_ADMIN_EMAIL": "nowhere"}, "FIRST_ADMIN_EMAIL: value is not a valid email address"),
@@ -360,3 +361,26 @@ def test_an_inventory_url_may_have_a_user_a_port_and_a_path(env: Env, url: str) 
     assert settings.inventory_url is not None
     assert settings.inventory_url.get_secret_value() == url
     assert url not in repr(settings)
+
+
+@pytest.mark.parametrize(
+    ("workers", "each"),
+    [("1", (10, 20)), ("2", (10, 20)), ("3", (10, 10)), ("4", (10, 5)), ("6", (10, 0)), ("8", (7, 0)), ("50", (5, 0))],
+)
+def test_the_workers_of_a_host_share_a_budget_of_connections(env: Env, workers: str, each: tuple[int, int]) -> None:
+    env(WEB_CONCURRENCY=workers)
+    settings = Settings.load()
+    assert (settings.db_pool_size, settings.db_max_overflow) == each
+
+
+def test_a_pool_that_is_set_is_that_large_in_each_worker(env: Env) -> None:
+    env(WEB_CONCURRENCY="8", DB_POOL_SIZE="40", DB_MAX_OVERFLOW="3", DB_POOL_TIMEOUT="0.5")
+    settings = Settings.load()
+    assert (settings.db_pool_size, settings.db_max_overflow, settings.db_pool_timeout) == (40, 3, 0.5)
+    env(DB_MAX_OVERFLOW="")
+    assert Settings.load().db_max_overflow == 0
+
+
+def test_a_senseless_number_of_workers_is_the_only_fault(env: Env) -> None:
+    env(WEB_CONCURRENCY="many")
+    assert faults() == ["WEB_CONCURRENCY: input should be a valid integer, unable to parse string as an integer"]

@@ -1,11 +1,7 @@
 """Engines, sessions and what databases' errors mean, on real databases."""
 
 import asyncio
-import os
-import shutil
 import socket
-import subprocess
-import time
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -19,25 +15,16 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 
 from app.core import migrations
 from app.core.config import Settings
-from app.core.database import (
-    Database,
-    asyncpg_arguments,
-    create_engine,
-    is_connection_failure,
-    is_worth_retrying,
-    sqlstate,
-    violated_constraint,
-    wait_for_database,
-)
+from app.core.database import Database, asyncpg_arguments, create_engine, is_worth_retrying, wait_for_database
+from app.core.database_errors import is_connection_failure, sqlstate, violated_constraint
 from app.core.errors import AppError, ConflictError
 from app.models.item import Item
 from app.models.session import Session
 from app.models.user import User
 from tests.conftest import POSTGRES_URL, connected, running, settings_for
 from tests.factories import PASSWORD_HASH, Factory
+from tests.pgbouncer import pgbouncer
 from tests.standin import stand_in
-
-PGBOUNCER = shutil.which("pgbouncer", path=f"{os.environ.get('PATH', '')}:/usr/sbin")
 
 only_sqlite = pytest.mark.skipif(POSTGRES_URL is not None, reason="is about SQLite alone")
 only_postgresql = pytest.mark.skipif(POSTGRES_URL is None, reason="needs STRATA_TEST_DATABASE_URL")
@@ -317,7 +304,7 @@ def test_our_own_mistakes_are_none(error: Exception) -> None:
 
 
 async def test_requests_that_find_no_free_connection_are_told_to_come_back(real_settings: Settings) -> None:
-    settings = real_settings.model_copy(update={"db_pool_size": 1, "db_max_overflow": 0})
+    settings = real_settings.model_copy(update={"db_pool_size": 1, "db_max_overflow": 0, "db_pool_timeout": 0.05})
     async with running(settings) as (_, manager, resources), connected(manager.app) as client:
         headers = await Factory(resources).bearer(await Factory(resources).user())
         pool: Any = resources.database.engine.pool
@@ -475,45 +462,7 @@ def test_behind_pgbouncer_no_prepared_statement_is_kept_or_shared() -> None:
     assert not direct.keys() & {"statement_cache_size", "prepared_statement_cache_size", "prepared_statement_name_func"}
 
 
-@contextmanager
-def pgbouncer(url: URL, folder: Path) -> Iterator[URL]:
-    """A real PgBouncer with two server connections in front of the database, with its defaults otherwise."""
-    assert PGBOUNCER is not None
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-    server = {
-        "host": url.host,
-        "port": url.port,
-        "dbname": url.database,
-        "user": url.username,
-        "password": url.password,
-    }
-    target = " ".join(f"{name}={value}" for name, value in server.items() if value is not None)
-    config = folder / "pgbouncer.ini"
-    config.write_text(
-        f"[databases]\n{url.database} = {target}\n[pgbouncer]\nlisten_addr = 127.0.0.1\nlisten_port = {port}\n"
-        "unix_socket_dir =\nauth_type = any\npool_mode = transaction\ndefault_pool_size = 2\nmax_client_conn = 500\n"
-    )
-    # It refuses to be root; the settings are read before it becomes somebody else.
-    as_nobody = ["-u", "nobody"] if os.geteuid() == 0 else []
-    with (folder / "pgbouncer.log").open("w") as log:
-        process = subprocess.Popen([PGBOUNCER, *as_nobody, str(config)], stderr=log)
-    try:
-        for _ in range(200):
-            with socket.socket() as probe:
-                if probe.connect_ex(("127.0.0.1", port)) == 0:
-                    break
-            assert process.poll() is None, (folder / "pgbouncer.log").read_text()
-            time.sleep(0.02)
-        yield url.set(host="127.0.0.1", port=port)
-    finally:
-        process.terminate()
-        process.wait(10)
-
-
 @only_postgresql
-@pytest.mark.skipif(PGBOUNCER is None, reason="needs the program pgbouncer")
 async def test_two_hundred_requests_at_once_work_through_pgbouncer(empty_url: URL, tmp_path: Path) -> None:
     with pgbouncer(empty_url, tmp_path) as url:
         settings = settings_for(url, tmp_path, db_pgbouncer=True)

@@ -14,6 +14,7 @@ import pytest
 import structlog
 
 from app.api import middleware
+from app.core import access_log
 from app.core.config import Settings
 from app.core.logging import QUIET, configure_logging
 from tests.conftest import connected, running
@@ -33,7 +34,8 @@ class Terminal(io.StringIO):
 @pytest.fixture(autouse=True)
 def fresh_logging(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     # A logger keeps the configuration it was first used with; the access log's gets a fresh start.
-    monkeypatch.setattr(middleware, "log", structlog.get_logger("strata.access"))
+    for module in (middleware, access_log):
+        monkeypatch.setattr(module, "log", structlog.get_logger("strata.access"))
     # The tests' own client tells of its requests too.
     monkeypatch.setattr(logging.getLogger("httpx"), "disabled", True)
     with logging_as_before():
@@ -52,6 +54,7 @@ def configure(monkeypatch: pytest.MonkeyPatch) -> Configure:
 
 
 def lines(stream: io.StringIO) -> list[dict[str, Any]]:
+    access_log.access_log.flush()
     return [json.loads(line) for line in stream.getvalue().splitlines()]
 
 

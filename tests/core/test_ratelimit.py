@@ -17,7 +17,8 @@ from app.core.config import Settings
 from app.core.errors import RateLimitedError
 from app.core.fallback import Fallback
 from app.core.logging import configure_logging
-from app.core.ratelimit import SWEEP_AT_KEYS, LocalWindows, RateLimiter, Verdict, digest, tightest
+from app.core.ratelimit import RateLimiter, Verdict, digest, tightest
+from app.core.windows import SWEEP_AT_KEYS, LocalWindows
 from tests.redis import free_port, need_redis, own_redis
 
 LOST = "redis lost: each process counts its rate limits alone"

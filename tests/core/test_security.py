@@ -23,7 +23,7 @@ from jose import jwt
 
 from app.core.config import Settings, SettingsError
 from app.core.cursors import CursorSigner
-from app.core.errors import InvalidTokenError
+from app.core.errors import InvalidTokenError, OverloadedError
 from app.core.keys import Keyring, derive_key, signing_secrets
 from app.core.passwords import PasswordHasher
 from app.core.secret_file import generated_secret
@@ -87,7 +87,7 @@ def prepared() -> PasswordHasher:
 def hasher(prepared: PasswordHasher, monkeypatch: pytest.MonkeyPatch) -> PasswordHasher:
     """Making one costs a hash, so that all tests use the same; what they put in it is taken out again."""
     monkeypatch.setattr(prepared, "context", prepared.context)
-    monkeypatch.setattr(prepared, "limiter", anyio.CapacityLimiter(2))
+    monkeypatch.setattr(prepared, "limiter", anyio.CapacityLimiter(3))
     return prepared
 
 
@@ -184,6 +184,33 @@ async def test_only_so_many_passwords_are_hashed_at_once(hasher: PasswordHasher)
             tasks.start_soon(hasher.verify, "correct horse", PASSWORD_HASH)
             tasks.start_soon(hasher.verify, "correct horse", None)
     assert context.most_at_once == 2
+
+
+async def test_who_comes_to_a_full_queue_is_turned_away_at_once(
+    hasher: PasswordHasher, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(hasher, "most_waiting", 2)
+    context = Watched(hasher, pause=0.05)
+    checks = [asyncio.create_task(hasher.verify("correct horse", None)) for _ in range(5)]
+    await asyncio.sleep(0)  # two are hashed, one is beside the threads, two wait
+    for refused in (hasher.verify("correct horse", PASSWORD_HASH), hasher.verify("x", None), hasher.hash("x")):
+        with pytest.raises(OverloadedError) as caught:
+            await refused
+        assert (caught.value.status, caught.value.code) == (503, "overloaded")
+    assert await asyncio.gather(*checks) == [(False, None)] * 5
+    assert len(context.hashes_checked) == 5
+    assert await hasher.verify("correct horse", None) == (False, None), "there is room again"
+
+
+async def test_who_no_longer_waits_is_not_hashed(hasher: PasswordHasher) -> None:
+    context = Watched(hasher, pause=0.05)
+    checks = [asyncio.create_task(hasher.verify("correct horse", None)) for _ in range(8)]
+    await asyncio.sleep(0)
+    for check in checks[2:-1]:
+        check.cancel()
+    assert await checks[-1] == (False, None)
+    assert len(context.hashes_checked) == 3, "the two under way and the last"
+    assert hasher.limiter.borrowed_tokens == 0
 
 
 async def test_the_loop_goes_on_while_passwords_are_hashed(hasher: PasswordHasher) -> None:

@@ -20,21 +20,23 @@ OWNERS = 200
 OPEN_BY_AGE = "ix_items_is_done_created_at_id|ix_items_created_at_id"
 
 
-def scans(plan: dict[str, Any]) -> Iterator[tuple[str, str]]:
+def scans(plan: dict[str, Any], *, with_total: bool) -> Iterator[tuple[str, str]]:
     """(kind of scan, index or table) of each leaf of a plan."""
     if "Scan" in plan["Node Type"]:
         yield plan["Node Type"], plan.get("Index Name") or plan.get("Relation Name", "")
     for child in plan.get("Plans", []):
-        yield from scans(child)
+        # The total is another question, asked on the way.
+        if with_total or child.get("Parent Relationship") != "InitPlan":
+            yield from scans(child, with_total=with_total)
 
 
-async def explain(session: AsyncSession, statement: Statement) -> list[tuple[str, str]]:
+async def explain(session: AsyncSession, statement: Statement, *, with_total: bool = False) -> list[tuple[str, str]]:
     sql, parameters = statement
     connection = await session.connection()
     rows = await connection.exec_driver_sql(f"EXPLAIN (FORMAT JSON) {sql}", parameters)
     raw = rows.scalar_one()
     plan = json.loads(raw) if isinstance(raw, str) else raw
-    return list(scans(plan[0]["Plan"]))
+    return list(scans(plan[0]["Plan"], with_total=with_total))
 
 
 @pytest.mark.parametrize(
@@ -97,13 +99,14 @@ async def test_the_next_page_starts_inside_the_index(
     headers = await make.bearer(alice)
     first = (await client.get("/api/v1/items?limit=1", headers=headers)).json()
     with statements_on(resources.database.engine) as sent:
-        await client.get("/api/v1/items", params={"cursor": first["next_cursor"]}, headers=headers)
+        params = {"cursor": first["next_cursor"], "include_total": "false"}
+        await client.get("/api/v1/items", params=params, headers=headers)
     (selection,) = [statement for statement in sent if "LIMIT" in statement[0] and "items.title" in statement[0]]
     await session.execute(text("SET LOCAL enable_seqscan = off"))
     connection = await session.connection()
     rows = await connection.exec_driver_sql(f"EXPLAIN (FORMAT JSON) {selection[0]}", selection[1])
     raw = rows.scalar_one()
     plan = json.dumps(json.loads(raw) if isinstance(raw, str) else raw)
-    assert "ix_items_is_done_created_at_id" in plan
+    assert any(index in plan for index in OPEN_BY_AGE.split("|"))
     condition = plan.partition('"Index Cond": ')[2].partition('",')[0]
     assert "ROW(created_at, id) < ROW(" in condition

@@ -1,18 +1,10 @@
 """The registry of `/api/v1`: one import and one line for each resource."""
 
-from fastapi import Depends
-
-from app.api.deps import refuse_large_body
 from app.api.errors import responses
-from app.api.limits import limit_requests
 from app.api.routing import Router
 from app.api.v1 import admin, auth, books, items, items_batch, items_stock, orders, token, users
 
-router = Router(
-    prefix="/api/v1",
-    dependencies=[Depends(refuse_large_body), Depends(limit_requests)],
-    responses=responses(400, 413, 422, 429, 503),
-)
+router = Router(prefix="/api/v1", responses=responses(400, 413, 422, 429, 503))
 router.include_router(auth.router)
 router.include_router(token.router)
 router.include_router(users.router)

@@ -12,6 +12,7 @@ from app.api.limits import LoginLimit, MailLimit, RegisterLimit
 from app.api.routing import Router
 from app.core.errors import NotFoundError
 from app.crud.session import sessions
+from app.crud.user import users
 from app.models.base import utc_now
 from app.models.user import User
 from app.schemas.account import AccountId, EmailVerification, ForgottenPassword, PasswordReset, SessionRead
@@ -150,5 +151,5 @@ async def verify_email(data: EmailVerification, session: SessionDep, accounts: A
     responses=responses(401),
 )
 async def request_verification(me: CurrentUser, session: SessionDep, accounts: AccountsDep) -> dict[str, str]:
-    await accounts.addresses.request_verification(session, me.user)
+    await accounts.addresses.request_verification(session, await users.get(session, me.user.id))
     return {"message": "A mail with a link is on its way, unless your address is proven already."}

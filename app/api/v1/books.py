@@ -9,8 +9,9 @@ from app.api.deps import BookWriter, CachedDep, CreatedDep, ETagDep, IfMatchDep,
 from app.api.errors import responses
 from app.api.idempotency import OnceDep
 from app.api.routing import Router
+from app.core.prepared import Row
 from app.crud.book import BookFilter, books
-from app.models.book import Book
+from app.crud.guard import Guard
 from app.schemas.base import MAX_ID, Page, Text
 from app.schemas.book import Author, BookCreate, BookRead, BookReplace, BookUpdate
 from app.schemas.fields import Int32Query
@@ -29,15 +30,12 @@ async def get_filter(
     return BookFilter(q, author, release_year)
 
 
-async def get_locked_book(book_id: BookId, _: BookWriter, session: SessionDep, if_match: IfMatchDep) -> Book:
-    """Load a book to change it; nobody else can until the request is done."""
-    book = await books.get_for_update(session, book_id)
-    if_match.check(book)
-    return book
+async def get_guard(_: BookWriter, if_match: IfMatchDep) -> Guard:
+    return Guard(versions=if_match.versions)
 
 
 FilterDep = Annotated[BookFilter, Depends(get_filter)]
-LockedBook = Annotated[Book, Depends(get_locked_book)]
+GuardDep = Annotated[Guard, Depends(get_guard)]
 
 
 @router.get("", response_model=Page[BookRead], summary="List books", responses=responses(304))
@@ -59,8 +57,8 @@ async def list_books(
     summary="Create a book",
     responses=responses(401, 403, 409),
 )
-async def create_book(data: BookCreate, _: BookWriter, __: OnceDep, session: SessionDep, created: CreatedDep) -> Book:
-    book = await books.add(session, Book(**data.model_dump()))
+async def create_book(data: BookCreate, _: BookWriter, __: OnceDep, session: SessionDep, created: CreatedDep) -> Row:
+    book = await books.create(session, **data.model_dump())
     created.at("read_book", book_id=book.id)
     return created.tag(book)
 
@@ -69,8 +67,8 @@ async def create_book(data: BookCreate, _: BookWriter, __: OnceDep, session: Ses
 async def read_book(book_id: BookId, cached: CachedDep) -> Response:
     """For everyone, without a token."""
 
-    async def load(session: AsyncSession) -> Book:
-        return await books.get(session, book_id)
+    async def load(session: AsyncSession) -> Row:
+        return await books.show(session, book_id)
 
     return await cached.one(books, BookRead, load)
 
@@ -78,17 +76,17 @@ async def read_book(book_id: BookId, cached: CachedDep) -> Response:
 @router.put(
     "/{book_id}", response_model=BookRead, summary="Replace a book", responses=responses(401, 403, 404, 409, 412)
 )
-async def replace_book(data: BookReplace, book: LockedBook, session: SessionDep, etag: ETagDep) -> Book:
+async def replace_book(book_id: BookId, data: BookReplace, guard: GuardDep, session: SessionDep, etag: ETagDep) -> Row:
     """What the body leaves out goes back to its default."""
-    return etag.tag(await books.update(session, book, **data.model_dump()))
+    return etag.tag(await books.change(session, book_id, guard, **data.model_dump()))
 
 
 @router.patch(
     "/{book_id}", response_model=BookRead, summary="Change a book", responses=responses(401, 403, 404, 409, 412)
 )
-async def update_book(data: BookUpdate, book: LockedBook, session: SessionDep, etag: ETagDep) -> Book:
+async def update_book(book_id: BookId, data: BookUpdate, guard: GuardDep, session: SessionDep, etag: ETagDep) -> Row:
     """Changes what the body names; `null` clears."""
-    return etag.tag(await books.update(session, book, **data.model_dump()))
+    return etag.tag(await books.change(session, book_id, guard, **data.model_dump()))
 
 
 @router.delete(
@@ -97,5 +95,5 @@ async def update_book(data: BookUpdate, book: LockedBook, session: SessionDep, e
     summary="Delete a book",
     responses=responses(401, 403, 404, 412),
 )
-async def delete_book(book: LockedBook, session: SessionDep) -> None:
-    await books.delete(session, book)
+async def delete_book(book_id: BookId, guard: GuardDep, session: SessionDep) -> None:
+    await books.remove(session, book_id, guard)

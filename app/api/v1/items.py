@@ -18,9 +18,9 @@ from app.api.deps import (
 from app.api.errors import responses
 from app.api.idempotency import OnceDep
 from app.api.routing import Router
-from app.core.errors import NotOwnerError
+from app.core.prepared import Row
+from app.crud.guard import Guard
 from app.crud.item import ItemFilter, items
-from app.models.item import Item
 from app.schemas.base import MAX_ID, Id, Page, Price, Text
 from app.schemas.item import ItemCreate, ItemRead, ItemReplace, ItemUpdate
 
@@ -43,17 +43,12 @@ async def get_filter(
     return ItemFilter(q, owner_id, IS_DONE[is_done], min_price, max_price)
 
 
-async def get_owned_item(item_id: ItemId, me: ItemWriter, session: SessionDep, if_match: IfMatchDep) -> Item:
-    """Load an item to change it; nobody else can until the request is done."""
-    item = await items.get_for_update(session, item_id)
-    if item.owner_id != me.user.id and not me.is_admin:
-        raise NotOwnerError
-    if_match.check(item)
-    return item
+async def get_guard(me: ItemWriter, if_match: IfMatchDep) -> Guard:
+    return Guard(None if me.is_admin else me.user.id, if_match.versions)
 
 
 FilterDep = Annotated[ItemFilter, Depends(get_filter)]
-OwnedItem = Annotated[Item, Depends(get_owned_item)]
+GuardDep = Annotated[Guard, Depends(get_guard)]
 
 
 @router.get("", response_model=Page[ItemRead], summary="List items")
@@ -67,31 +62,31 @@ async def list_items(
 @router.post(
     "", response_model=ItemRead, status_code=status.HTTP_201_CREATED, summary="Offer an item", responses=responses(409)
 )
-async def create_item(data: ItemCreate, me: ItemWriter, _: OnceDep, session: SessionDep, created: CreatedDep) -> Item:
-    item = await items.add(session, Item(**data.model_dump(), owner=me.user))
+async def create_item(data: ItemCreate, me: ItemWriter, _: OnceDep, session: SessionDep, created: CreatedDep) -> Row:
+    item = await items.create(session, owner_id=me.user.id, **data.model_dump())
     created.at("read_item", item_id=item.id)
     return created.tag(item)
 
 
 @router.get("/{item_id}", response_model=ItemRead, summary="See an item", responses=responses(304, 404))
-async def read_item(item_id: ItemId, _: ItemReader, session: ReadSessionDep, conditional: ConditionalDep) -> Item:
-    return conditional.tag(await items.get(session, item_id))
+async def read_item(item_id: ItemId, _: ItemReader, session: ReadSessionDep, conditional: ConditionalDep) -> Row:
+    return conditional.tag(await items.show(session, item_id))
 
 
 @router.put("/{item_id}", response_model=ItemRead, summary="Replace an item", responses=responses(404, 409, 412))
-async def replace_item(data: ItemReplace, item: OwnedItem, session: SessionDep, etag: ETagDep) -> Item:
+async def replace_item(item_id: ItemId, data: ItemReplace, guard: GuardDep, session: SessionDep, etag: ETagDep) -> Row:
     """What the body leaves out goes back to its default."""
-    return etag.tag(await items.update(session, item, **data.model_dump()))
+    return etag.tag(await items.change(session, item_id, guard, **data.model_dump()))
 
 
 @router.patch("/{item_id}", response_model=ItemRead, summary="Change an item", responses=responses(404, 409, 412))
-async def update_item(data: ItemUpdate, item: OwnedItem, session: SessionDep, etag: ETagDep) -> Item:
+async def update_item(item_id: ItemId, data: ItemUpdate, guard: GuardDep, session: SessionDep, etag: ETagDep) -> Row:
     """Changes what the body names; `null` clears."""
-    return etag.tag(await items.update(session, item, **data.model_dump()))
+    return etag.tag(await items.change(session, item_id, guard, **data.model_dump()))
 
 
 @router.delete(
     "/{item_id}", status_code=status.HTTP_204_NO_CONTENT, summary="Withdraw an item", responses=responses(404, 412)
 )
-async def delete_item(item: OwnedItem, session: SessionDep) -> None:
-    await items.delete(session, item)
+async def delete_item(item_id: ItemId, guard: GuardDep, session: SessionDep) -> None:
+    await items.remove(session, item_id, guard)

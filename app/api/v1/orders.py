@@ -22,7 +22,7 @@ from app.crud.order import OrderFilter, orders
 from app.models.order import Order, OrderStatus
 from app.schemas.base import MAX_ID, Page
 from app.schemas.order import OrderCreate, OrderRead, StatusName
-from app.services.auth import Identity
+from app.services.identity import Identity
 from app.services.orders import cancel_order, pay_order, place_order
 
 router = Router(prefix="/orders", tags=["orders"], responses=responses(401, 403))

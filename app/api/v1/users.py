@@ -23,6 +23,7 @@ from app.api.idempotency import OnceDep
 from app.api.limits import MailLimit
 from app.api.routing import Router
 from app.crud.user import UserFilter, users
+from app.models.account import Account
 from app.models.audit import Action
 from app.models.user import Role, User
 from app.schemas.account import (
@@ -48,7 +49,7 @@ UserSort = Literal["id", "-id", "username", "-username", "created_at", "-created
 
 
 @router.get("/me", response_model=UserRead, summary="See your account", responses=responses(304))
-async def read_me(me: CurrentUser, conditional: ConditionalDep) -> User:
+async def read_me(me: CurrentUser, conditional: ConditionalDep) -> Account:
     return conditional.tag(me.user)
 
 
@@ -75,7 +76,7 @@ async def delete_me(
     data: AccountDeletion, me: CurrentUser, accounts: AccountsDep, device: DeviceDep, if_match: IfMatchDep
 ) -> None:
     """And all that belongs to it, for good. The last administrator cannot leave."""
-    await accounts.delete(me.user, data.password.get_secret_value(), device, if_match.check)
+    await accounts.delete(me.user.id, data.password.get_secret_value(), device, if_match.check)
 
 
 @router.put(
@@ -87,7 +88,7 @@ async def delete_me(
 async def change_password(data: PasswordChange, me: CurrentUser, accounts: AccountsDep, device: DeviceDep) -> None:
     """Your other devices are signed out."""
     current, new = data.current_password.get_secret_value(), data.new_password.get_secret_value()
-    await accounts.passwords.change(me.user, me.session_id, current, new, device)
+    await accounts.passwords.change(me.user.id, me.session_id, current, new, device)
 
 
 @router.post(
@@ -100,7 +101,7 @@ async def change_password(data: PasswordChange, me: CurrentUser, accounts: Accou
 )
 async def change_email(data: EmailChange, me: CurrentUser, accounts: AccountsDep) -> dict[str, str]:
     """A mail to the new address has a token for `/auth/verify-email`; until then the old address stays."""
-    await accounts.addresses.request_change(me.user, data.email, data.password.get_secret_value())
+    await accounts.addresses.request_change(me.user.id, data.email, data.password.get_secret_value())
     return {"message": "A mail with a link is on its way to the new address."}
 
 
@@ -108,7 +109,7 @@ async def change_email(data: EmailChange, me: CurrentUser, accounts: AccountsDep
 async def export_me(me: CurrentUser, session: SessionDep, device: DeviceDep) -> dict[str, Any]:
     """Everything that is stored about you, as JSON."""
     await record(session, Action.DATA_EXPORTED, device, actor_id=me.user.id)
-    return await export_account(session, me.user, me.session_id)
+    return await export_account(session, await users.get(session, me.user.id), me.session_id)
 
 
 async def get_filter(

@@ -1,0 +1,56 @@
+"""Leads a request to its route without asking each route in turn, and to the very one that FastAPI would choose."""
+
+from contextlib import AsyncExitStack
+from typing import Any
+
+from fastapi.routing import APIRouter
+from starlette.types import ASGIApp, Receive, Scope, Send
+
+from app.api.route_entry import Destination
+from app.api.route_index import RouteIndex
+
+
+class Dispatch:
+    """Stands before FastAPI's router, and leaves to it whatever the index does not know.
+
+    For those it knows it does what FastAPI's walk, `ExceptionMiddleware` and `AsyncExitStackMiddleware` would have
+    done: the route's own application already turns exceptions into answers, with the handlers that the scope names.
+    """
+
+    def __init__(self, router: APIRouter, walk: ASGIApp, exception_handlers: dict[Any, Any]) -> None:
+        self.router = router
+        self.walk = walk
+        self.index = RouteIndex()
+        self.exception_handlers = (
+            {kind: handler for kind, handler in exception_handlers.items() if not isinstance(kind, int)},
+            {status: handler for status, handler in exception_handlers.items() if isinstance(status, int)},
+        )
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        destination = self.choose(scope)
+        if destination is None:
+            await self.walk(scope, receive, send)
+            return
+        scope["starlette.exception_handlers"] = self.exception_handlers
+        async with AsyncExitStack() as stack:
+            scope["fastapi_middleware_astack"] = stack
+            await destination.app(scope, receive, send)
+
+    def choose(self, scope: Scope) -> Destination | None:
+        """Fill in the scope as FastAPI does when it has found the route; None if it has to look itself."""
+        # A scope that is FastAPI's already comes from its telemetry, or from an application around this one.
+        if scope["type"] != "http" or "fastapi" in scope or "fastapi.telemetry" in scope:
+            return None
+        if not self.index.seems_current(self.router):
+            self.index = RouteIndex.of(self.router)
+        found = self.index.find(scope)
+        if found is None:
+            # Routes may also have been added to a router that was included long ago; the walk knows them.
+            if not self.index.is_current(self.router):
+                self.index = RouteIndex.of(self.router)
+            return None
+        destination, path_params = found
+        scope.setdefault("router", self.router)
+        scope["path_params"] = {**scope.get("path_params", {}), **path_params}
+        destination.enter(scope)
+        return destination

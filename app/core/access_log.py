@@ -1,0 +1,135 @@
+"""One line for each request; as JSON they are put together here, and written in batches by a thread of their own."""
+
+import atexit
+import logging
+import os
+import select
+import threading
+import time
+from collections.abc import Iterable, Iterator
+from json.encoder import encode_basestring_ascii as quoted
+from typing import TextIO
+
+import structlog
+
+NAME = "strata.access"
+INTERVAL = 0.05
+# About 3 MiB of usual lines. More have not been written in time: nobody reads them.
+MAX_WAITING = 10_000
+
+log = structlog.get_logger(NAME)
+
+
+class AccessLog:
+    """There is one, as there is one configuration of logging; without a stream lines go the way of all others."""
+
+    def __init__(self) -> None:
+        self.stream: TextIO | None = None
+        self.logger = logging.getLogger(NAME)
+        self.lines: list[str] = []
+        self.dropped = 0
+        self.second = 0
+        self.told_at = ""
+        self.thread: threading.Thread | None = None
+        self.is_awake = False
+        self.due = threading.Event()
+        self.hurry = threading.Event()
+        self.done = threading.Event()
+
+    def open(self, stream: TextIO | None) -> None:
+        """From now on write to the stream; with none, leave the lines to structlog."""
+        self.flush()
+        self.stream = stream
+
+    def tell(self, level: int, method: str, path: str, status: int, ms: float, request_id: str) -> None:
+        if not self.logger.isEnabledFor(level):
+            return
+        if self.stream is None:
+            log.log(level, "request", method=method, path=path, status=status, ms=ms)
+        elif len(self.lines) >= MAX_WAITING:
+            self.dropped += 1
+        else:
+            self.lines.append(
+                f'{{"method": {quoted(method)}, "path": {quoted(path)}, "status": {status}, "ms": {ms}, '
+                f'"request_id": {quoted(request_id)}, "level": "{"debug" if level == logging.DEBUG else "info"}", '
+                f'"logger": "{NAME}", "timestamp": "{self.timestamp()}", "message": "request"}}\n'
+            )
+            if not self.is_awake:
+                self.wake()
+
+    def timestamp(self) -> str:
+        now = time.time()
+        second = int(now)
+        if second != self.second:
+            self.second, self.told_at = second, time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(second))
+        return f"{self.told_at}.{int((now - second) * 1_000_000):06}Z"
+
+    def wake(self) -> None:
+        self.is_awake = True
+        if self.thread is None or not self.thread.is_alive():
+            self.thread = threading.Thread(target=self.run, name="access log", daemon=True)
+            self.thread.start()
+            atexit.register(self.flush)
+        self.due.set()
+
+    def run(self) -> None:
+        while True:
+            self.due.wait()
+            self.hurry.wait(INTERVAL)
+            self.due.clear()
+            self.hurry.clear()
+            # Before the lines are taken: one that comes in between wakes this thread once more than needed.
+            self.is_awake = False
+            self.write()
+            if not self.lines:
+                self.done.set()
+
+    def flush(self, patience: float = 1) -> None:
+        """Return when all lines are written, or when nobody has read them for so many seconds."""
+        if self.thread is not None and self.thread.is_alive():
+            self.done.clear()
+            self.hurry.set()
+            self.due.set()
+            self.done.wait(patience)
+
+    def write(self) -> None:
+        lines, self.lines = self.lines, []
+        dropped, self.dropped = self.dropped, 0
+        try:
+            for piece in pieces(lines):
+                put(self.stream, piece)
+        except (OSError, ValueError):
+            pass  # the stream is closed, and with it the only place where one could tell
+        if dropped:
+            log.warning("access lines dropped: they are not read fast enough", count=dropped)
+
+
+def pieces(lines: Iterable[str]) -> Iterator[str]:
+    """As much at once as a pipe takes in one piece, so that the lines of several processes do not get mixed."""
+    piece: list[str] = []
+    size = 0
+    for line in lines:
+        if piece and size + len(line) > select.PIPE_BUF:
+            yield "".join(piece)
+            piece, size = [], 0
+        piece.append(line)
+        size += len(line)
+    if piece:
+        yield "".join(piece)
+
+
+def put(stream: TextIO | None, text: str) -> None:
+    """Past Python's own buffers, whose locks would be held for as long as nobody reads."""
+    if stream is None:
+        return
+    try:
+        target = stream.fileno()
+    except (AttributeError, OSError):  # no file: a test's
+        stream.write(text)
+        return
+    waiting = text.encode("ascii")
+    while waiting:
+        waiting = waiting[os.write(target, waiting) :]
+
+
+access_log = AccessLog()

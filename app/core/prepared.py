@@ -1,0 +1,99 @@
+"""Statements that are made once, and run past SQLAlchemy's layers where the driver allows it."""
+
+from collections import namedtuple
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from sqlalchemy import Dialect, Executable
+from sqlalchemy.sql.selectable import ExecutableReturnsRows
+
+type Processor = Callable[[Any], Any] | None
+
+# In a table's `info`.
+IS_HEARD = "is_heard"
+# PostgreSQL's type code of NUMERIC, the one kind whose processor depends on the code.
+NUMERIC_OID = 1700
+
+
+class Row(tuple[Any, ...]):
+    """A row as the database gives it, with its columns as attributes; each statement has a subclass of its own."""
+
+    __slots__ = ()
+    _fields: tuple[str, ...]
+
+    def __getattr__(self, name: str) -> Any:
+        """For type checkers: which columns there are is known when the statement is."""
+        raise AttributeError(f"this row has no column {name}")
+
+
+@dataclass(frozen=True, slots=True)
+class DriverStatement:
+    """What the driver is given: SQL with numbered parameters, which ones in which order, and how values change."""
+
+    sql: str
+    parameters: tuple[tuple[str, Processor], ...]
+    # Values that stand in the statement itself.
+    constants: Mapping[str, Any]
+    results: tuple[Processor, ...] | None
+
+    def arguments(self, values: Mapping[str, Any]) -> list[Any]:
+        if self.constants:
+            values = {**self.constants, **values}
+        return [values[name] if bind is None else bind(values[name]) for name, bind in self.parameters]
+
+
+class Prepared:
+    """A Core statement whose values are all `bindparam`s.
+
+    To build and to compile a statement costs several times what PostgreSQL takes to answer it.
+    """
+
+    def __init__(self, statement: ExecutableReturnsRows) -> None:
+        self.statement: Executable = statement
+        self.columns = list(statement.exported_columns)
+        fields = [column.key for column in self.columns]
+        self.row: Any = type("Row", (namedtuple("Row", fields), Row), {"__slots__": ()})  # noqa: PYI024 - its fields come with the statement
+        self.compiled: dict[str, DriverStatement] = {}
+
+    @property
+    def is_heard(self) -> bool:
+        """Whether it writes to a table whose writers the events of SQLAlchemy's session must tell of."""
+        table: Any = getattr(self.statement, "table", None)
+        return table is not None and IS_HEARD in table.info
+
+    def rows(self, found: Sequence[Any]) -> list[Row]:
+        return [self.row._make(row) for row in found]
+
+    def for_driver(self, dialect: Dialect) -> DriverStatement:
+        made = self.compiled.get(dialect.name)
+        if made is None:
+            made = self.compiled[dialect.name] = self.compile(dialect)
+        return made
+
+    def compile(self, dialect: Dialect) -> DriverStatement:
+        statement: Any = self.statement
+        compiled = statement.compile(dialect=dialect)
+        kinds = {name: bind.type for bind, name in compiled.bind_names.items()}
+        constants = {name: bind.value for bind, name in compiled.bind_names.items() if not bind.required}
+        results = tuple(
+            column.type.dialect_impl(dialect).result_processor(dialect, NUMERIC_OID) for column in self.columns
+        )
+        return DriverStatement(
+            sql=str(compiled),
+            parameters=tuple(
+                (name, kinds[name].dialect_impl(dialect).bind_processor(dialect)) for name in compiled.positiontup
+            ),
+            constants=constants,
+            results=results if any(results) else None,
+        )
+
+    def driver_rows(self, found: Sequence[Any], results: tuple[Processor, ...] | None) -> list[Row]:
+        if results is None:
+            return self.rows(found)
+        return self.rows(
+            [
+                [value if change is None else change(value) for value, change in zip(row, results, strict=True)]
+                for row in found
+            ]
+        )

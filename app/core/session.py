@@ -1,0 +1,165 @@
+"""Sessions that also run what is `Prepared`, straight on the driver's connection where they can."""
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from sqlalchemy import Connection, Engine, PoolProxiedConnection
+from sqlalchemy.exc import DBAPIError
+from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession
+from sqlalchemy.orm import Session
+
+from app.core.driver import DriverPool, execute
+from app.core.prepared import Prepared, Row
+
+
+async def fetch(session: AsyncSession, prepared: Prepared, **values: Any) -> list[Row]:
+    """All rows of a statement, in the session's transaction where it has one."""
+    if isinstance(session, DriverSession) and session.is_on_driver and not prepared.is_heard:
+        return await session.fetch(prepared, values)
+    return prepared.rows((await session.execute(prepared.statement, values)).all())
+
+
+class DriverSession(AsyncSession):
+    """SQLAlchemy's session on PostgreSQL, until it has done something itself; then all goes its way."""
+
+    bind: Any
+    sync_session: "JoiningSession"
+
+    def __init__(self, bind: Any, *, pool: DriverPool, **options: Any) -> None:
+        super().__init__(bind, **({"sync_session_class": JoiningSession} | options))
+        self.pool = pool
+
+    async def fetch(self, prepared: Prepared, values: Mapping[str, Any]) -> list[Row]:
+        raise NotImplementedError
+
+    @property
+    def is_on_driver(self) -> bool:
+        return isinstance(self.bind, AsyncEngine)
+
+    @property
+    def holds_connection(self) -> bool:
+        return self.sync_session.in_transaction()
+
+    async def __aexit__(self, *error: object) -> None:
+        # SQLAlchemy's own takes a task, and more time than many a statement.
+        if self.holds_connection:
+            await super().__aexit__(*error)
+        elif self.sync_session.is_connected:
+            self.sync_session.close()  # there is nothing to wait for
+
+
+class DriverReads(DriverSession):
+    """Each statement by itself, on a connection that is given back at once."""
+
+    async def fetch(self, prepared: Prepared, values: Mapping[str, Any]) -> list[Row]:
+        connection = await self.pool.take()
+        try:
+            return await self.pool.fetch(connection, prepared, values)
+        finally:
+            await self.pool.give_back(connection)
+
+
+class ClaimError(Exception):
+    """What a transaction was to begin with is not so; nothing has been done in it."""
+
+
+class DriverTransaction(DriverSession):
+    """A transaction that the first of its prepared statements begins, and that SQLAlchemy joins when it is needed.
+
+    BEGIN and COMMIT are then ours; SQLAlchemy, told that its connection commits by itself, sends neither.
+    """
+
+    def __init__(self, bind: Any, **options: Any) -> None:
+        super().__init__(bind, **options)
+        self.connection_of_driver: PoolProxiedConnection | None = None
+        # A SELECT, free of what users have sent, that has to find one row: it costs no round trip of its own.
+        self.find_claim: Callable[[], str | None] = lambda: None
+        self.claimed: str | None = None
+
+    @property
+    def holds_connection(self) -> bool:
+        return self.connection_of_driver is not None or super().holds_connection
+
+    @property
+    def is_on_driver(self) -> bool:
+        session = self.sync_session
+        # Savepoints are SQLAlchemy's.
+        is_free = not session.is_connected and not session.in_nested_transaction()
+        return is_free and super().is_on_driver
+
+    async def fetch(self, prepared: Prepared, values: Mapping[str, Any]) -> list[Row]:
+        connection = self.connection_of_driver
+        if connection is None:
+            connection = await self.pool.take()
+            self.connection_of_driver = self.sync_session.connection_of_driver = connection
+            await self.begin_on(connection)
+        return await self.pool.fetch(connection, prepared, values)
+
+    async def begin_on(self, connection: PoolProxiedConnection) -> None:
+        """Raises ClaimError if the claim does not hold."""
+        self.claimed = self.find_claim()
+        if self.claimed is None:
+            await execute(connection, "BEGIN")
+        elif await execute(connection, f"BEGIN; {self.claimed}") != "SELECT 1":
+            raise ClaimError
+
+    async def commit(self) -> None:
+        connection = self.connection_of_driver
+        if connection is None:
+            await super().commit()
+            return
+        if self.sync_session.is_connected or self.sync_session.new:
+            await self.flush()
+        await execute(connection, "COMMIT")
+        # Only now: what listens for it must see what has been committed.
+        if self.sync_session.is_connected:
+            await super().commit()
+        else:
+            self.sync_session.commit()  # there is nothing to wait for
+        await self.give_back()
+
+    async def rollback(self) -> None:
+        connection = self.connection_of_driver
+        if connection is None:
+            await super().rollback()
+            return
+        try:
+            if connection.is_valid:  # else it was lost, and its transaction with it
+                await execute(connection, "ROLLBACK")
+        except BaseException as error:
+            # Whatever it was, nobody knows what is still open on it; PostgreSQL ends a transaction with its connection.
+            connection.invalidate()
+            if not isinstance(error, DBAPIError | OSError):
+                raise
+        finally:
+            await super().rollback()
+            await self.give_back()
+
+    async def close(self) -> None:
+        if self.connection_of_driver is not None:
+            await self.rollback()
+        await super().close()
+
+    async def give_back(self) -> None:
+        connection = self.connection_of_driver
+        assert connection is not None
+        self.connection_of_driver = self.sync_session.connection_of_driver = None
+        await self.pool.give_back(connection)
+
+
+class JoiningSession(Session):
+    """What SQLAlchemy does in a `DriverSession`: on a connection of its own, or on the one that is there."""
+
+    connection_of_driver: PoolProxiedConnection | None = None
+    joined: Connection | None = None
+    is_connected = False
+
+    def get_bind(self, *arguments: Any, **options: Any) -> Engine | Connection:
+        bind = super().get_bind(*arguments, **options)
+        self.is_connected = True
+        if self.connection_of_driver is None or isinstance(bind, Connection):
+            return bind
+        if self.joined is None:
+            engine = bind.execution_options(isolation_level="AUTOCOMMIT")
+            self.joined = Connection(engine, connection=self.connection_of_driver)
+        return self.joined

@@ -1,0 +1,35 @@
+"""Who may change a row, and which version of it they have seen."""
+
+from dataclasses import dataclass
+from typing import Any
+
+from app.core.errors import AppError, NotFoundError, NotOwnerError, PreconditionFailedError, VersionConflictError
+
+
+@dataclass(frozen=True, slots=True)
+class Guard:
+    """None lets everybody and everything pass. Of private rows nobody but the owner learns that they are there."""
+
+    owner_id: int | None = None
+    # Those that If-Match names.
+    versions: frozenset[int] | None = None
+    is_private: bool = False
+
+    def parameters(self, version: int | None) -> dict[str, Any]:
+        """What a statement can check by itself; `version` is the one that a body is based on."""
+        if version is None and self.versions is not None and len(self.versions) < 2:
+            version = min(self.versions, default=0)  # which no row has
+        return {"guard_owner": self.owner_id, "guard_version": version}
+
+    def refusal(self, row: Any, version: int | None) -> AppError | None:
+        """Why a row as it is must not be changed, if so."""
+        if self.owner_id is not None and row.owner_id != self.owner_id:
+            return NotFoundError() if self.is_private else NotOwnerError()
+        if self.versions is not None and row.version not in self.versions:
+            return PreconditionFailedError()
+        if version is not None and row.version != version:
+            return VersionConflictError()
+        return None
+
+
+UNGUARDED = Guard()

@@ -1,0 +1,136 @@
+"""Lists: pages of rows or entities, and how many there are."""
+
+from collections.abc import Callable, Hashable, Mapping, Sequence
+from typing import Any, cast
+
+from sqlalchemy import (
+    BigInteger,
+    ColumnElement,
+    Integer,
+    Select,
+    Table,
+    bindparam,
+    func,
+    literal_column,
+    select,
+    tuple_,
+)
+from sqlalchemy.ext.asyncio import AsyncSession
+from sqlalchemy.orm import InstrumentedAttribute
+from sqlalchemy.sql.base import ExecutableOption
+
+from app.core.prepared import Prepared
+from app.core.session import fetch
+from app.crud.estimate import MAX_COUNTED, estimate
+from app.crud.page import PageQuery, PageRows, PageShape, given, revive
+from app.models.base import Base
+
+MAX_STATEMENTS = 500
+
+
+class ListCRUD[M: Base]:
+    """page."""
+
+    def __init__(
+        self,
+        model: type[M],
+        noun: str,
+        *,
+        options: Sequence[ExecutableOption] = (),
+        shown: Sequence[ColumnElement[Any] | InstrumentedAttribute[Any]] | None = None,
+        sorts: Mapping[str, InstrumentedAttribute[Any]] | None = None,
+        conflicts: Mapping[str, str] | None = None,
+    ) -> None:
+        """`shown` are the columns of rows, else all; `conflicts` maps unique constraints to error codes."""
+        self.model = model
+        self.noun = noun
+        self.selection = select(model).options(*options)
+        self.has_entities = bool(options)
+        self.shown = list(shown or self.table.columns)
+        self.sorts = dict(sorts or {})
+        self.conflicts = dict(conflicts or {})
+        self.made: dict[Hashable, Any] = {}
+
+    @property
+    def table(self) -> Table:
+        return self.model.metadata.tables[self.model.__tablename__]
+
+    def once[T](self, make: Callable[..., T], *shape: Hashable) -> T:
+        """What `make` makes of a shape, made the first time; values are no part of a shape."""
+        key = (make.__name__, *shape)
+        if key not in self.made:
+            if len(self.made) >= MAX_STATEMENTS:
+                self.made.clear()
+            self.made[key] = make(*shape)
+        return cast(T, self.made[key])
+
+    async def page(self, session: AsyncSession, query: PageQuery, filter_: Any = None) -> PageRows[Any]:
+        """`filter_` is a dataclass whose `conditions()` are about those of its fields that are not None."""
+        shape = PageShape.of(query, filter_)
+        values = {**given(filter_), "limit": query.limit + 1, "skip": query.skip}
+        column = self.sorts[query.sort.removeprefix("-")]
+        if query.after is not None:
+            values |= {"after_value": revive(column, query.after[0]), "after_id": query.after[1]}
+        found = await (self.entities if self.has_entities else self.rows)(session, shape, values)
+        rows = found[: query.limit]
+        next_after = [getattr(rows[-1], column.key), rows[-1].id] if len(found) > query.limit else None
+        return PageRows(rows, await self.total(session, shape, values, found), next_after)
+
+    async def rows(self, session: AsyncSession, shape: PageShape, values: Mapping[str, Any]) -> list[Any]:
+        return await fetch(session, self.once(self.selected_rows, shape), **values)
+
+    async def entities(self, session: AsyncSession, shape: PageShape, values: Mapping[str, Any]) -> list[Any]:
+        # A joined collection brings its row several times.
+        return list((await session.scalars(self.once(self.selected_entities, shape), values)).unique())
+
+    async def total(
+        self, session: AsyncSession, shape: PageShape, values: Mapping[str, Any], found: Sequence[Any]
+    ) -> int | None:
+        if not shape.include_total:
+            return None
+        if not found and not values["skip"] and not shape.has_after:
+            return 0
+        if found and not self.has_entities:
+            total: int = found[0].total
+        else:
+            # Past the end no row tells it.
+            total = (await fetch(session, self.once(self.counted, shape), **values))[0].total
+        if total <= MAX_COUNTED:
+            return total
+        if session.get_bind().dialect.name == "sqlite":
+            return await session.scalar(select(func.count()).select_from(self.matching(shape).subquery()), values)
+        return await estimate(session, self.matching(shape), values)
+
+    def selected_rows(self, shape: PageShape) -> Prepared:
+        columns = [*self.shown]
+        if shape.include_total:
+            columns.append(self.count(shape).scalar_subquery().label("total"))
+        return Prepared(self.slice(select(*columns), shape))
+
+    def selected_entities(self, shape: PageShape) -> Select[M]:
+        return self.slice(self.selection, shape)
+
+    def counted(self, shape: PageShape) -> Prepared:
+        return Prepared(self.count(shape))
+
+    def count(self, shape: PageShape) -> Select[Any]:
+        """Of so many that the cost has a bound, and one more, which tells that there are more."""
+        some = self.matching(shape).limit(MAX_COUNTED + 1)
+        return select(func.count().label("total")).select_from(some.subquery())
+
+    def matching(self, shape: PageShape) -> Select[Any]:
+        return select(literal_column("1")).select_from(self.table).where(*shape.conditions())
+
+    def slice[S: Select[Any]](self, statement: S, shape: PageShape) -> S:
+        """One row more than the page has, to know whether another page follows."""
+        column, key = self.sorts[shape.sort.removeprefix("-")], self.model.id
+        descends = shape.sort.startswith("-")
+        statement = statement.where(*shape.conditions())
+        if shape.has_after:
+            last = tuple_(bindparam("after_value", type_=column.type), bindparam("after_id", type_=key.type))
+            # A row comparison, not `a < x OR (a = x AND id < y)`: an index serves it at any depth.
+            place = tuple_(column, key)
+            statement = statement.where(place < last if descends else place > last)
+        order = [column.desc(), key.desc()] if descends else [column.asc(), key.asc()]
+        statement = statement.order_by(*order).offset(bindparam("skip", type_=BigInteger()))
+        return statement.limit(bindparam("limit", type_=Integer()))

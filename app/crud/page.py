@@ -1,0 +1,94 @@
+"""Parts of lists: what is asked for, what is found, and filters as statements that are made once."""
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass, fields
+from datetime import date
+from typing import Any
+
+from sqlalchemy import BindParameter, ColumnElement, Dialect, String, TypeDecorator, bindparam
+from sqlalchemy.orm import InstrumentedAttribute
+
+
+@dataclass(frozen=True, slots=True)
+class PageQuery:
+    """Which part of a list: `skip` rows on, or after the row whose sort value and id are `after`."""
+
+    sort: str
+    limit: int
+    skip: int = 0
+    after: Sequence[Any] | None = None
+    include_total: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class PageRows[M]:
+    """A page as the database has it. `next_after` is `PageQuery.after` of the next page, None on the last."""
+
+    rows: list[M]
+    total: int | None
+    next_after: list[Any] | None
+
+
+@dataclass(frozen=True, slots=True)
+class PageShape:
+    """What two pages must have in common to be read by the same statement."""
+
+    # A dataclass whose `conditions()` are about those of its fields that are not None, and which these are.
+    filter_: type[Any]
+    given: tuple[str, ...]
+    sort: str
+    has_after: bool
+    include_total: bool
+
+    @classmethod
+    def of(cls, query: PageQuery, filter_: Any) -> "PageShape":
+        return cls(type(filter_), tuple(given(filter_)), query.sort, query.after is not None, query.include_total)
+
+    def conditions(self) -> list[ColumnElement[bool]]:
+        """The filter's own, of parameters in place of values."""
+        if self.filter_ is type(None):
+            return []
+        conditions: list[ColumnElement[bool]] = self.filter_(
+            **{name: bindparam(name) for name in self.given}
+        ).conditions()
+        return conditions
+
+
+def given(filter_: Any) -> dict[str, Any]:
+    """The fields of a filter that narrow the list."""
+    if filter_ is None:
+        return {}
+    values = {field.name: getattr(filter_, field.name) for field in fields(filter_)}
+    return {name: value for name, value in values.items() if value is not None}
+
+
+class Containing(TypeDecorator[str]):
+    """A text to look for, as the pattern that finds it: `%` and `_` are characters like any other."""
+
+    impl = String
+    cache_ok = True
+
+    def process_bind_param(self, value: str | None, dialect: Dialect) -> str | None:  # noqa: ARG002 - SQLAlchemy's signature
+        return None if value is None else f"%{re.sub(r'([/%_])', r'/\1', value)}%"
+
+
+def contains(column: InstrumentedAttribute[Any], text: Any) -> ColumnElement[bool]:
+    """Whether a column has the text somewhere, in any letter case."""
+    pattern = (
+        bindparam(text.key, type_=Containing())
+        if isinstance(text, BindParameter)
+        else bindparam(None, text, Containing())
+    )
+    return column.ilike(pattern, escape="/")
+
+
+def equal(*wanted: tuple[InstrumentedAttribute[Any], Any]) -> list[ColumnElement[bool]]:
+    """That each column has its value; None stands for any."""
+    return [column == value for column, value in wanted if value is not None]
+
+
+def revive(column: InstrumentedAttribute[Any], value: Any) -> Any:
+    """A sort value as the column has it, from what JSON made of it."""
+    kind = column.type.python_type
+    return kind.fromisoformat(value) if issubclass(kind, date) else kind(value)

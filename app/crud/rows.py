@@ -1,0 +1,129 @@
+"""Rows as they are shown: read and written in one prepared statement each."""
+
+from collections.abc import Sequence
+from typing import Any
+
+from sqlalchemy import BigInteger, ColumnElement, bindparam, or_, select
+from sqlalchemy.exc import IntegrityError
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from app.core.database_errors import violated_constraint
+from app.core.errors import AppError, ConflictError, NotFoundError, PreconditionFailedError, VersionConflictError
+from app.core.prepared import Prepared, Row
+from app.core.session import fetch
+from app.crud.guard import UNGUARDED, Guard
+from app.crud.invalidation import cached_followers, count_on
+from app.crud.lists import ListCRUD
+from app.models.base import Base, utc_now
+
+
+class RowCRUD[M: Base](ListCRUD[M]):
+    """show create change remove."""
+
+    async def show(self, session: AsyncSession, id_: int) -> Row:
+        """Like `get`, the row as it is shown."""
+        rows = await fetch(session, self.once(self.selected_by_id), id=id_)
+        return self.found(rows[0] if rows else None, id_)
+
+    def selected_by_id(self) -> Prepared:
+        return Prepared(select(*self.shown).where(self.table.c.id == bindparam("id")))
+
+    async def create(self, session: AsyncSession, **values: Any) -> Row:
+        """Insert a row; return it as it is shown."""
+        now = utc_now()
+        values |= {"created_at": now, "updated_at": now}
+        if "version" in self.table.c:
+            values["version"] = 1
+        (row,) = await self.write(session, self.once(self.inserted, tuple(values)), **values)
+        return row
+
+    def inserted(self, names: Sequence[str]) -> Prepared:
+        new = self.table.insert().values({name: bindparam(name) for name in names})
+        return Prepared(new.returning(*self.shown))
+
+    async def change(
+        self, session: AsyncSession, id_: int, guard: Guard = UNGUARDED, *, version: int | None = None, **changes: Any
+    ) -> Row:
+        """Change columns of a row; return it as it is shown then. `version`, if given, must be the row's.
+
+        Raises:
+            NotFoundError, NotOwnerError, PreconditionFailedError, VersionConflictError: and nothing is changed,
+                once the transaction has been rolled back.
+        """
+        if not changes:
+            row = await self.show(session, id_)
+            self.check(guard, row, version, id_)
+            return row
+        values = {"guard_id": id_, **guard.parameters(version), **changes, "updated_at": utc_now()}
+        rows = await self.write(session, self.once(self.changed, tuple(changes)), **values)
+        if not rows:
+            raise await self.refusal(session, id_, guard, version)
+        if guard.versions is not None and rows[0].version - 1 not in guard.versions:
+            raise PreconditionFailedError  # of several the statement checked none
+        return rows[0]
+
+    def changed(self, names: Sequence[str]) -> Prepared:
+        columns: Any = {name: bindparam(name) for name in (*names, "updated_at")}
+        changed = self.table.update().where(*self.guarded()).values(columns)
+        if "version" in self.table.c:
+            changed = changed.values(version=self.table.c.version + 1)
+        return Prepared(changed.returning(*self.shown))
+
+    async def remove(self, session: AsyncSession, id_: int, guard: Guard = UNGUARDED) -> None:
+        """Delete a row; raises what `change` does."""
+        rows = await self.write(session, self.once(self.removed), guard_id=id_, **guard.parameters(None))
+        if not rows:
+            raise await self.refusal(session, id_, guard, None)
+        self.check(guard, rows[0], None, id_)
+        await self.count_followers(session)
+
+    def removed(self) -> Prepared:
+        columns = [column for column in self.table.c if column.name in {"id", "owner_id", "version"}]
+        return Prepared(self.table.delete().where(*self.guarded()).returning(*columns))
+
+    def guarded(self) -> list[ColumnElement[bool]]:
+        """The row with the id, if the guard's parameters let it be changed."""
+        columns: Any = self.table.c
+        conditions = [columns.id == bindparam("guard_id")]
+        for parameter, column in (("guard_owner", "owner_id"), ("guard_version", "version")):
+            wanted = bindparam(parameter, type_=BigInteger())
+            conditions.append(
+                or_(wanted.is_(None), columns[column] == wanted) if column in columns else wanted.is_(None)
+            )
+        return conditions
+
+    async def refusal(self, session: AsyncSession, id_: int, guard: Guard, version: int | None) -> AppError:
+        """Why the row was not changed."""
+        row = await self.show(session, id_)
+        self.check(guard, row, version, id_)
+        return VersionConflictError()  # it was another one a moment ago
+
+    def check(self, guard: Guard, row: Any, version: int | None, id_: int) -> None:
+        if (refusal := guard.refusal(row, version)) is not None:
+            raise self.missing(id_) if isinstance(refusal, NotFoundError) else refusal
+
+    async def write(self, session: AsyncSession, statement: Prepared, **values: Any) -> list[Row]:
+        """What all statements pass that change rows as they are shown."""
+        try:
+            return await fetch(session, statement, **values)
+        except IntegrityError as error:
+            raise self.conflict(error) from error
+
+    def found[T](self, row: T | None, id_: int) -> T:
+        if row is None:
+            raise self.missing(id_)
+        return row
+
+    def missing(self, id_: int) -> NotFoundError:
+        return NotFoundError(f"There is no {self.noun} with id {id_}.", code=f"{self.noun}_not_found")
+
+    async def count_followers(self, session: AsyncSession) -> None:
+        # The database changes or deletes their rows too, past their CRUD objects.
+        for resource in cached_followers(self.table):
+            await count_on(session, resource)
+
+    def conflict(self, error: IntegrityError) -> AppError | IntegrityError:
+        code = self.conflicts.get(violated_constraint(error) or "")
+        if code is None:
+            return error
+        return ConflictError(f"This {code.removesuffix('_taken')} is already in use.", code=code)

@@ -1,0 +1,22 @@
+"""An account as requests see it: what is stored of a user but the password, and not to be changed."""
+
+from dataclasses import dataclass
+from datetime import datetime
+
+from app.models.user import Role
+
+
+@dataclass(frozen=True, slots=True)
+class Account:
+    """Who wants the row itself, to change it or to see the hash, loads it in a transaction."""
+
+    id: int
+    username: str
+    email: str
+    full_name: str | None
+    role: Role
+    is_active: bool
+    is_verified: bool
+    created_at: datetime
+    updated_at: datetime
+    version: int

@@ -1,0 +1,40 @@
+"""Who is asking."""
+
+from dataclasses import dataclass
+
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from app.core.tokens import Claims
+from app.crud.session import account_claim, sessions
+from app.models.account import Account
+from app.models.base import utc_now
+from app.models.scope import allowed_scopes
+
+
+@dataclass(frozen=True, slots=True)
+class Identity:
+    """Who is asking, and what their token lets them do: its scopes, as far as their role still allows them."""
+
+    user: Account
+    session_id: int
+    scopes: frozenset[str]
+    # Known from before: whatever writes has to ask whether it is still so.
+    is_recalled: bool = False
+
+    @property
+    def claim(self) -> str | None:
+        """What has to be asked, for a transaction to begin with; None where it was asked just now."""
+        return account_claim(self.session_id, self.user) if self.is_recalled else None
+
+    async def still_holds(self, session: AsyncSession) -> bool:
+        """The same question for a transaction that has begun."""
+        found = await sessions.find_account(session, self.session_id, self.user.id, utc_now())
+        return found is not None and found[0].role is self.user.role
+
+    @property
+    def is_admin(self) -> bool:
+        return "admin" in self.scopes
+
+
+def identity_of(user: Account, claims: Claims, *, is_recalled: bool = False) -> Identity:
+    return Identity(user, claims.session_id, claims.scopes & allowed_scopes(user.role), is_recalled)

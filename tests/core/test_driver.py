@@ -1,0 +1,184 @@
+"""Prepared statements straight on the driver: what fails, hangs or is lost there leaves nothing open behind it."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import suppress
+
+import asyncpg
+import pytest
+from sqlalchemy import BigInteger, bindparam, column, func, literal_column, select, text
+from sqlalchemy.exc import DBAPIError
+from sqlalchemy.exc import TimeoutError as PoolTimeoutError
+
+from app.core.config import Settings
+from app.core.database import Database
+from app.core.database_errors import is_connection_failure, sqlstate
+from app.core.driver import DriverPool
+from app.core.prepared import Prepared
+from app.core.session import DriverSession, DriverTransaction, fetch
+from app.models.generation import Generation
+
+pytestmark = pytest.mark.real_database
+
+OF_THIS_DATABASE = "FROM pg_stat_activity WHERE datname = current_database()"
+PID = Prepared(select(func.pg_backend_pid().label("pid")))
+SLEEP = Prepared(select(func.pg_sleep(bindparam("seconds")).label("slept")))
+DIVIDE = Prepared(select((literal_column("1") / bindparam("by", type_=BigInteger())).label("quotient")))
+OPEN = Prepared(
+    text(f"SELECT count(*) AS open {OF_THIS_DATABASE} AND state LIKE 'idle in %'").columns(column("open", BigInteger()))
+)
+ADD = Prepared(
+    Generation.metadata.tables["generations"]
+    .insert()
+    .values(resource=bindparam("resource"), number=1, created_at=func.now(), updated_at=func.now())
+    .returning(literal_column("resource"))
+)
+
+
+@pytest.fixture
+async def database(real_settings: Settings) -> AsyncIterator[Database]:
+    if real_settings.database.get_backend_name() != "postgresql":
+        pytest.skip("SQLite has no such driver")
+    small = {"db_pool_size": 2, "db_max_overflow": 2, "db_pool_timeout": 1}
+    database = Database(real_settings.model_copy(update=small))
+    yield database
+    # Whatever a test did, each connection has come back, and none of them is within a transaction.
+    pool: DriverPool = database.write.kw["pool"]
+    assert not pool.places.locked()
+    assert pool.pool.checkedout() == 0
+    async with database.primary() as session:
+        (row,) = await fetch(session, OPEN)
+    assert row.open == 0
+    await database.close()
+
+
+async def stored(database: Database) -> set[str]:
+    async with database.primary() as session:
+        return set(await session.scalars(select(Generation.resource)))
+
+
+async def kill(database: Database) -> None:
+    """All its connections."""
+    url = database.engine.url.set(drivername="postgresql").render_as_string(hide_password=False)
+    connection = await asyncpg.connect(url)
+    await connection.execute(f"SELECT pg_terminate_backend(pid, 1000) {OF_THIS_DATABASE} AND pid <> pg_backend_pid()")
+    await connection.close()
+    await asyncio.sleep(0.05)
+
+
+async def test_a_connection_that_is_lost_in_a_transaction_is_told_as_that(database: Database) -> None:
+    async def lose() -> None:
+        async with database.transaction() as session:
+            await fetch(session, PID)
+            await kill(database)
+            await fetch(session, PID)
+
+    for _ in range(5):  # more than the pool has
+        with pytest.raises(DBAPIError) as caught:
+            await lose()
+        assert is_connection_failure(caught.value)
+    async with database.transaction() as session:
+        await fetch(session, ADD, resource="after")
+    assert await stored(database) == {"after"}
+
+
+async def test_one_that_was_lost_while_idle_is_replaced_without_anybody_noticing(database: Database) -> None:
+    for _ in range(5):
+        async with database.primary() as session:
+            await fetch(session, PID)
+        await kill(database)
+
+
+async def test_a_statement_that_fails_rolls_back_what_came_before(database: Database) -> None:
+    async def fail() -> None:
+        async with database.transaction() as session:
+            await fetch(session, ADD, resource="before")
+            await fetch(session, DIVIDE, by=0)
+
+    for _ in range(5):
+        with pytest.raises(DBAPIError) as caught:
+            await fail()
+        assert sqlstate(caught.value) == "22012"
+    assert await stored(database) == set()
+
+
+async def test_a_request_that_is_cancelled_gives_its_connection_back(database: Database) -> None:
+    async def write() -> None:
+        async with database.transaction() as session:
+            await fetch(session, ADD, resource="cancelled")
+            await fetch(session, SLEEP, seconds=30)
+
+    async def read() -> None:
+        async with database.primary() as session:
+            await fetch(session, SLEEP, seconds=30)
+
+    for work in (write, read) * 4:
+        task = asyncio.create_task(work())
+        await asyncio.sleep(0.05)
+        task.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await task
+    assert await stored(database) == set()
+
+
+async def test_whoever_waits_too_long_for_a_connection_is_told_so(database: Database) -> None:
+    async with database.transaction() as first, database.transaction() as second:
+        await fetch(first, PID)
+        await fetch(second, PID)
+        with pytest.raises(PoolTimeoutError) as caught:
+            async with database.primary() as third:
+                await fetch(third, PID)
+    assert is_connection_failure(caught.value)
+
+
+async def test_sqlalchemy_joins_what_the_driver_began_and_shares_its_end(database: Database) -> None:
+    async with database.transaction() as session:
+        await fetch(session, ADD, resource="driver")
+        session.add(Generation(resource="entity", number=1))
+        await session.flush()
+        (row,) = await fetch(session, PID)
+        assert await session.scalar(select(func.pg_backend_pid())) == row.pid
+        assert await stored(database) == set()
+    assert await stored(database) == {"driver", "entity"}
+    with suppress(ZeroDivisionError):
+        async with database.transaction() as session:
+            await fetch(session, ADD, resource="other driver")
+            session.add(Generation(resource="other entity", number=1))
+            await session.flush()
+            raise ZeroDivisionError
+    assert await stored(database) == {"driver", "entity"}
+
+
+async def test_what_sqlalchemy_began_the_driver_joins(database: Database) -> None:
+    async with database.transaction() as session:
+        session.add(Generation(resource="entity", number=1))
+        await session.flush()
+        await fetch(session, ADD, resource="driver")
+        assert await stored(database) == set()
+    assert await stored(database) == {"driver", "entity"}
+
+
+async def test_an_entity_that_nobody_flushed_is_stored_with_what_the_driver_did(database: Database) -> None:
+    async with database.transaction() as session:
+        await fetch(session, ADD, resource="driver")
+        session.add(Generation(resource="entity", number=1))
+    assert await stored(database) == {"driver", "entity"}
+
+
+async def test_a_savepoint_takes_back_what_prepared_statements_did_in_it(database: Database) -> None:
+    async with database.transaction() as session:
+        assert isinstance(session, DriverTransaction)
+        await fetch(session, ADD, resource="before")
+        with suppress(ZeroDivisionError):
+            async with database.savepoint(session):
+                await fetch(session, ADD, resource="within")
+                raise ZeroDivisionError
+        await fetch(session, ADD, resource="after")
+    assert await stored(database) == {"before", "after"}
+
+
+async def test_nothing_is_on_the_driver_where_a_pooler_is(real_settings: Settings) -> None:
+    database = Database(real_settings.model_copy(update={"db_pgbouncer": True}))
+    assert not isinstance(database.write(), DriverSession)
+    assert not isinstance(database.read(), DriverSession)
+    await database.close()

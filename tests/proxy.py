@@ -1,0 +1,98 @@
+"""A TCP proxy before PostgreSQL that does to the listener's connection what networks and poolers do."""
+
+import asyncio
+import re
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager, suppress
+from dataclasses import dataclass, field
+
+from sqlalchemy.engine import URL
+
+LISTENER = b"strata listener"
+# PostgreSQL's BackendKeyData: which process serves the connection.
+BACKEND = re.compile(rb"K\x00\x00\x00\x0c(.{4})", re.DOTALL)
+
+
+@dataclass
+class Proxy:
+    """Passes everything on, but for connections of the listener what these say."""
+
+    flows: asyncio.Event = field(default_factory=asyncio.Event)
+    refuses: bool = False
+    is_pooler: bool = False
+    listeners: int = 0
+
+    def freeze(self) -> None:
+        """Nothing arrives any more, and nobody is told."""
+        self.flows.clear()
+
+    def thaw(self) -> None:
+        self.flows.set()
+
+    async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, host: str, port: int) -> None:
+        try:
+            hello = await reader.read(65536)
+            if LISTENER not in hello:
+                await self.join(hello, reader, writer, host, port, holds=False)
+            elif not self.refuses:
+                self.listeners += 1
+                await self.join(hello, reader, writer, host, port, holds=True)
+        finally:
+            writer.close()
+
+    async def join(
+        self,
+        hello: bytes,
+        reader: asyncio.StreamReader,
+        writer: asyncio.StreamWriter,
+        host: str,
+        port: int,
+        *,
+        holds: bool,
+    ) -> None:
+        there, back = await asyncio.open_connection(host, port)
+        back.write(hello)
+        try:
+            pipes = [
+                asyncio.ensure_future(self.pipe(reader, back, holds=holds)),
+                asyncio.ensure_future(self.pipe(there, writer, holds=holds)),
+            ]
+            await asyncio.wait(pipes, return_when=asyncio.FIRST_COMPLETED)
+            for pipe in pipes:
+                pipe.cancel()
+            await asyncio.wait(pipes)
+        finally:
+            back.close()
+
+    async def pipe(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, *, holds: bool) -> None:
+        with suppress(ConnectionError):
+            while data := await reader.read(65536):
+                if holds:
+                    await self.flows.wait()
+                    if self.is_pooler:
+                        data = BACKEND.sub(b"K\x00\x00\x00\x0c\x00\x00\x00\x01", data)
+                writer.write(data)
+                await writer.drain()
+
+
+@asynccontextmanager
+async def before(url: URL) -> AsyncIterator[tuple[URL, Proxy]]:
+    """The address of a proxy in place of a server's, and the proxy."""
+    proxy = Proxy()
+    proxy.thaw()
+    tasks: set[asyncio.Task[None]] = set()
+
+    def accept(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        task = asyncio.ensure_future(proxy.serve(reader, writer, url.host or "localhost", url.port or 5432))
+        tasks.add(task)
+        task.add_done_callback(tasks.discard)
+
+    server = await asyncio.start_server(accept, "127.0.0.1", 0)
+    port = server.sockets[0].getsockname()[1]
+    try:
+        yield url.set(host="127.0.0.1", port=port).update_query_dict({"ssl": "disable"}), proxy
+    finally:
+        server.close()
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)

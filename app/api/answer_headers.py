@@ -63,7 +63,7 @@ class AnswerHeaders:
 
 def vary(pairs: Pairs, name: bytes) -> Pairs:
     """With one more name in `Vary`."""
-    before = [value for each, value in pairs if each == b"vary"]
-    if not before:
-        return [*pairs, (b"vary", name)]
-    return [*(pair for pair in pairs if pair[0] != b"vary"), (b"vary", b", ".join([*before, name]))]
+    for place, (each, names) in enumerate(pairs):
+        if each == b"vary":
+            return [*pairs[:place], (b"vary", b"%b, %b" % (names, name)), *pairs[place + 1 :]]
+    return [*pairs, (b"vary", name)]

@@ -11,6 +11,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from app.api.caching import CachedDep
 from app.api.conditional import ConditionalDep, CreatedDep, ETagDep, IfMatchDep
+from app.api.exchange import bearer_token
 from app.api.paging import CursorPagingDep, PagingDep
 from app.api.resources import Resources, ResourcesDep, resources_of
 from app.api.routing import until_answered
@@ -83,7 +84,7 @@ async def require_claim(request: Request, session: AsyncSession) -> None:
 
 
 def claim_of(request: Request) -> str | None:
-    identity: Identity | None = getattr(request.state, "identity", None)
+    identity: Identity | None = request.scope["state"].get("identity")
     return identity.claim if identity is not None else None
 
 
@@ -118,7 +119,7 @@ def may_recall(request: Request, needed: SecurityScopes) -> bool:
 
     What changes accounts, or is for administrators alone, asks first.
     """
-    if getattr(request.state, "asks_first", False):
+    if request.scope["state"].get("asks_first"):
         return False
     return request.method == "GET" or (bool(needed.scopes) and ADMIN_ONLY.isdisjoint(needed.scopes))
 
@@ -128,13 +129,15 @@ class IdentityBearer(OAuth2PasswordBearer):
 
     async def __call__(self, request: Request, needed: SecurityScopes) -> Identity:  # type: ignore[override] # FastAPI passes both
         # FastAPI would ask once for each set of scopes; the account needs to be looked up once.
-        identity: Identity | None = getattr(request.state, "identity", None)
+        state = request.scope["state"]
+        identity: Identity | None = state.get("identity")
         if identity is None:
-            token = await super().__call__(request)
-            assert token is not None  # without one it raises
+            token = bearer_token(request)
+            if token is None:
+                raise self.make_not_authenticated_error()
             auth = resources_of(request).auth
             known = auth.recall(token) if may_recall(request, needed) else None
-            identity = request.state.identity = known or await auth.identify(token)
+            identity = state["identity"] = known or await auth.identify(token)
         if not identity.scopes.issuperset(needed.scopes):
             raise InsufficientScopeError(needed.scope_str)
         return identity

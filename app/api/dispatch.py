@@ -4,9 +4,12 @@ from contextlib import AsyncExitStack
 from typing import Any
 
 from fastapi.routing import APIRouter
+from starlette.exceptions import HTTPException
+from starlette.requests import Request
+from starlette.responses import Response
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from app.api.route_entry import Destination
+from app.api.route_entry import Destination, Handler
 from app.api.route_index import RouteIndex
 
 
@@ -32,9 +35,31 @@ class Dispatch:
             await self.walk(scope, receive, send)
             return
         scope["starlette.exception_handlers"] = self.exception_handlers
+        if destination.handler is not None and not scope["app"].dependency_overrides:
+            await self.answer(destination.handler, Request(scope, receive, send))
+            return
         async with AsyncExitStack() as stack:
             scope["fastapi_middleware_astack"] = stack
             await destination.app(scope, receive, send)
+
+    async def answer(self, handler: Handler, request: Request) -> None:
+        """As `request_response` and `wrap_app_handling_exceptions` do, for what needs no more than that."""
+        try:
+            response = await handler(request)
+        except Exception as error:  # noqa: BLE001 - raised again if nobody has an answer to it
+            response = await self.answer_to(error, request)
+            # An error that is raised again would keep the frames of all requests that it has ended.
+            error.__traceback__ = None
+        await response(request.scope, request.receive, request._send)  # noqa: SLF001 - Starlette has no public name
+
+    async def answer_to(self, error: Exception, request: Request) -> Response:
+        kinds, statuses = self.exception_handlers
+        handle = statuses.get(error.status_code) if isinstance(error, HTTPException) else None
+        handle = handle or next((kinds[kind] for kind in type(error).__mro__ if kind in kinds), None)
+        if handle is None:
+            raise error
+        answer: Response = await handle(request, error)
+        return answer
 
     def choose(self, scope: Scope) -> Destination | None:
         """Fill in the scope as FastAPI does when it has found the route; None if it has to look itself."""

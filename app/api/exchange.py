@@ -5,6 +5,7 @@ from copy import copy
 
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.middleware.gzip import DEFAULT_EXCLUDED_CONTENT_TYPES, GZipResponder
+from starlette.requests import HTTPConnection
 from starlette.types import Message, Receive, Scope, Send
 
 from app.api.answer_headers import AnswerHeaders, Pairs, request_id_of, vary
@@ -118,15 +119,30 @@ class Exchange:
         # Where there is an origin, the CORS layer has said that the answer depends on it.
         headers = self.answer_headers.complete(pairs, self.request_id, seconds, varies=b"origin" not in self.given)
         # Left here by app/api/limits.py; on errors too, which its own response headers would miss.
-        if verdict := self.scope["state"].get("rate_limit"):
-            present = dict(headers)
-            more = ((name.lower().encode(), value.encode()) for name, value in verdict.headers.items())
-            headers += [pair for pair in more if pair[0] not in present]
+        verdict = self.scope["state"].get("rate_limit")
+        if verdict is not None and b"ratelimit-limit" not in dict(headers):
+            headers += (
+                (b"ratelimit-limit", b"%d" % verdict.limit),
+                (b"ratelimit-remaining", b"%d" % verdict.remaining),
+                (b"ratelimit-reset", b"%d" % verdict.reset_seconds),
+            )
         if retirement := retirement_of(self.scope):
             retirement.announce(MutableHeaders(raw=headers))
         if self.status == 204:  # FastAPI names a type for what is not there
             headers = [pair for pair in headers if pair[0] != b"content-type"]
         return headers
+
+
+def given_header(request: HTTPConnection, name: str) -> str | None:
+    """A header of the request; `name` is in lower case."""
+    value = request.scope[KEY].given.get(name.encode())
+    return None if value is None else value.decode("latin-1")
+
+
+def bearer_token(request: HTTPConnection) -> str | None:
+    """What `Authorization: Bearer` gives (RFC 6750 section 2.1)."""
+    scheme, _, token = (given_header(request, "authorization") or "").partition(" ")
+    return token.strip() if scheme.lower() == "bearer" else None
 
 
 def is_compressible(start: Message, headers: dict[bytes, bytes]) -> bool:

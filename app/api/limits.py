@@ -5,8 +5,8 @@ from ipaddress import IPv6Address, ip_address
 from typing import Literal
 
 from fastapi import Depends, Request
-from fastapi.security.utils import get_authorization_scheme_param
 
+from app.api.exchange import bearer_token
 from app.api.resources import Resources, resources_of
 from app.core.errors import InvalidTokenError
 from app.core.ratelimit import tightest
@@ -40,17 +40,18 @@ MailLimit = Depends(limited("register", "mail"))
 
 async def count(request: Request, resources: Resources, rate: str, *key: str) -> None:
     """Count the request, and leave the tightest limit for `Exchange` to put on the answer."""
-    if resources.limiter is None or getattr(request.state, "is_counted", False):
+    state = request.scope["state"]
+    if resources.limiter is None or state.get("is_counted"):
         return
     verdict = (await resources.limiter.hit(rate, *key)).require()
-    before = getattr(request.state, "rate_limit", verdict)
-    request.state.rate_limit = tightest(before, verdict)
+    before = state.get("rate_limit")
+    state["rate_limit"] = verdict if before is None else tightest(before, verdict)
 
 
 def caller(request: Request, resources: Resources) -> tuple[str, str]:
     """Who asks, by the signature of their token alone: a limit must cost less than what it protects."""
-    scheme, token = get_authorization_scheme_param(request.headers.get("authorization"))
-    if scheme.lower() == "bearer":
+    token = bearer_token(request)
+    if token is not None:
         try:
             return "user", str(resources.auth.tokens.verify(token, "access").user_id)
         except InvalidTokenError:

@@ -5,18 +5,27 @@ whether it was sent or not; that costs more than PostgreSQL's answer. What a pla
 generators, plain functions, forms, several bodies. `tests/api/test_plan.py` compares the two.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass
 from decimal import Decimal
-from enum import Enum, auto
+from enum import Enum
 from typing import Any, Self
 
 from fastapi import Request, Response, params
-from fastapi._compat import ModelField, Undefined
+from fastapi._compat import ModelField, Undefined, field_annotation_is_sequence
 from fastapi.dependencies.models import Dependant, _get_cache_key, _get_oauth_scopes, _is_coroutine_callable
-from fastapi.dependencies.utils import _get_param_aliases, request_body_to_args, request_params_to_args
+from fastapi.dependencies.utils import (
+    _get_param_aliases,
+    _get_param_model,
+    _is_json_field,
+    _should_embed_body_fields,
+    _validate_value_with_model_field,
+    request_params_to_args,
+)
 from fastapi.exceptions import RequestValidationError
 from fastapi.security import SecurityScopes
+
+from app.api.exchange import given_header
 
 # Defaults that need no copy for each request.
 IMMUTABLE = (type(None), str, int, float, Decimal, Enum)
@@ -25,22 +34,34 @@ NOT_KNOWN = "websocket_param_name", "background_tasks_param_name", "http_connect
 
 # The result of a step that could not be called.
 NOTHING = object()
-# In the order in which FastAPI reads them.
-PARTS = (
-    ("path_params", "path_params"),
-    ("query_params", "query_params"),
-    ("headers", "header_params"),
-    ("cookies", "cookie_params"),
-)
 
 type Arguments = dict[str, Any]
+type Find = Callable[[Request, str], Any]
 
 
-class Body(Enum):
-    MISSING = auto()
+def find_in_path(request: Request, alias: str) -> Any:
+    return request.path_params.get(alias)
 
 
-PARSED = ModelField(field_info=params.Body(Body.MISSING, annotation=Any), name="body")
+def find_in_query(request: Request, alias: str) -> str | None:
+    return request.query_params.get(alias) if request.scope["query_string"] else None
+
+
+def find_in_headers(request: Request, alias: str) -> str | None:
+    return given_header(request, alias)
+
+
+def find_in_cookies(request: Request, alias: str) -> str | None:
+    return request.cookies.get(alias) if given_header(request, "cookie") else None
+
+
+# In the order in which FastAPI reads them: the request's attribute, the parameters' list, and how to look for one.
+PARTS: tuple[tuple[str, str, Find], ...] = (
+    ("path_params", "path_params", find_in_path),
+    ("query_params", "query_params", find_in_query),
+    ("headers", "header_params", find_in_headers),
+    ("cookies", "cookie_params", find_in_cookies),
+)
 
 
 class UnknownError(Exception):
@@ -55,74 +76,84 @@ class Parameter:
     alias: str
     field: ModelField
     default: Any
+    part: str
+    find: Find
+    location: tuple[str, str]
+    # Not to be gathered from several values, or taken apart.
+    is_simple: bool
 
     @classmethod
-    def of(cls, field: ModelField) -> Self:
+    def of(cls, field: ModelField, part: str, find: Find) -> Self:
         aliases = _get_param_aliases(field)
-        if len(aliases) != 1 or field.field_info.validate_default:
+        info = field.field_info
+        if len(aliases) != 1 or info.validate_default or not isinstance(info, params.Param):
             raise UnknownError
-        default = Undefined if field.field_info.is_required() else field.get_default()
+        default = Undefined if info.is_required() else field.get_default()
         if default is not Undefined and not isinstance(default, IMMUTABLE):
             raise UnknownError
-        return cls(field.name, aliases[0][1], field, default)
+        is_simple = not (
+            _get_param_model(field) or _is_json_field(field) or field_annotation_is_sequence(info.annotation)
+        )
+        alias = aliases[0][1]
+        return cls(field.name, alias, field, default, part, find, (info.in_.value, alias), is_simple)
 
-    def read(self, sent: Mapping[str, Any], values: dict[str, Any]) -> list[Any]:
-        """Put the value to the others; return what is wrong with it."""
-        if self.default is not Undefined and self.alias not in sent:
+    def read(self, request: Request, values: Arguments, faults: list[Any]) -> None:
+        """Put the value to the others, or what is wrong with it to the faults."""
+        value = self.find(request, self.alias)
+        if value is None and self.default is not Undefined:
             values[self.name] = self.default
-            return []
-        read, faults = request_params_to_args([self.field], sent)
-        values.update(read)
-        return faults
+        elif value is not None and self.is_simple:
+            values[self.name], wrong = self.field.validate(value, loc=self.location)
+            faults += wrong
+        else:
+            read, wrong = request_params_to_args([self.field], getattr(request, self.part))
+            values.update(read)
+            faults += wrong
 
 
 @dataclass(frozen=True, slots=True)
 class Step:
-    """One call; `needs` are the places of other steps' results, by the names of its arguments."""
+    """One call; it needs the results of other steps, at their places, some of them as arguments."""
 
     call: Callable[..., Any]
-    needs: tuple[tuple[str | None, int], ...]
-    # Of the request: its attribute, and what is read of it.
-    parameters: tuple[tuple[str, Parameter], ...]
+    needs: tuple[int, ...]
+    arguments: tuple[tuple[str, int], ...]
+    parameters: tuple[Parameter, ...]
     request: str | None
     response: str | None
-    scopes: tuple[str, list[str]] | None
+    scopes: dict[str, SecurityScopes]
 
     def read(self, request: Request, response: Response, results: list[Any], faults: list[Any]) -> Arguments | None:
         """None if some are not valid, or were not for what it needs."""
         before = len(faults)
-        is_lacking = False
-        values: Arguments = {}
-        for name, place in self.needs:
-            if results[place] is NOTHING:
-                is_lacking = True  # its own parameters are looked at all the same
-            elif name is not None:
-                values[name] = results[place]
-        for part, parameter in self.parameters:
-            faults += parameter.read(getattr(request, part), values)
-        self.add_context(request, response, values)
-        return None if is_lacking or len(faults) > before else values
-
-    def add_context(self, request: Request, response: Response, values: Arguments) -> None:
+        values = {name: results[place] for name, place in self.arguments}
+        # Also where something that it needs is lacking: all faults are told at once.
+        for parameter in self.parameters:
+            parameter.read(request, values, faults)
+        if faults and (len(faults) > before or any(results[place] is NOTHING for place in self.needs)):
+            return None
         if self.request is not None:
             values[self.request] = request
         if self.response is not None:
             values[self.response] = response
-        if self.scopes is not None:
-            name, scopes = self.scopes
-            values[name] = SecurityScopes(scopes)
+        if self.scopes:
+            values |= self.scopes
+        return values
 
 
 class Plan:
-    """The steps of a route, the handler last; called by FastAPI in place of the handler."""
+    """The steps of a route, the handler last."""
 
     def __init__(self, dependant: Dependant) -> None:
         self.steps: list[Step] = []
         self.places: dict[Any, int] = {}
         self.body = list(dependant.body_params)
-        if len(self.body) > 1 or any(isinstance(field.field_info, params.Form) for field in self.body):
+        if len(self.body) > 1 or _should_embed_body_fields(self.body):
+            raise UnknownError
+        if any(isinstance(field.field_info, params.Form) for field in self.body):
             raise UnknownError
         self.add(dependant)
+        *self.dependencies, self.handler = self.steps
 
     @classmethod
     def of(cls, dependant: Dependant) -> Self | None:
@@ -143,43 +174,40 @@ class Plan:
             raise UnknownError
         scopes = dependant.security_scopes_param_name
         assert dependant.call is not None
+        parameters = [
+            Parameter.of(field, part, find) for part, name, find in PARTS for field in getattr(dependant, name)
+        ]
         self.steps.append(
             Step(
                 dependant.call,
-                tuple(needs),
-                tuple((part, Parameter.of(field)) for part, name in PARTS for field in getattr(dependant, name)),
+                tuple(place for _, place in needs),
+                tuple((name, place) for name, place in needs if name is not None),
+                tuple(parameters),
                 dependant.request_param_name,
                 dependant.response_param_name,
-                (scopes, _get_oauth_scopes(dependant=dependant)) if scopes else None,
+                {scopes: SecurityScopes(_get_oauth_scopes(dependant=dependant))} if scopes else {},
             )
         )
         self.places[key] = len(self.steps) - 1
         return self.places[key]
 
-    @property
-    def dependant(self) -> Dependant:
-        """What FastAPI is given: a handler that wants the request, the response, and the body as it was parsed."""
-        return Dependant(
-            call=self.run,
-            request_param_name="request",
-            response_param_name="response",
-            body_params=[PARSED] if self.body else [],
-        )
+    async def run(self, request: Request, response: Response, body: Any = Undefined) -> Any:
+        """What the handler returns; `body` is what was parsed of the request's, if it has one.
 
-    async def run(self, request: Request, response: Response, body: Any = Body.MISSING) -> Any:
+        Raises:
+            RequestValidationError: with all that is wrong with the request.
+        """
         results: list[Any] = []
         faults: list[Any] = []
-        *dependencies, handler = self.steps
-        for step in dependencies:
+        for step in self.dependencies:
             values = step.read(request, response, results, faults)
             results.append(NOTHING if values is None else await step.call(**values))
-        values = handler.read(request, response, results, faults)
-        if self.body:
-            received = Undefined if body is Body.MISSING else body
-            read, wrong = await request_body_to_args(self.body, received, embed_body_fields=False)
+        values = self.handler.read(request, response, results, faults)
+        for field in self.body:
+            value, wrong = _validate_value_with_model_field(field=field, value=body, values={}, loc=("body",))
             faults += wrong
             if values is not None:
-                values.update(read)
+                values[field.name] = value
         if faults or values is None:
-            raise RequestValidationError(faults, body=None if body is Body.MISSING else body)
-        return await handler.call(**values)
+            raise RequestValidationError(faults, body=None if body is Undefined else body)
+        return await self.handler.call(**values)

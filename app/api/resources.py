@@ -39,7 +39,7 @@ class Resources:
 
 
 def resources_of(request: Request) -> Resources:
-    return cast(Resources, request.state.resources)
+    return cast(Resources, request.scope["state"]["resources"])
 
 
 async def get_resources(request: Request) -> Resources:

@@ -4,10 +4,11 @@
 """
 
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Coroutine, Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
+from fastapi.datastructures import DefaultPlaceholder
 from fastapi.routing import (
     APIRoute,
     APIRouter,
@@ -17,8 +18,12 @@ from fastapi.routing import (
     _IncludedRouter,
 )
 from starlette.convertors import Convertor, FloatConvertor, IntegerConvertor, StringConvertor, UUIDConvertor
+from starlette.requests import Request
+from starlette.responses import Response
 from starlette.routing import Mount, Route, WebSocketRoute
 from starlette.types import ASGIApp, Scope
+
+type Handler = Callable[[Request], Coroutine[Any, Any, Response]]
 
 # Those that match no slash.
 OF_ONE_SEGMENT = {StringConvertor, IntegerConvertor, FloatConvertor, UUIDConvertor}
@@ -33,6 +38,8 @@ class Destination:
     route: APIRoute
     context: _EffectiveRouteContext | None
     included_router: _IncludedRouter | None
+    # A shorter way to the same answer, if the route knows one.
+    handler: Handler | None
 
     def enter(self, scope: Scope) -> None:
         scope["endpoint"] = self.endpoint
@@ -106,7 +113,7 @@ def entry_of(
     kind = type(route)
     if isinstance(route, APIRoute) and (kind.matches, kind.handle) == (APIRoute.matches, APIRoute.handle):
         of: Any = context or route
-        destination = Destination(of.app, of.endpoint, route, context, included_router)
+        destination = Destination(of.app, of.endpoint, route, context, included_router, direct_handler(of))
         return RouteEntry(order, of.path_format, of.path_regex, of.param_convertors, of.methods, destination)
     if kind in {Route, Mount}:
         methods = getattr(route, "methods", None) or ()
@@ -118,6 +125,30 @@ def effective_route(route: APIRoute) -> Any:
     """What FastAPI is making a handler for: the route itself, or the route as it is included somewhere."""
     context = _effective_route_context_var.get()
     return context if context is not None and context.original_route is route else route
+
+
+def has_plain_answer(route: Any) -> bool:
+    """Takes JSON or nothing, and answers with its model, all of it, as JSON."""
+    alters = (
+        route.response_model_include,
+        route.response_model_exclude,
+        route.response_model_exclude_unset,
+        route.response_model_exclude_defaults,
+        route.response_model_exclude_none,
+        route.stream_item_field,
+        route.max_body_size,
+    )
+    is_default = isinstance(route.response_class, DefaultPlaceholder)
+    is_usual = route.response_model_by_alias and bool(route.strict_content_type)
+    return is_default and is_usual and not any(alters)
+
+
+def set_direct_handler(route: Any, handler: Handler) -> None:
+    route.strata_handler = handler
+
+
+def direct_handler(route: Any) -> Handler | None:
+    return getattr(route, "strata_handler", None)
 
 
 def version_of(router: APIRouter) -> int:

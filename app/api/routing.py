@@ -2,8 +2,9 @@
 
 import asyncio
 import random
-from collections.abc import Awaitable, Callable, Coroutine
+from collections.abc import Callable
 from contextlib import AbstractAsyncContextManager, AsyncExitStack
+from functools import partial
 from typing import Annotated, Any
 
 import structlog
@@ -13,9 +14,10 @@ from fastapi.routing import APIRoute
 from sqlalchemy.exc import DBAPIError
 from starlette.middleware.body_limit import MAX_BODY_SIZE_SCOPE_KEY
 
+from app.api.endpoint import Endpoint
+from app.api.exchange import given_header
 from app.api.limits import limit_requests
-from app.api.plan import Plan
-from app.api.route_entry import effective_route
+from app.api.route_entry import Handler, effective_route, set_direct_handler
 from app.api.shapes import FromRows
 from app.core.database_errors import is_serialization_failure
 from app.core.errors import BodyTooLargeError
@@ -31,9 +33,6 @@ FIRST_WAIT = 0.01
 STACK = "fastapi_function_astack"
 
 
-type Handler = Callable[[Request], Coroutine[Any, Any, Response]]
-
-
 class Route(APIRoute):
     """What every operation does before its dependencies, and a write that lost to another one runs again.
 
@@ -41,39 +40,35 @@ class Route(APIRoute):
     and what it wanted done later had to wait for the commit. All of its dependencies run again, with a new session.
     """
 
+    is_limited = True
+
     def get_route_handler(self) -> Handler:
-        walk = super().get_route_handler()
-        planned = self.planned_handler() or walk
-
-        async def run(request: Request) -> Response:
-            refuse_large_body(request)
-            await limit_requests(request)
-            handle = walk if request.app.dependency_overrides else planned
-            return await attempt(handle, request)
-
-        return run
-
-    def planned_handler(self) -> Handler | None:
-        """FastAPI's handler for a route whose only dependency is its `Plan`."""
         route = effective_route(self)
-        dependant = route.dependant
-        plan = None if route._embed_body_fields else Plan.of(dependant)  # noqa: SLF001 - FastAPI has no public name
-        if plan is None:
-            return None
-        route.dependant = plan.dependant
-        try:
-            return super().get_route_handler()
-        finally:
-            route.dependant = dependant  # which the OpenAPI document is made of
+        if (endpoint := Endpoint.of(route)) is not None:
+            set_direct_handler(route, partial(self.run, endpoint))
+        return partial(self.run, super().get_route_handler())
+
+    async def run(self, handle: Handler, request: Request) -> Response:
+        refuse_large_body(request)
+        if self.is_limited:
+            await limit_requests(request)
+        return await attempt(handle, request)
 
 
-async def attempt(handle: Callable[[Request], Awaitable[Response]], request: Request) -> Response:
+class UnlimitedRoute(Route):
+    """For probes and the like, which are not counted."""
+
+    is_limited = False
+
+
+async def attempt(handle: Handler, request: Request) -> Response:
+    state = request.scope["state"]
     for number in range(1, ATTEMPTS):
         try:
             return await answer(handle, request)
         except ClaimError:
             # Who asks has changed since they were last seen.
-            request.state.asks_first = request.state.is_counted = True
+            state["asks_first"] = state["is_counted"] = True
             continue
         except DBAPIError as error:
             if not is_serialization_failure(error):
@@ -81,21 +76,22 @@ async def attempt(handle: Callable[[Request], Awaitable[Response]], request: Req
             log.info("transaction lost to another one, trying again", attempt=number)
         await asyncio.sleep(FIRST_WAIT * 2**number * random.uniform(0.5, 1.5))  # noqa: S311 - not for secrets
         # Whoever asked has asked once.
-        request.state.is_counted = True
+        state["is_counted"] = True
     return await answer(handle, request)
 
 
-async def answer(handle: Callable[[Request], Awaitable[Response]], request: Request) -> Response:
+async def answer(handle: Handler, request: Request) -> Response:
     """One attempt, its commit included.
 
     FastAPI would leave what ends with the handler outside of the handler it hands out, where nothing could be tried
     again; the stack it leaves them on is replaced by one that ends here.
     """
-    request.state.identity = None
+    state = request.scope["state"]
+    state["identity"] = None
     async with AsyncExitStack() as stack:
         request.scope[STACK] = stack
         # For what wants to see the answer when it ends, as idempotency does.
-        request.state.answer = response = await handle(request)
+        state["answer"] = response = await handle(request)
     return response
 
 
@@ -110,7 +106,7 @@ async def until_answered[T](request: Request, context: AbstractAsyncContextManag
 
 def refuse_large_body(request: Request) -> None:
     """Starlette counts a body while it is read; a handler that reads none must not act on half a request."""
-    announced = request.headers.get("content-length", "")
+    announced = given_header(request, "content-length") or ""
     if announced.isdecimal() and int(announced) > request.scope[MAX_BODY_SIZE_SCOPE_KEY]:
         raise BodyTooLargeError
 
@@ -119,7 +115,7 @@ class Router(APIRouter):
     """FastAPI's, with our routes, and with answers made of rows."""
 
     def __init__(self, **options: Any) -> None:
-        super().__init__(route_class=Route, **options)
+        super().__init__(**({"route_class": Route} | options))
 
     def add_api_route(self, path: str, endpoint: Callable[..., Any], **options: Any) -> None:
         model = options.get("response_model")

@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Annotated, Literal
 
 import fastapi_offline
-from fastapi import APIRouter, FastAPI, Request, Response
+from fastapi import FastAPI, Request, Response
 from fastapi.openapi.docs import get_redoc_html, get_swagger_ui_html, get_swagger_ui_oauth2_redirect_html
 from pydantic import Field
 from starlette.responses import HTMLResponse
@@ -13,6 +13,7 @@ from starlette.staticfiles import StaticFiles
 
 from app.api.deps import ResourcesDep
 from app.api.errors import responses
+from app.api.routing import Router, UnlimitedRoute
 from app.core.config import Environment
 from app.core.errors import UnavailableError
 from app.core.migrations import database_revision
@@ -26,7 +27,7 @@ DOCS_CSP = (
     "img-src 'self' data:; font-src 'self' data:; connect-src 'self'; worker-src blob:; frame-ancestors 'none'"
 )
 
-router = APIRouter(tags=["system"])
+router = Router(tags=["system"], route_class=UnlimitedRoute)
 
 
 ALIVE = b'{"status":"ok"}'

@@ -3,27 +3,28 @@
 import json
 import time
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
 from datetime import timedelta
 from functools import lru_cache
 from hashlib import sha256
 from math import ceil
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING, NamedTuple, Self
 
-from limits import RateLimitItem, parse_many
+from limits import WindowStats, parse_many
 from limits.errors import StorageError
 
 from app.core.config import Settings
 from app.core.errors import RateLimitedError
 from app.core.fallback import RETRY, Fallback
-from app.core.windows import LocalWindows, Windows
+from app.core.windows import Limit, LocalWindows, Windows
 
 if TYPE_CHECKING:
     from app.core.redis import RedisWindows
 
 
-@dataclass(frozen=True, slots=True)
-class Verdict:
+type Question[T] = Callable[[Windows, list[Limit], str], Awaitable[T]]
+
+
+class Verdict(NamedTuple):
     """What the tightest of the windows says; `reset_seconds` is when it next has room for one more."""
 
     allowed: bool
@@ -62,7 +63,7 @@ class RateLimiter:
     def __init__(self, redis_url: str | None = None, *, retry: timedelta = RETRY) -> None:
         self.local: Windows = LocalWindows()
         self.redis = open_redis(redis_url) if redis_url else None
-        self.shared: Windows | None = self.redis.windows if self.redis else None
+        self.shared: Windows | None = self.redis
         self.fallback = Fallback(
             (StorageError,),
             "redis lost: each process counts its rate limits alone",
@@ -88,21 +89,21 @@ class RateLimiter:
 
     async def hit(self, rate: str, *key: str) -> Verdict:
         """Count one if every window has room for it; what is refused counts in none."""
-        return await self.ask(lambda windows: hit_all(windows, windows_of(rate), digest(key)))
+        return await self.ask(hit_all, rate, key)
 
     async def check(self, rate: str, *key: str) -> Verdict:
         """Whether one more would be allowed; counts nothing."""
-        return await self.ask(lambda windows: check_all(windows, windows_of(rate), digest(key)))
+        return await self.ask(check_all, rate, key)
 
     async def clear(self, rate: str, *key: str) -> None:
         """Forget all that was counted."""
-        await self.ask(lambda windows: clear_all(windows, windows_of(rate), digest(key)))
+        await self.ask(clear_all, rate, key)
 
-    async def ask[T](self, question: Callable[[Windows], Awaitable[T]]) -> T:
-        shared, local = self.shared, self.local
+    async def ask[T](self, question: Question[T], rate: str, key: tuple[str, ...]) -> T:
+        shared, local, limits, name = self.shared, self.local, limits_of(rate), digest(key)
         if shared is None:
-            return await question(local)
-        return await self.fallback.ask(lambda: question(shared), lambda: question(local))
+            return await question(local, limits, name)
+        return await self.fallback.ask(lambda: question(shared, limits, name), lambda: question(local, limits, name))
 
 
 def open_redis(url: str) -> "RedisWindows":
@@ -112,9 +113,10 @@ def open_redis(url: str) -> "RedisWindows":
 
 
 @lru_cache(maxsize=128)
-def windows_of(rate: str) -> list[RateLimitItem]:
+def limits_of(rate: str) -> list[Limit]:
     """The windows of a rate, shortest first, none twice (it would count double)."""
-    return sorted(set(parse_many(rate)), key=lambda item: item.get_expiry())
+    items = sorted(set(parse_many(rate)), key=lambda item: item.get_expiry())
+    return [Limit(item, item.amount, item.get_expiry()) for item in items]
 
 
 @lru_cache(maxsize=4096)
@@ -123,25 +125,26 @@ def digest(key: tuple[str, ...]) -> str:
     return sha256(json.dumps(key).encode()).hexdigest()
 
 
-async def check_all(windows: Windows, items: list[RateLimitItem], key: str) -> Verdict:
-    return tightest(*[await look(windows, item, key, allowed=None) for item in items])
+async def check_all(windows: Windows, limits: list[Limit], key: str) -> Verdict:
+    stats = [await windows.look(limit, key) for limit in limits]
+    return tightest(*(verdict(limit, each, each.remaining > 0) for limit, each in zip(limits, stats, strict=True)))
 
 
-async def hit_all(windows: Windows, items: list[RateLimitItem], key: str) -> Verdict:
-    if len(items) > 1 and not (before := await check_all(windows, items, key)).allowed:
+async def hit_all(windows: Windows, limits: list[Limit], key: str) -> Verdict:
+    if len(limits) > 1 and not (before := await check_all(windows, limits, key)).allowed:
         return before
-    return tightest(*[await look(windows, item, key, allowed=await windows.hit(item, key)) for item in items])
+    found = []
+    for limit in limits:
+        has_room, stats = await windows.hit(limit, key)
+        found.append(verdict(limit, stats, has_room))
+    return found[0] if len(found) == 1 else tightest(*found)
 
 
-async def clear_all(windows: Windows, items: list[RateLimitItem], key: str) -> None:
-    for item in items:
-        await windows.clear(item, key)
+async def clear_all(windows: Windows, limits: list[Limit], key: str) -> None:
+    for limit in limits:
+        await windows.clear(limit, key)
 
 
-async def look(windows: Windows, item: RateLimitItem, key: str, *, allowed: bool | None) -> Verdict:
-    """One window's verdict: what a hit was told, or None to see whether there is room for one."""
-    stats = await windows.get_window_stats(item, key)
-    reset_seconds = min(max(1, ceil(stats.reset_time - time.time())), item.get_expiry())
-    if allowed is None:
-        allowed = stats.remaining > 0
-    return Verdict(allowed, item.amount, max(0, stats.remaining) if allowed else 0, reset_seconds)
+def verdict(limit: Limit, stats: WindowStats, allowed: bool) -> Verdict:
+    reset_seconds = min(max(1, ceil(stats.reset_time - time.time())), limit.seconds)
+    return Verdict(allowed, limit.amount, max(0, stats.remaining) if allowed else 0, reset_seconds)

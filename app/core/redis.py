@@ -2,6 +2,7 @@
 
 from datetime import timedelta
 
+from limits import WindowStats
 from limits.aio.storage import RedisStorage
 from limits.aio.strategies import MovingWindowRateLimiter
 from redis.asyncio import BlockingConnectionPool, ConnectionPool, Redis
@@ -9,6 +10,8 @@ from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
 from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.exceptions import RedisError
+
+from app.core.windows import Limit
 
 LIMIT_PREFIX = "strata:limit"
 CACHE_PREFIX = "strata:cache"
@@ -22,7 +25,16 @@ class RedisWindows:
 
     def __init__(self, url: str) -> None:
         self.pool = open_pool(url)
-        self.windows = shared_windows(self.pool)
+        self.limiter = shared_limiter(self.pool)
+
+    async def hit(self, limit: Limit, key: str) -> tuple[bool, WindowStats]:
+        return await self.limiter.hit(limit.item, key), await self.look(limit, key)
+
+    async def look(self, limit: Limit, key: str) -> WindowStats:
+        return await self.limiter.get_window_stats(limit.item, key)
+
+    async def clear(self, limit: Limit, key: str) -> None:
+        await self.limiter.clear(limit.item, key)
 
     async def ping(self) -> None:
         await Redis(connection_pool=self.pool).ping()
@@ -66,7 +78,7 @@ def open_pool(url: str) -> ConnectionPool:
     )
 
 
-def shared_windows(pool: ConnectionPool) -> MovingWindowRateLimiter:
+def shared_limiter(pool: ConnectionPool) -> MovingWindowRateLimiter:
     # The address is the pool's; this one only tells the library which kind of server it talks to.
     storage = RedisStorage(
         "redis://",

@@ -3,19 +3,29 @@
 import time
 from collections import deque
 from dataclasses import dataclass, field
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 from limits import RateLimitItem, WindowStats
 
 SWEEP_AT_KEYS = 1024
 
 
-class Windows(Protocol):
-    """The part of `limits.aio.strategies.MovingWindowRateLimiter` that is used here."""
+class Limit(NamedTuple):
+    """So many in so many seconds; `item` is how the library `limits` has it."""
 
-    async def hit(self, item: RateLimitItem, /, *identifiers: str) -> bool: ...
-    async def get_window_stats(self, item: RateLimitItem, /, *identifiers: str) -> WindowStats: ...
-    async def clear(self, item: RateLimitItem, /, *identifiers: str) -> None: ...
+    item: RateLimitItem
+    amount: int
+    seconds: int
+
+
+class Windows(Protocol):
+    """Where the hits of keys are counted."""
+
+    async def hit(self, limit: Limit, key: str) -> tuple[bool, WindowStats]:
+        """Count one if there is room for it; whether there was, and what the window says then."""
+
+    async def look(self, limit: Limit, key: str) -> WindowStats: ...
+    async def clear(self, limit: Limit, key: str) -> None: ...
 
 
 @dataclass(slots=True)
@@ -29,6 +39,10 @@ class Window:
         while self.hits and self.hits[0] <= now - self.seconds:
             self.hits.popleft()
 
+    def stats(self, limit: Limit, now: float) -> WindowStats:
+        oldest = self.hits[0] if self.hits else now
+        return WindowStats(oldest + self.seconds, limit.amount - len(self.hits))
+
     def counts_at(self, now: float) -> bool:
         return bool(self.hits) and self.hits[-1] > now - self.seconds
 
@@ -41,28 +55,30 @@ class LocalWindows:
     """
 
     def __init__(self) -> None:
-        self.windows: dict[str, Window] = {}
+        self.windows: dict[tuple[int, int, str], Window] = {}
         self.sweep_at = SWEEP_AT_KEYS
 
-    async def hit(self, item: RateLimitItem, /, *identifiers: str) -> bool:
+    async def hit(self, limit: Limit, key: str) -> tuple[bool, WindowStats]:
         now = time.time()
-        self.sweep(now)
-        window = self.windows.setdefault(item.key_for(*identifiers), Window(item.get_expiry()))
+        name = (limit.amount, limit.seconds, key)
+        window = self.windows.get(name)
+        if window is None:
+            self.sweep(now)
+            window = self.windows[name] = Window(limit.seconds)
         window.forget_before_now(now)
-        if len(window.hits) >= item.amount:
-            return False
-        window.hits.append(now)
-        return True
+        has_room = len(window.hits) < limit.amount
+        if has_room:
+            window.hits.append(now)
+        return has_room, window.stats(limit, now)
 
-    async def get_window_stats(self, item: RateLimitItem, /, *identifiers: str) -> WindowStats:
+    async def look(self, limit: Limit, key: str) -> WindowStats:
         now = time.time()
-        window = self.windows.get(item.key_for(*identifiers)) or Window(item.get_expiry())
+        window = self.windows.get((limit.amount, limit.seconds, key)) or Window(limit.seconds)
         window.forget_before_now(now)
-        oldest = window.hits[0] if window.hits else now
-        return WindowStats(oldest + window.seconds, item.amount - len(window.hits))
+        return window.stats(limit, now)
 
-    async def clear(self, item: RateLimitItem, /, *identifiers: str) -> None:
-        self.windows.pop(item.key_for(*identifiers), None)
+    async def clear(self, limit: Limit, key: str) -> None:
+        self.windows.pop((limit.amount, limit.seconds, key), None)
 
     def sweep(self, now: float) -> None:
         """Drop what has run out whenever the keys have doubled, so that a hit pays for it with O(1)."""

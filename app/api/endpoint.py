@@ -1,0 +1,106 @@
+"""A route whose dependencies are planned: from a request's body to the bytes of its answer.
+
+FastAPI's own handler does the same, with three stacks and two tasks for each request that such routes have no use for.
+`tests/api/test_plan.py` compares the answers.
+"""
+
+import json
+from email.message import Message
+from functools import lru_cache
+from typing import Any, Self
+
+from fastapi import Request, Response
+from fastapi._compat import ModelField, Undefined
+from fastapi.encoders import jsonable_encoder
+from fastapi.exceptions import RequestValidationError, ResponseValidationError
+from fastapi.utils import is_body_allowed_for_status_code
+from starlette.exceptions import HTTPException
+from starlette.responses import JSONResponse
+
+from app.api.exchange import given_header
+from app.api.plan import Plan
+from app.api.route_entry import has_plain_answer
+
+JSON = (b"content-type", b"application/json")
+
+
+class Answer(Response):
+    """What dependencies and handlers put their headers on; the body comes last."""
+
+    def __init__(self) -> None:  # not Response's: it would encode a body, and headers that change again
+        self.status_code: Any = None  # unless somebody sets it
+        self.background = None
+        self.body = b""
+        self.raw_headers = []
+
+    def complete(self, status: int, body: bytes) -> Self:
+        self.status_code = status = self.status_code or status
+        if is_body_allowed_for_status_code(status):
+            self.body = body
+            self.raw_headers = [(b"content-length", b"%d" % len(body)), JSON, *self.raw_headers]
+        else:
+            self.raw_headers = [JSON, *self.raw_headers]
+        return self
+
+
+class Endpoint:
+    def __init__(self, plan: Plan, status: int, field: ModelField | None) -> None:
+        self.plan = plan
+        self.status = status
+        self.field = field
+
+    @classmethod
+    def of(cls, route: Any) -> Self | None:
+        """None where FastAPI has to answer: the route has no plan, or answers with something else than plain JSON."""
+        plan = Plan.of(route.dependant) if has_plain_answer(route) else None
+        return None if plan is None else cls(plan, route.status_code or 200, route.response_field)
+
+    async def __call__(self, request: Request) -> Response:
+        body = await read_json(request) if self.plan.body else Undefined
+        answer = Answer()
+        content = await self.plan.run(request, answer, body)
+        return content if isinstance(content, Response) else answer.complete(self.status, self.encode(content))
+
+    def encode(self, content: Any) -> bytes:
+        if self.field is None:
+            return bytes(JSONResponse(jsonable_encoder(content)).body)
+        value, errors = self.field.validate(content, loc=("response",))
+        if errors:
+            raise ResponseValidationError(errors, body=content)
+        return self.field.serialize_json(value)
+
+
+async def read_json(request: Request) -> Any:
+    """The body as FastAPI hands it on: parsed where it says that it is JSON.
+
+    Raises:
+        RequestValidationError: it says so, and is not.
+        HTTPException: 400, it is not even text.
+    """
+    body = await request.body()
+    if not body:
+        return Undefined
+    if not is_json(given_header(request, "content-type") or ""):
+        return body
+    try:
+        return json.loads(body)
+    except json.JSONDecodeError as error:
+        fault = {
+            "type": "json_invalid",
+            "loc": ("body", error.pos),
+            "msg": "JSON decode error",
+            "input": {},
+            "ctx": {"error": error.msg},
+        }
+        raise RequestValidationError([fault], body=error.doc) from error
+    except Exception as error:
+        raise HTTPException(400, "There was an error parsing the body") from error
+
+
+@lru_cache(maxsize=256)
+def is_json(content_type: str) -> bool:
+    message = Message()
+    message["content-type"] = content_type
+    subtype = message.get_content_subtype()
+    is_application = bool(content_type) and message.get_content_maintype() == "application"
+    return is_application and (subtype == "json" or subtype.endswith("+json"))

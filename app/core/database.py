@@ -18,7 +18,7 @@ from sqlalchemy.pool import ConnectionPoolEntry
 
 from app.core.config import Settings
 from app.core.database_errors import sqlstate
-from app.core.driver import DriverPool
+from app.core.driver import DriverPool, LendingPool
 from app.core.errors import AppError
 from app.core.session import DriverReads, DriverSession, DriverTransaction
 
@@ -56,8 +56,9 @@ class Database:
         """The one place that commits; an error rolls back unless it says that it keeps its changes."""
         kept: AppError | None = None
         async with self.write() as session:
-            # As far as its events are concerned; the database hears of it with the first statement.
-            session.sync_session.begin()
+            if not isinstance(session, DriverTransaction):
+                # As far as its events are concerned; the database hears of it with the first statement.
+                session.sync_session.begin()
             try:
                 yield session
             except AppError as error:
@@ -96,6 +97,7 @@ def create_engine(url: URL, settings: Settings) -> AsyncEngine:
         url,
         echo=settings.db_echo,
         hide_parameters=not settings.db_echo,  # errors are logged; hashes and addresses are not
+        poolclass=LendingPool,
         pool_size=settings.db_pool_size,
         max_overflow=settings.db_max_overflow,
         pool_timeout=settings.db_pool_timeout,

@@ -9,22 +9,54 @@ from sqlalchemy import PoolProxiedConnection
 from sqlalchemy.exc import DBAPIError, IntegrityError, OperationalError
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 from sqlalchemy.ext.asyncio import AsyncEngine
+from sqlalchemy.pool import AsyncAdaptedQueuePool
 from sqlalchemy.util import greenlet_spawn
 
+from app.core import clock
 from app.core.prepared import Prepared, Row
 
+# SQLAlchemy looks after the age of its connections when they are given to it.
+LOAN_SECONDS = 60
+TAKEN_AT = "strata_taken_at"
 ERRORS = (asyncpg.PostgresError, asyncpg.InterfaceError, asyncpg.InternalClientError)
+
+
+class LendingPool(AsyncAdaptedQueuePool):
+    """SQLAlchemy's pool, with connections on loan to a `DriverPool`; whoever else needs one gets it back from there."""
+
+    def __init__(self, *arguments: Any, **options: Any) -> None:
+        super().__init__(*arguments, **options)
+        # The last one first: those that are not needed get old.
+        self.idle: list[PoolProxiedConnection] = []
+
+    def _do_get(self) -> Any:
+        if self.idle and not super().checkedin():
+            self.idle.pop().close()
+        return super()._do_get()
+
+    def checkedin(self) -> int:
+        return super().checkedin() + len(self.idle)
+
+    def checkedout(self) -> int:
+        return super().checkedout() - len(self.idle)
+
+    def dispose(self) -> None:
+        while self.idle:
+            self.idle.pop().close()
+        super().dispose()
 
 
 class DriverPool:
     """asyncpg's connections out of an engine's pool; as many at once as the pool keeps, so that it need not make more.
 
-    Whoever finds none waits here, where waiting costs little, and not in a greenlet of SQLAlchemy's.
+    To take one from SQLAlchemy and to give it back each time would cost more than many a statement: a free one stays
+    here for a while. Whoever finds none waits here, where waiting costs little, and not in a greenlet of SQLAlchemy's.
     """
 
     def __init__(self, engine: AsyncEngine) -> None:
         self.engine = engine
-        pool: Any = engine.sync_engine.pool
+        pool = engine.sync_engine.pool
+        assert isinstance(pool, LendingPool)
         self.pool = pool
         self.places = asyncio.Semaphore(pool.size())
 
@@ -41,7 +73,7 @@ class DriverPool:
             await self.places.acquire()  # at once
         try:
             while True:
-                connection = await self.connect()
+                connection = self.pool.idle.pop() if self.pool.idle else await self.connect()
                 if not driver_of(connection).is_closed():
                     return connection
                 connection.invalidate()
@@ -58,13 +90,17 @@ class DriverPool:
 
     async def connect(self) -> PoolProxiedConnection:
         try:
-            return await self.engine.raw_connection()
+            connection = await self.engine.raw_connection()
         except ERRORS as error:
             raise wrapped(error, None, is_lost=True) from error
+        connection.info[TAKEN_AT] = clock.seconds()
+        return connection
 
     async def give_back(self, connection: PoolProxiedConnection) -> None:
         self.places.release()
-        if self.pool.checkedin() < self.pool.size():
+        if connection.is_valid and clock.seconds() - connection.info[TAKEN_AT] < LOAN_SECONDS:
+            self.pool.idle.append(connection)
+        elif self.pool.checkedin() < self.pool.size():
             connection.close()
         else:
             # One too many, since SQLAlchemy has taken some itself: it is closed, which has to be awaited.

@@ -20,31 +20,45 @@ async def fetch(session: AsyncSession, prepared: Prepared, **values: Any) -> lis
 
 
 class DriverSession(AsyncSession):
-    """SQLAlchemy's session on PostgreSQL, until it has done something itself; then all goes its way."""
+    """SQLAlchemy's session on PostgreSQL, until it has done something itself; then all goes its way.
 
-    bind: Any
+    Most never do: what SQLAlchemy needs for it is made when somebody asks for it.
+    """
+
     sync_session: "JoiningSession"
 
-    def __init__(self, bind: Any, *, pool: DriverPool, **options: Any) -> None:
-        super().__init__(bind, **({"sync_session_class": JoiningSession} | options))
+    def __init__(self, bind: Any, *, pool: DriverPool, **options: Any) -> None:  # SQLAlchemy's own comes later
         self.pool = pool
+        self.may_use_driver = isinstance(bind, AsyncEngine)
+        self.options = {"bind": bind, "sync_session_class": JoiningSession, **options}
+        self.is_made = False
+
+    def make(self) -> None:
+        self.is_made = True
+        super().__init__(**self.options)
+
+    def __getattr__(self, name: str) -> Any:
+        if self.is_made or name.startswith("__"):
+            raise AttributeError(name)
+        self.make()
+        return getattr(self, name)
 
     async def fetch(self, prepared: Prepared, values: Mapping[str, Any]) -> list[Row]:
         raise NotImplementedError
 
     @property
     def is_on_driver(self) -> bool:
-        return isinstance(self.bind, AsyncEngine)
+        return self.may_use_driver
 
     @property
     def holds_connection(self) -> bool:
-        return self.sync_session.in_transaction()
+        return self.is_made and self.sync_session.in_transaction()
 
     async def __aexit__(self, *error: object) -> None:
         # SQLAlchemy's own takes a task, and more time than many a statement.
         if self.holds_connection:
             await super().__aexit__(*error)
-        elif self.sync_session.is_connected:
+        elif self.is_made and self.sync_session.is_connected:
             self.sync_session.close()  # there is nothing to wait for
 
 
@@ -76,12 +90,20 @@ class DriverTransaction(DriverSession):
         self.find_claim: Callable[[], str | None] = lambda: None
         self.claimed: str | None = None
 
+    def make(self) -> None:
+        super().make()
+        self.sync_session.connection_of_driver = self.connection_of_driver
+        # As far as its events are concerned; the database hears of it with the first statement.
+        self.sync_session.begin()
+
     @property
     def holds_connection(self) -> bool:
         return self.connection_of_driver is not None or super().holds_connection
 
     @property
     def is_on_driver(self) -> bool:
+        if not self.is_made:
+            return super().is_on_driver
         session = self.sync_session
         # Savepoints are SQLAlchemy's.
         is_free = not session.is_connected and not session.in_nested_transaction()
@@ -91,9 +113,14 @@ class DriverTransaction(DriverSession):
         connection = self.connection_of_driver
         if connection is None:
             connection = await self.pool.take()
-            self.connection_of_driver = self.sync_session.connection_of_driver = connection
+            self.hold(connection)
             await self.begin_on(connection)
         return await self.pool.fetch(connection, prepared, values)
+
+    def hold(self, connection: PoolProxiedConnection | None) -> None:
+        self.connection_of_driver = connection
+        if self.is_made:
+            self.sync_session.connection_of_driver = connection
 
     async def begin_on(self, connection: PoolProxiedConnection) -> None:
         """Raises ClaimError if the claim does not hold."""
@@ -106,15 +133,16 @@ class DriverTransaction(DriverSession):
     async def commit(self) -> None:
         connection = self.connection_of_driver
         if connection is None:
-            await super().commit()
+            if self.is_made:
+                await super().commit()
             return
-        if self.sync_session.is_connected or self.sync_session.new:
+        if self.is_made and (self.sync_session.is_connected or self.sync_session.new):
             await self.flush()
         await execute(connection, "COMMIT")
         # Only now: what listens for it must see what has been committed.
-        if self.sync_session.is_connected:
+        if self.is_made and self.sync_session.is_connected:
             await super().commit()
-        else:
+        elif self.is_made:
             self.sync_session.commit()  # there is nothing to wait for
         await self.give_back()
 
@@ -132,18 +160,20 @@ class DriverTransaction(DriverSession):
             if not isinstance(error, DBAPIError | OSError):
                 raise
         finally:
-            await super().rollback()
+            if self.is_made:
+                await super().rollback()
             await self.give_back()
 
     async def close(self) -> None:
         if self.connection_of_driver is not None:
             await self.rollback()
-        await super().close()
+        if self.is_made:
+            await super().close()
 
     async def give_back(self) -> None:
         connection = self.connection_of_driver
         assert connection is not None
-        self.connection_of_driver = self.sync_session.connection_of_driver = None
+        self.hold(None)
         await self.pool.give_back(connection)
 
 

@@ -4,6 +4,7 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, ExitStack, contextmanager
 from typing import Any
 
+import asyncpg
 import pytest
 from sqlalchemy import Connection, event
 from sqlalchemy.ext.asyncio import AsyncEngine
@@ -30,7 +31,7 @@ def statements_on(engine: AsyncEngine) -> Iterator[list[Statement]]:
 
     async def fetch(pool: DriverPool, connection: Any, prepared: Prepared, values: Mapping[str, Any]) -> list[Row]:
         if pool.engine.sync_engine.pool is engine.sync_engine.pool:
-            form = prepared.for_driver(engine.dialect)
+            form = prepared.for_driver(engine.dialect, asyncpg.Record)
             sent.append((form.sql, tuple(form.arguments(values))))
         return await original(pool, connection, prepared, values)
 

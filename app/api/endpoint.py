@@ -35,11 +35,11 @@ class Answer(Response):
 
     def complete(self, status: int, body: bytes) -> Self:
         self.status_code = status = self.status_code or status
+        # In its place: what has looked at the headers before shares the list.
+        self.raw_headers.insert(0, JSON)
         if is_body_allowed_for_status_code(status):
             self.body = body
-            self.raw_headers = [(b"content-length", b"%d" % len(body)), JSON, *self.raw_headers]
-        else:
-            self.raw_headers = [JSON, *self.raw_headers]
+            self.raw_headers.insert(0, (b"content-length", b"%d" % len(body)))
         return self
 
 

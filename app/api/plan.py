@@ -48,7 +48,7 @@ def find_in_query(request: Request, alias: str) -> str | None:
 
 
 def find_in_headers(request: Request, alias: str) -> str | None:
-    return given_header(request, alias)
+    return given_header(request, alias.lower())
 
 
 def find_in_cookies(request: Request, alias: str) -> str | None:

@@ -1,6 +1,6 @@
 """Answers made of rows: what the schema names of them, as JSON, and not validated again."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from operator import itemgetter
 from typing import Any, cast, get_args, get_origin
 
@@ -9,7 +9,7 @@ from pydantic_core import CoreSchema, core_schema
 
 from app.core.prepared import Row
 
-type Pick = Callable[[Row], dict[str, Any]]
+type Pick = Callable[[Sequence[Row]], list[dict[str, Any]]]
 
 
 class Shaped(dict[str, Any]):
@@ -39,22 +39,24 @@ class Shape:
 
     def __init__(self, model: Any) -> None:
         self.model = model
+        self.fields = tuple(model.model_fields) if is_schema(model) else ()
         self.lists = lists_of(model)
         self.picks: dict[tuple[str, type[Row]], Pick] = {}
 
     def of(self, value: Any) -> Shaped | None:
         """None where there are no rows to show."""
         if isinstance(value, Row):
-            return Shaped(self.pick("", self.model, value)(value))
+            (picked,) = self.pick("", self.model, value)([value])
+            return Shaped(picked)
         if type(value) is not dict:
             return None
         for name, model in self.lists.items():
             rows = value.get(name)
             if rows and isinstance(rows[0], Row):
                 pick = self.pick(name, model, rows[0])
-                return Shaped(
-                    {field: value[field] for field in self.model.model_fields} | {name: [pick(row) for row in rows]}
-                )
+                shown = Shaped({field: value[field] for field in self.fields})
+                shown[name] = pick(rows)
+                return shown
         return None
 
     def pick(self, name: str, model: type[BaseModel], row: Row) -> Pick:
@@ -77,7 +79,7 @@ def lists_of(model: Any) -> dict[str, type[BaseModel]]:
 
 
 def picker(model: type[BaseModel], columns: tuple[str, ...], prefix: str = "") -> Pick:
-    """What `model` shows of a row. The fields of a model within it are columns with its name before theirs.
+    """What `model` shows of rows. The fields of a model within it are columns with its name before theirs.
 
     Raises:
         TypeError: if a column is missing.
@@ -93,16 +95,14 @@ def picker(model: type[BaseModel], columns: tuple[str, ...], prefix: str = "") -
     places = [columns.index(prefix + name) for name in names]
     values = itemgetter(*places) if len(places) > 1 else lambda row: [row[place] for place in places]
 
-    def pick(row: Row) -> dict[str, Any]:
-        return dict(zip(names, values(row), strict=True))
-
-    def pick_nested(row: Row) -> dict[str, Any]:
-        picked = dict(zip(names, values(row), strict=True))
+    def pick(rows: Sequence[Row]) -> list[dict[str, Any]]:
+        picked: list[dict[str, Any]] = [dict(zip(names, values(row), strict=True)) for row in rows]
         for name, pick_inner in nested.items():
-            picked[name] = pick_inner(row)
+            for each, inner in zip(picked, pick_inner(rows), strict=True):
+                each[name] = inner
         return picked
 
-    return pick_nested if nested else pick
+    return pick
 
 
 def is_schema(kind: Any) -> bool:

@@ -65,7 +65,12 @@ class Database:
                 if not error.keeps_changes:
                     raise
                 kept = error
-            await session.commit()
+            try:
+                await session.commit()
+            except BaseException:
+                # SQLAlchemy takes a COMMIT that failed for the end of the transaction; SQLite does not.
+                await session.rollback()
+                raise
         if kept is not None:
             raise kept
 

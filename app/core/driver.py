@@ -109,8 +109,8 @@ class DriverPool:
     async def fetch(
         self, connection: PoolProxiedConnection, prepared: Prepared, values: Mapping[str, Any]
     ) -> list[Row]:
-        form = prepared.for_driver(self.engine.dialect)
-        answer = driver_of(connection).fetch(form.sql, *form.arguments(values))
+        form = prepared.for_driver(self.engine.dialect, asyncpg.Record)
+        answer = driver_of(connection).fetch(form.sql, *form.arguments(values), record_class=form.row)
         return prepared.driver_rows(await answered(connection, form.sql, answer), form.results)
 
 

@@ -3,7 +3,8 @@
 from collections import namedtuple
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from operator import itemgetter
+from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import Dialect, Executable
 from sqlalchemy.sql.selectable import ExecutableReturnsRows
@@ -16,15 +17,16 @@ IS_HEARD = "is_heard"
 NUMERIC_OID = 1700
 
 
-class Row(tuple[Any, ...]):
+class Row:
     """A row as the database gives it, with its columns as attributes; each statement has a subclass of its own."""
 
     __slots__ = ()
     _fields: tuple[str, ...]
 
-    def __getattr__(self, name: str) -> Any:
-        """For type checkers: which columns there are is known when the statement is."""
-        raise AttributeError(f"this row has no column {name}")
+    if TYPE_CHECKING:
+        # Which columns there are is known when the statement is.
+        def __getitem__(self, place: int | slice) -> Any: ...
+        def __getattr__(self, name: str) -> Any: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,6 +38,8 @@ class DriverStatement:
     # Values that stand in the statement itself.
     constants: Mapping[str, Any]
     results: tuple[Processor, ...] | None
+    # What the driver is to make rows of: its own kind of row.
+    row: Any
 
     def arguments(self, values: Mapping[str, Any]) -> list[Any]:
         if self.constants:
@@ -65,13 +69,14 @@ class Prepared:
     def rows(self, found: Sequence[Any]) -> list[Row]:
         return [self.row._make(row) for row in found]
 
-    def for_driver(self, dialect: Dialect) -> DriverStatement:
+    def for_driver(self, dialect: Dialect, record: type) -> DriverStatement:
+        """`record` is the driver's class of rows, which has items by their places."""
         made = self.compiled.get(dialect.name)
         if made is None:
-            made = self.compiled[dialect.name] = self.compile(dialect)
+            made = self.compiled[dialect.name] = self.compile(dialect, record)
         return made
 
-    def compile(self, dialect: Dialect) -> DriverStatement:
+    def compile(self, dialect: Dialect, record: type) -> DriverStatement:
         statement: Any = self.statement
         compiled = statement.compile(dialect=dialect)
         kinds = {name: bind.type for bind, name in compiled.bind_names.items()}
@@ -86,11 +91,18 @@ class Prepared:
             ),
             constants=constants,
             results=results if any(results) else None,
+            row=self.row_of(record),
         )
 
-    def driver_rows(self, found: Sequence[Any], results: tuple[Processor, ...] | None) -> list[Row]:
+    def row_of(self, record: type) -> type:
+        """Rows of the driver's that have their columns as attributes."""
+        fields = tuple(column.key for column in self.columns)
+        columns = {name: property(itemgetter(place)) for place, name in enumerate(fields)}
+        return type("Row", (record, Row), {"__slots__": (), "_fields": fields, **columns})
+
+    def driver_rows(self, found: list[Any], results: tuple[Processor, ...] | None) -> list[Row]:
         if results is None:
-            return self.rows(found)
+            return found
         return self.rows(
             [
                 [value if change is None else change(value) for value, change in zip(row, results, strict=True)]

@@ -66,8 +66,9 @@ class ListCRUD[M: Base]:
 
     async def page(self, session: AsyncSession, query: PageQuery, filter_: Any = None) -> PageRows[Any]:
         """`filter_` is a dataclass whose `conditions()` are about those of its fields that are not None."""
-        shape = PageShape.of(query, filter_)
-        values = {**given(filter_), "limit": query.limit + 1, "skip": query.skip}
+        narrowed = given(filter_)
+        shape = PageShape.of(query, filter_, narrowed)
+        values = {**narrowed, "limit": query.limit + 1, "skip": query.skip}
         column = self.sorts[query.sort.removeprefix("-")]
         if query.after is not None:
             values |= {"after_value": revive(column, query.after[0]), "after_id": query.after[1]}

@@ -1,10 +1,11 @@
 """Parts of lists: what is asked for, what is found, and filters as statements that are made once."""
 
 import re
-from collections.abc import Sequence
+from collections.abc import Hashable, Iterable, Sequence
 from dataclasses import dataclass, fields
 from datetime import date
-from typing import Any
+from functools import cache
+from typing import Any, NamedTuple, Self, cast
 
 from sqlalchemy import BindParameter, ColumnElement, Dialect, String, TypeDecorator, bindparam
 from sqlalchemy.orm import InstrumentedAttribute
@@ -30,8 +31,7 @@ class PageRows[M]:
     next_after: list[Any] | None
 
 
-@dataclass(frozen=True, slots=True)
-class PageShape:
+class PageShape(NamedTuple):
     """What two pages must have in common to be read by the same statement."""
 
     # A dataclass whose `conditions()` are about those of its fields that are not None, and which these are.
@@ -42,8 +42,8 @@ class PageShape:
     include_total: bool
 
     @classmethod
-    def of(cls, query: PageQuery, filter_: Any) -> "PageShape":
-        return cls(type(filter_), tuple(given(filter_)), query.sort, query.after is not None, query.include_total)
+    def of(cls, query: PageQuery, filter_: Any, given: Iterable[str]) -> Self:
+        return cls(type(filter_), tuple(given), query.sort, query.after is not None, query.include_total)
 
     def conditions(self) -> list[ColumnElement[bool]]:
         """The filter's own, of parameters in place of values."""
@@ -57,10 +57,13 @@ class PageShape:
 
 def given(filter_: Any) -> dict[str, Any]:
     """The fields of a filter that narrow the list."""
-    if filter_ is None:
-        return {}
-    values = {field.name: getattr(filter_, field.name) for field in fields(filter_)}
-    return {name: value for name, value in values.items() if value is not None}
+    names = () if filter_ is None else fields_of(cast(Hashable, type(filter_)))
+    return {name: value for name in names if (value := getattr(filter_, name)) is not None}
+
+
+@cache
+def fields_of(filter_: Hashable) -> tuple[str, ...]:
+    return tuple(field.name for field in fields(cast(Any, filter_)))
 
 
 class Containing(TypeDecorator[str]):

@@ -56,8 +56,9 @@ class Database:
         """The one place that commits; an error rolls back unless it says that it keeps its changes."""
         kept: AppError | None = None
         async with self.write() as session:
-            if not isinstance(session, DriverTransaction):
-                # As far as its events are concerned; the database hears of it with the first statement.
+            if isinstance(session, DriverTransaction):
+                session.is_begun = True
+            else:
                 session.sync_session.begin()
             try:
                 yield session

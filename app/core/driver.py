@@ -24,6 +24,9 @@ ERRORS = (asyncpg.PostgresError, asyncpg.InterfaceError, asyncpg.InternalClientE
 class LendingPool(AsyncAdaptedQueuePool):
     """SQLAlchemy's pool, with connections on loan to a `DriverPool`; whoever else needs one gets it back from there."""
 
+    # Which SQLAlchemy's own pools log to, and which is quiet.
+    _sqla_logger_namespace = "sqlalchemy.pool.LendingPool"
+
     def __init__(self, *arguments: Any, **options: Any) -> None:
         super().__init__(*arguments, **options)
         # The last one first: those that are not needed get old.
@@ -55,10 +58,12 @@ class DriverPool:
 
     def __init__(self, engine: AsyncEngine) -> None:
         self.engine = engine
-        pool = engine.sync_engine.pool
-        assert isinstance(pool, LendingPool)
-        self.pool = pool
-        self.places = asyncio.Semaphore(pool.size())
+        self.places = asyncio.Semaphore(self.pool.size())
+
+    @property
+    def pool(self) -> LendingPool:
+        """The engine has another one after it was disposed of."""
+        return cast(LendingPool, self.engine.sync_engine.pool)
 
     async def take(self) -> PoolProxiedConnection:
         """A connection that is alive, as far as its socket knows.

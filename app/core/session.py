@@ -89,12 +89,14 @@ class DriverTransaction(DriverSession):
         # A SELECT, free of what users have sent, that has to find one row: it costs no round trip of its own.
         self.find_claim: Callable[[], str | None] = lambda: None
         self.claimed: str | None = None
+        # As far as SQLAlchemy's events are concerned; the database hears of it with the first statement.
+        self.is_begun = False
 
     def make(self) -> None:
         super().make()
         self.sync_session.connection_of_driver = self.connection_of_driver
-        # As far as its events are concerned; the database hears of it with the first statement.
-        self.sync_session.begin()
+        if self.is_begun:
+            self.sync_session.begin()
 
     @property
     def holds_connection(self) -> bool:

@@ -16,7 +16,7 @@ from app.api.paging import CursorPagingDep, PagingDep
 from app.api.resources import Resources, ResourcesDep, resources_of
 from app.api.routing import until_answered
 from app.core.errors import AppError, InsufficientScopeError
-from app.core.session import ClaimError, DriverTransaction
+from app.core.session import Claim, ClaimError, DriverTransaction
 from app.models.scope import ADMIN_ONLY, SCOPES
 from app.services.accounts import Accounts
 from app.services.audit import Device
@@ -46,6 +46,7 @@ __all__ = [
     "Resources",
     "ResourcesDep",
     "SessionDep",
+    "StatementDep",
     "UserReader",
     "UserWriter",
 ]
@@ -83,7 +84,7 @@ async def require_claim(request: Request, session: AsyncSession) -> None:
         raise ClaimError
 
 
-def claim_of(request: Request) -> str | None:
+def claim_of(request: Request) -> Claim | None:
     identity: Identity | None = request.scope["state"].get("identity")
     return identity.claim if identity is not None else None
 
@@ -93,6 +94,16 @@ async def get_read_session(request: Request) -> AsyncSession:
 
 
 SessionDep = Annotated[AsyncSession, Depends(get_session)]
+
+
+async def get_statement(session: SessionDep) -> AsyncSession:
+    if isinstance(session, DriverTransaction):
+        session.is_single = True
+    return session
+
+
+# For a handler that writes with one statement of a CRUD object, and nothing after it: the session of SessionDep.
+StatementDep = Annotated[AsyncSession, Depends(get_statement)]
 ReadSessionDep = Annotated[AsyncSession, Depends(get_read_session)]
 
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from operator import itemgetter
 from typing import TYPE_CHECKING, Any
 
-from sqlalchemy import Dialect, Executable
+from sqlalchemy import ColumnElement, Dialect, UpdateBase, bindparam, select
 from sqlalchemy.sql.selectable import ExecutableReturnsRows
 
 type Processor = Callable[[Any], Any] | None
@@ -53,12 +53,34 @@ class Prepared:
     To build and to compile a statement costs several times what PostgreSQL takes to answer it.
     """
 
-    def __init__(self, statement: ExecutableReturnsRows) -> None:
-        self.statement: Executable = statement
+    def __init__(self, statement: ExecutableReturnsRows, *, inserts: Sequence[str] = ()) -> None:
+        """`inserts` are the columns that an INSERT has values for, by parameters of their names."""
+        self.statement: Any = statement
+        self.inserts = tuple(inserts)
         self.columns = list(statement.exported_columns)
         fields = [column.key for column in self.columns]
         self.row: Any = type("Row", (namedtuple("Row", fields), Row), {"__slots__": ()})  # noqa: PYI024 - its fields come with the statement
         self.compiled: dict[str, DriverStatement] = {}
+        self.conditional: dict[int, Prepared] = {}
+
+    @property
+    def writes(self) -> bool:
+        return isinstance(self.statement, UpdateBase)
+
+    def provided(self, condition: ColumnElement[bool]) -> "Prepared":
+        """The same INSERT, UPDATE or DELETE, which does nothing unless the condition holds."""
+        made = self.conditional.get(id(condition))
+        if made is None:
+            made = self.conditional[id(condition)] = Prepared(self.only_if(condition), inserts=self.inserts)
+        return made
+
+    def only_if(self, condition: ColumnElement[bool]) -> Any:
+        if not self.inserts:
+            return self.statement.where(condition)
+        table = self.statement.table
+        values = (bindparam(name, type_=table.c[name].type).label(name) for name in self.inserts)
+        source = select(*values).where(condition)
+        return table.insert().from_select(self.inserts, source).returning(*self.columns)
 
     @property
     def is_heard(self) -> bool:

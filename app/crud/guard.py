@@ -15,6 +15,11 @@ class Guard:
     versions: frozenset[int] | None = None
     is_private: bool = False
 
+    @property
+    def checks_afterwards(self) -> bool:
+        """Of several versions a statement checks none: what it has changed may have to be taken back."""
+        return self.versions is not None and len(self.versions) > 1
+
     def parameters(self, version: int | None) -> dict[str, Any]:
         """What a statement can check by itself; `version` is the one that a body is based on."""
         if version is None and self.versions is not None and len(self.versions) < 2:

@@ -10,7 +10,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from app.core.database_errors import violated_constraint
 from app.core.errors import AppError, ConflictError, NotFoundError, PreconditionFailedError, VersionConflictError
 from app.core.prepared import Prepared, Row
-from app.core.session import fetch
+from app.core.session import expect_more, fetch
 from app.crud.guard import UNGUARDED, Guard
 from app.crud.invalidation import cached_followers, count_on
 from app.crud.lists import ListCRUD
@@ -39,7 +39,7 @@ class RowCRUD[M: Base](ListCRUD[M]):
 
     def inserted(self, names: Sequence[str]) -> Prepared:
         new = self.table.insert().values({name: bindparam(name) for name in names})
-        return Prepared(new.returning(*self.shown))
+        return Prepared(new.returning(*self.shown), inserts=names)
 
     async def change(
         self, session: AsyncSession, id_: int, guard: Guard = UNGUARDED, *, version: int | None = None, **changes: Any
@@ -54,12 +54,14 @@ class RowCRUD[M: Base](ListCRUD[M]):
             row = await self.show(session, id_)
             self.check(guard, row, version, id_)
             return row
+        if guard.checks_afterwards:
+            expect_more(session)
         values = {"guard_id": id_, **guard.parameters(version), **changes, "updated_at": utc_now()}
         rows = await self.write(session, self.once(self.changed, tuple(changes)), **values)
         if not rows:
             raise await self.refusal(session, id_, guard, version)
-        if guard.versions is not None and rows[0].version - 1 not in guard.versions:
-            raise PreconditionFailedError  # of several the statement checked none
+        if guard.checks_afterwards and rows[0].version - 1 not in (guard.versions or ()):
+            raise PreconditionFailedError
         return rows[0]
 
     def changed(self, names: Sequence[str]) -> Prepared:
@@ -71,6 +73,7 @@ class RowCRUD[M: Base](ListCRUD[M]):
 
     async def remove(self, session: AsyncSession, id_: int, guard: Guard = UNGUARDED) -> None:
         """Delete a row; raises what `change` does."""
+        expect_more(session)
         rows = await self.write(session, self.once(self.removed), guard_id=id_, **guard.parameters(None))
         if not rows:
             raise await self.refusal(session, id_, guard, None)

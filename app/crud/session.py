@@ -2,12 +2,13 @@
 
 from dataclasses import fields
 from datetime import datetime
+from functools import partial
 
-from sqlalchemy import bindparam, delete, select
+from sqlalchemy import bindparam, delete, func, literal_column, select
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from app.core.prepared import Prepared
-from app.core.session import fetch
+from app.core.session import Claim, fetch
 from app.crud.base import ExpiringCRUD
 from app.models.account import Account
 from app.models.session import Session
@@ -26,8 +27,28 @@ ACCOUNT = Prepared(
 )
 
 
-def account_claim(id_: int, account: Account) -> str:
-    """SQL that finds a row while the session is there and its user what they are (`DriverTransaction.find_claim`)."""
+ACCOUNT_IS_SAME = (
+    select(literal_column("1"))
+    .join_from(USERS, SESSIONS, SESSIONS.c.user_id == USERS.c.id)
+    .where(
+        SESSIONS.c.id == bindparam("claimed_session_id"),
+        SESSIONS.c.expires_at > func.now(),
+        USERS.c.id == bindparam("claimed_user_id"),
+        USERS.c.is_active,
+        USERS.c.role == bindparam("claimed_role"),
+    )
+    .correlate(None)
+    .exists()
+)
+
+
+def account_claim(id_: int, account: Account) -> Claim:
+    """That the session is there and its user what they are."""
+    values = {"claimed_session_id": id_, "claimed_user_id": account.id, "claimed_role": account.role}
+    return Claim(ACCOUNT_IS_SAME, values, partial(account_claim_sql, id_, account))
+
+
+def account_claim_sql(id_: int, account: Account) -> str:
     return (
         f"SELECT 1 FROM sessions JOIN users ON users.id = sessions.user_id WHERE sessions.id = {int(id_)} "  # noqa: S608 - numbers, and a name of ours
         f"AND sessions.expires_at > now() AND users.id = {int(account.id)} AND users.is_active "

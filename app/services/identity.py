@@ -4,6 +4,7 @@ from dataclasses import dataclass
 
 from sqlalchemy.ext.asyncio import AsyncSession
 
+from app.core.session import Claim
 from app.core.tokens import Claims
 from app.crud.session import account_claim, sessions
 from app.models.account import Account
@@ -22,7 +23,7 @@ class Identity:
     is_recalled: bool = False
 
     @property
-    def claim(self) -> str | None:
+    def claim(self) -> Claim | None:
         """What has to be asked, for a transaction to begin with; None where it was asked just now."""
         return account_claim(self.session_id, self.user) if self.is_recalled else None
 

@@ -14,6 +14,7 @@ from app.api.deps import (
     PagingDep,
     ReadSessionDep,
     SessionDep,
+    StatementDep,
 )
 from app.api.errors import responses
 from app.api.idempotency import OnceDep
@@ -62,7 +63,7 @@ async def list_items(
 @router.post(
     "", response_model=ItemRead, status_code=status.HTTP_201_CREATED, summary="Offer an item", responses=responses(409)
 )
-async def create_item(data: ItemCreate, me: ItemWriter, _: OnceDep, session: SessionDep, created: CreatedDep) -> Row:
+async def create_item(data: ItemCreate, me: ItemWriter, _: OnceDep, session: StatementDep, created: CreatedDep) -> Row:
     item = await items.create(session, owner_id=me.user.id, **data.model_dump())
     created.at("read_item", item_id=item.id)
     return created.tag(item)
@@ -74,13 +75,15 @@ async def read_item(item_id: ItemId, _: ItemReader, session: ReadSessionDep, con
 
 
 @router.put("/{item_id}", response_model=ItemRead, summary="Replace an item", responses=responses(404, 409, 412))
-async def replace_item(item_id: ItemId, data: ItemReplace, guard: GuardDep, session: SessionDep, etag: ETagDep) -> Row:
+async def replace_item(
+    item_id: ItemId, data: ItemReplace, guard: GuardDep, session: StatementDep, etag: ETagDep
+) -> Row:
     """What the body leaves out goes back to its default."""
     return etag.tag(await items.change(session, item_id, guard, **data.model_dump()))
 
 
 @router.patch("/{item_id}", response_model=ItemRead, summary="Change an item", responses=responses(404, 409, 412))
-async def update_item(item_id: ItemId, data: ItemUpdate, guard: GuardDep, session: SessionDep, etag: ETagDep) -> Row:
+async def update_item(item_id: ItemId, data: ItemUpdate, guard: GuardDep, session: StatementDep, etag: ETagDep) -> Row:
     """Changes what the body names; `null` clears."""
     return etag.tag(await items.change(session, item_id, guard, **data.model_dump()))
 

@@ -21,12 +21,11 @@ import pytest
 from asgi_lifespan import LifespanManager
 from fastapi import FastAPI
 from pydantic import TypeAdapter
-from pydantic_core import to_json
 from sqlalchemy.engine import URL, make_url
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from app.api.deps import Resources
-from app.api.shapes import Shape, Shaped
+from app.api.shapes import Shape
 from app.core import migrations
 from app.core.config import Settings
 from app.core.logging import configure_logging
@@ -67,17 +66,16 @@ def no_settings_from_outside() -> Iterator[None]:
 @pytest.fixture(autouse=True)
 def rows_are_checked(monkeypatch: pytest.MonkeyPatch) -> None:
     """What is not validated in production is validated here: each answer made of rows fits its schema, to the byte."""
-    shape_of = Shape.of
+    encode = Shape.encode
 
-    def checked(shape: Shape, value: object) -> Shaped | None:
-        shown = shape_of(shape, value)
-        if shown is not None:
+    def checked(shape: Shape, value: object) -> bytes | None:
+        encoded = encode(shape, value)
+        if encoded is not None:
             adapter: TypeAdapter[object] = TypeAdapter(shape.model)
-            validated = adapter.dump_python(adapter.validate_python(shown), mode="json")
-            assert json.loads(to_json(shown)) == validated
-        return shown
+            assert json.loads(encoded) == json.loads(adapter.dump_json(adapter.validate_json(encoded)))
+        return encoded
 
-    monkeypatch.setattr(Shape, "of", checked)
+    monkeypatch.setattr(Shape, "encode", checked)
 
 
 def settings_for(url: URL, data_dir: Path, **changes: object) -> Settings:

@@ -11,9 +11,8 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from app.api.caching import CachedDep
 from app.api.conditional import ConditionalDep, CreatedDep, ETagDep, IfMatchDep
-from app.api.exchange import bearer_token
 from app.api.paging import CursorPagingDep, PagingDep
-from app.api.resources import Resources, ResourcesDep, resources_of
+from app.api.resources import Resources, ResourcesDep, claims_of, resources_of
 from app.api.routing import until_answered
 from app.core.errors import AppError, InsufficientScopeError
 from app.core.session import Claim, ClaimError, DriverTransaction
@@ -143,12 +142,12 @@ class IdentityBearer(OAuth2PasswordBearer):
         state = request.scope["state"]
         identity: Identity | None = state.get("identity")
         if identity is None:
-            token = bearer_token(request)
-            if token is None:
+            claims = claims_of(request)
+            if claims is None:
                 raise self.make_not_authenticated_error()
             auth = resources_of(request).auth
-            known = auth.recall(token) if may_recall(request, needed) else None
-            identity = state["identity"] = known or await auth.identify(token)
+            known = auth.recall(claims) if may_recall(request, needed) else None
+            identity = state["identity"] = known or await auth.identify(claims)
         if not identity.scopes.issuperset(needed.scopes):
             raise InsufficientScopeError(needed.scope_str)
         return identity

@@ -20,6 +20,7 @@ from starlette.responses import JSONResponse
 from app.api.exchange import given_header
 from app.api.plan import Plan
 from app.api.route_entry import has_plain_answer
+from app.api.shapes import Shape
 
 JSON = (b"content-type", b"application/json")
 
@@ -44,16 +45,21 @@ class Answer(Response):
 
 
 class Endpoint:
-    def __init__(self, plan: Plan, status: int, field: ModelField | None) -> None:
+    def __init__(self, plan: Plan, status: int, field: ModelField | None, shape: Shape | None) -> None:
         self.plan = plan
         self.status = status
         self.field = field
+        self.shape = shape
 
     @classmethod
     def of(cls, route: Any) -> Self | None:
         """None where FastAPI has to answer: the route has no plan, or answers with something else than plain JSON."""
         plan = Plan.of(route.dependant) if has_plain_answer(route) else None
-        return None if plan is None else cls(plan, route.status_code or 200, route.response_field)
+        return (
+            None
+            if plan is None
+            else cls(plan, route.status_code or 200, route.response_field, Shape.of(route.response_model))
+        )
 
     async def __call__(self, request: Request) -> Response:
         body = await read_json(request) if self.plan.body else Undefined
@@ -62,6 +68,9 @@ class Endpoint:
         return content if isinstance(content, Response) else answer.complete(self.status, self.encode(content))
 
     def encode(self, content: Any) -> bytes:
+        encoded = None if self.shape is None else self.shape.encode(content)
+        if encoded is not None:
+            return encoded
         if self.field is None:
             return bytes(JSONResponse(jsonable_encoder(content)).body)
         value, errors = self.field.validate(content, loc=("response",))

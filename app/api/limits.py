@@ -6,8 +6,7 @@ from typing import Literal
 
 from fastapi import Depends, Request
 
-from app.api.exchange import bearer_token
-from app.api.resources import Resources, resources_of
+from app.api.resources import Resources, claims_of, resources_of
 from app.core.errors import InvalidTokenError
 from app.core.ratelimit import tightest
 
@@ -19,7 +18,7 @@ async def limit_requests(request: Request) -> None:
     resources = resources_of(request)
     if resources.limiter is not None:
         rate = resources.settings.rate_limit_default
-        await count(request, resources, rate, "request", *caller(request, resources))
+        await count(request, resources, rate, "request", *caller(request))
 
 
 def limited(setting: Literal["login", "register"], bucket: str | None = None) -> Callable[..., Awaitable[None]]:
@@ -48,14 +47,14 @@ async def count(request: Request, resources: Resources, rate: str, *key: str) ->
     state["rate_limit"] = verdict if before is None else tightest(before, verdict)
 
 
-def caller(request: Request, resources: Resources) -> tuple[str, str]:
+def caller(request: Request) -> tuple[str, str]:
     """Who asks, by the signature of their token alone: a limit must cost less than what it protects."""
-    token = bearer_token(request)
-    if token is not None:
-        try:
-            return "user", str(resources.auth.tokens.verify(token, "access").user_id)
-        except InvalidTokenError:
-            pass  # whoever guesses tokens is stopped as anybody else at their address
+    try:
+        claims = claims_of(request)
+    except InvalidTokenError:
+        claims = None  # whoever guesses tokens is stopped as anybody else at their address
+    if claims is not None:
+        return "user", str(claims.user_id)
     return "address", client_network(request)
 
 

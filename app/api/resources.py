@@ -5,6 +5,7 @@ from typing import Annotated, cast
 
 from fastapi import Depends, Request
 
+from app.api.exchange import bearer_token
 from app.core.cache import Cache
 from app.core.config import Settings
 from app.core.cursors import CursorSigner
@@ -13,6 +14,7 @@ from app.core.keys import Keyring
 from app.core.mail import Mailer
 from app.core.passwords import PasswordHasher
 from app.core.ratelimit import RateLimiter
+from app.core.tokens import Claims
 from app.services.accounts import Accounts
 from app.services.auth import Auth
 from app.services.inventory import Inventory
@@ -40,6 +42,19 @@ class Resources:
 
 def resources_of(request: Request) -> Resources:
     return cast(Resources, request.scope["state"]["resources"])
+
+
+def claims_of(request: Request) -> Claims | None:
+    """What the request's access token says; None where it has none.
+
+    Raises:
+        InvalidTokenError: if it is no good.
+    """
+    state = request.scope["state"]
+    if "claims" not in state:
+        token = bearer_token(request)
+        state["claims"] = None if token is None else resources_of(request).auth.tokens.verify(token, "access")
+    return cast(Claims | None, state["claims"])
 
 
 async def get_resources(request: Request) -> Resources:

@@ -13,6 +13,7 @@ from sqlalchemy.pool import AsyncAdaptedQueuePool
 from sqlalchemy.util import greenlet_spawn
 
 from app.core import clock
+from app.core.places import Places
 from app.core.prepared import Prepared, Row
 
 # SQLAlchemy looks after the age of its connections when they are given to it.
@@ -58,7 +59,7 @@ class DriverPool:
 
     def __init__(self, engine: AsyncEngine) -> None:
         self.engine = engine
-        self.places = asyncio.Semaphore(self.pool.size())
+        self.places = Places(self.pool.size())
 
     @property
     def pool(self) -> LendingPool:
@@ -72,10 +73,10 @@ class DriverPool:
             sqlalchemy.exc.TimeoutError: if none gets free in time.
             OSError, DBAPIError: if none can be made.
         """
-        if self.places.locked():
-            await self.wait()
-        else:
-            await self.places.acquire()  # at once
+        try:
+            await self.places.take(self.pool.timeout())
+        except TimeoutError:
+            raise PoolTimeoutError("no connection got free in time") from None
         try:
             while True:
                 connection = self.pool.idle.pop() if self.pool.idle else await self.connect()
@@ -83,15 +84,8 @@ class DriverPool:
                     return connection
                 connection.invalidate()
         except BaseException:
-            self.places.release()
+            self.places.give_back()
             raise
-
-    async def wait(self) -> None:
-        try:
-            async with asyncio.timeout(self.pool.timeout()):
-                await self.places.acquire()
-        except TimeoutError:
-            raise PoolTimeoutError("no connection got free in time") from None
 
     async def connect(self) -> PoolProxiedConnection:
         try:
@@ -102,7 +96,7 @@ class DriverPool:
         return connection
 
     async def give_back(self, connection: PoolProxiedConnection) -> None:
-        self.places.release()
+        self.places.give_back()
         if connection.is_valid and clock.seconds() - connection.info[TAKEN_AT] < LOAN_SECONDS:
             self.pool.idle.append(connection)
         elif self.pool.checkedin() < self.pool.size():

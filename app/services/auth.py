@@ -12,7 +12,7 @@ from app.core.database import Database
 from app.core.errors import UnprocessableError
 from app.core.passwords import PasswordHasher
 from app.core.ratelimit import RateLimiter
-from app.core.tokens import Tokens
+from app.core.tokens import Claims, Tokens
 from app.crud.audit import audit
 from app.crud.session import sessions
 from app.crud.user import users
@@ -181,19 +181,17 @@ class Auth:
             if await sessions.end(session, claims.session_id):
                 await record(session, Action.SIGNED_OUT, device, actor_id=claims.user_id, session_id=claims.session_id)
 
-    def recall(self, token: str) -> Identity | None:
+    def recall(self, claims: Claims) -> Identity | None:
         """What `identify` would find, where that is known without asking."""
-        claims = self.tokens.verify(token, "access")
         user = self.account_cache.find(claims.session_id, claims.user_id)
         return identity_of(user, claims, is_recalled=True) if user is not None else None
 
-    async def identify(self, token: str) -> Identity:
+    async def identify(self, claims: Claims) -> Identity:
         """The account behind an access token, as it is now: a session that has ended ends its tokens.
 
         Raises:
-            InvalidTokenError: `invalid_token`, `token_expired` or `token_revoked`.
+            InvalidTokenError: `token_revoked`.
         """
-        claims = self.tokens.verify(token, "access")
         changes = self.account_cache.changes
         async with self.database.primary() as session:
             found = await sessions.find_account(session, claims.session_id, claims.user_id, utc_now())

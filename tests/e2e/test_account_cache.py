@@ -467,7 +467,7 @@ async def test_what_was_read_before_a_change_is_not_kept_after_it(here: Instance
     scene = await set_scene(here)
     token = scene.device.access_token
     await here.warm_up(token)
-    identity = await here.resources.auth.identify(token)
+    identity = await here.resources.auth.identify(here.resources.auth.tokens.verify(token, "access"))
     changes = here.cache.changes
     await psql.execute("UPDATE users SET full_name = 'Another' WHERE id = $1", scene.user.id)
 

@@ -6,6 +6,7 @@ from typing import Any
 
 from itsdangerous import BadData, Signer
 from itsdangerous.encoding import base64_decode, base64_encode
+from pydantic_core import to_json
 
 from app.core.keys import Keyring
 
@@ -18,8 +19,8 @@ class CursorSigner:
         self.signer = Signer(keyring.derive("cursor")[::-1], key_derivation="none", digest_method=sha256)
 
     def sign(self, values: list[Any], belongs_to: str) -> str:
-        # Instants and decimals, which JSON lacks, as texts.
-        payload = json.dumps(values, default=str, separators=(",", ":")).encode()
+        # Instants and decimals, which JSON lacks, become texts.
+        payload = to_json(values)
         signature = self.signer.get_signature(bound(payload, belongs_to))
         return f"{base64_encode(payload).decode()}.{signature.decode()}"
 

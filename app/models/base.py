@@ -27,6 +27,10 @@ class UTCDateTime(TypeDecorator[datetime]):
     def python_type(self) -> type[datetime]:
         return datetime
 
+    def bind_processor(self, dialect: Dialect) -> Any:
+        # PostgreSQL takes an instant of any zone.
+        return super().bind_processor(dialect) if dialect.name == "sqlite" else None
+
     def process_bind_param(self, value: datetime | None, dialect: Dialect) -> datetime | None:
         return value if value is None else value.astimezone(UTC)
 

@@ -34,6 +34,9 @@ class FixedPoint(TypeDecorator[Decimal]):
     def process_result_value(self, value: Any, dialect: Dialect) -> Decimal | None:
         return Decimal(value).scaleb(-self.scale) if value is not None and dialect.name == "sqlite" else value
 
+    def bind_processor(self, dialect: Dialect) -> Any:
+        return super().bind_processor(dialect) if dialect.name == "sqlite" else None
+
     def result_processor(self, dialect: Dialect, coltype: object) -> Any:
         return super().result_processor(dialect, coltype) if dialect.name == "sqlite" else None
 

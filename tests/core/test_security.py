@@ -566,7 +566,7 @@ def test_a_cursor_gives_back_what_was_signed_to_its_own_list_only() -> None:
 def test_a_cursor_holds_instants_decimals_and_nothing() -> None:
     cursors = CursorSigner(keyring(SECRET))
     cursor = cursors.sign([NOW, Decimal("19.99"), None], "list")
-    assert cursors.read(cursor, "list") == [str(NOW), "19.99", None]
+    assert cursors.read(cursor, "list") == [NOW.isoformat().replace("+00:00", "Z"), "19.99", None]
 
 
 def test_a_tampered_cursor_is_none() -> None:

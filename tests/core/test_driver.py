@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator
-from contextlib import suppress
+from contextlib import asynccontextmanager, suppress
 
 import asyncpg
 import pytest
@@ -13,9 +13,10 @@ from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 from app.core.config import Settings
 from app.core.database import Database
 from app.core.database_errors import is_connection_failure, sqlstate
-from app.core.driver import DriverPool
+from app.core.driver import DriverPool, LendingPool
 from app.core.prepared import Prepared
-from app.core.session import DriverSession, DriverTransaction, fetch
+from app.core.session import Claim, ClaimError, DriverSession, DriverTransaction, expect_more, fetch
+from app.models.base import utc_now
 from app.models.generation import Generation
 
 pytestmark = pytest.mark.real_database
@@ -33,6 +34,16 @@ ADD = Prepared(
     .values(resource=bindparam("resource"), number=1, created_at=func.now(), updated_at=func.now())
     .returning(literal_column("resource"))
 )
+TABLE = Generation.metadata.tables["generations"]
+NAMES = ("resource", "number", "created_at", "updated_at")
+NEW = Prepared(
+    TABLE.insert().values({name: bindparam(name) for name in NAMES}).returning(TABLE.c.resource), inserts=NAMES
+)
+REMOVE = Prepared(TABLE.delete().where(TABLE.c.resource == bindparam("wanted")).returning(TABLE.c.resource))
+
+
+def new(resource: str) -> dict[str, object]:
+    return {"resource": resource, "number": 1, "created_at": utc_now(), "updated_at": utc_now()}
 
 
 @pytest.fixture
@@ -175,6 +186,83 @@ async def test_a_savepoint_takes_back_what_prepared_statements_did_in_it(databas
                 raise ZeroDivisionError
         await fetch(session, ADD, resource="after")
     assert await stored(database) == {"before", "after"}
+
+
+@asynccontextmanager
+async def single(database: Database, claim: Claim | None = None) -> AsyncIterator[DriverTransaction]:
+    async with database.transaction() as session:
+        assert isinstance(session, DriverTransaction)
+        session.is_single, session.find_claim = True, lambda: claim
+        yield session
+
+
+def claiming(found: int) -> Claim:
+    condition = select(literal_column("1")).where(bindparam("found", type_=BigInteger()) > 0).exists()
+    return Claim(condition, {"found": found}, lambda: f"SELECT 1 WHERE {found} > 0")
+
+
+async def test_a_single_statement_is_stored_when_it_returns(database: Database) -> None:
+    for resource, claim in (("unclaimed", None), ("claimed", claiming(1))):
+        async with single(database, claim) as session:
+            (row,) = await fetch(session, NEW, **new(resource))
+            assert row.resource == resource
+            assert session.connection_of_driver is None
+            assert resource in await stored(database)
+
+
+async def test_a_single_statement_does_nothing_where_its_claim_does_not_hold(database: Database) -> None:
+    async with single(database) as session:
+        await fetch(session, NEW, **new("there"))
+    for prepared, values in ((NEW, new("new")), (REMOVE, {"wanted": "there"})):
+        with pytest.raises(ClaimError):
+            async with single(database, claiming(0)) as session:
+                await fetch(session, prepared, **values)
+        assert await stored(database) == {"there"}
+
+
+async def test_a_statement_that_finds_nothing_is_no_claim_that_fails(database: Database) -> None:
+    async with single(database, claiming(1)) as session:
+        assert await fetch(session, REMOVE, wanted="nothing") == []
+        # Why, it may still be asked.
+        assert len(await fetch(session, PID)) == 1
+
+
+async def test_nothing_may_follow_a_single_statement(database: Database) -> None:
+    async def add_twice() -> None:
+        async with single(database) as session:
+            await fetch(session, ADD, resource="first")
+            await fetch(session, ADD, resource="second")
+
+    async def add_an_entity() -> None:
+        async with single(database) as session:
+            await fetch(session, ADD, resource="third")
+            session.add(Generation(resource="fourth", number=1))
+
+    for work in (add_twice, add_an_entity):
+        with pytest.raises(RuntimeError, match="take SessionDep"):
+            await work()
+    assert await stored(database) == {"first", "third"}
+
+
+async def test_what_expects_more_is_one_transaction(database: Database) -> None:
+    with suppress(ZeroDivisionError):
+        async with single(database) as session:
+            expect_more(session)
+            await fetch(session, ADD, resource="first")
+            await fetch(session, ADD, resource="second")
+            raise ZeroDivisionError
+    assert await stored(database) == set()
+
+
+async def test_sqlalchemy_gets_a_connection_that_the_driver_keeps(database: Database) -> None:
+    async with database.primary() as session:
+        (lent,) = await fetch(session, PID)
+    pool = database.engine.sync_engine.pool
+    assert isinstance(pool, LendingPool)
+    assert len(pool.idle) == 1
+    async with database.engine.connect() as connection:
+        assert await connection.scalar(select(func.pg_backend_pid())) == lent.pid
+        assert pool.idle == []
 
 
 async def test_nothing_is_on_the_driver_where_a_pooler_is(real_settings: Settings) -> None:

@@ -36,13 +36,13 @@ class Dispatch:
             return
         scope["starlette.exception_handlers"] = self.exception_handlers
         if destination.handler is not None and not scope["app"].dependency_overrides:
-            await self.answer(destination.handler, Request(scope, receive, send))
+            await self.answer(destination.handler, Request(scope, receive, send), send)
             return
         async with AsyncExitStack() as stack:
             scope["fastapi_middleware_astack"] = stack
             await destination.app(scope, receive, send)
 
-    async def answer(self, handler: Handler, request: Request) -> None:
+    async def answer(self, handler: Handler, request: Request, send: Send) -> None:
         """As `request_response` and `wrap_app_handling_exceptions` do, for what needs no more than that."""
         try:
             response = await handler(request)
@@ -50,7 +50,7 @@ class Dispatch:
             response = await self.answer_to(error, request)
             # An error that is raised again would keep the frames of all requests that it has ended.
             error.__traceback__ = None
-        await response(request.scope, request.receive, request._send)  # noqa: SLF001 - Starlette has no public name
+        await response(request.scope, request.receive, send)
 
     async def answer_to(self, error: Exception, request: Request) -> Response:
         kinds, statuses = self.exception_handlers

@@ -32,11 +32,17 @@ class LendingPool(AsyncAdaptedQueuePool):
         super().__init__(*arguments, **options)
         # The last one first: those that are not needed get old.
         self.idle: list[PoolProxiedConnection] = []
+        self.wanted = 0
 
     def _do_get(self) -> Any:
         if self.idle and not super().checkedin():
             self.idle.pop().close()
-        return super()._do_get()
+        # Whoever waits here does not see what gets idle: it has to come back to the pool.
+        self.wanted += 1
+        try:
+            return super()._do_get()
+        finally:
+            self.wanted -= 1
 
     def checkedin(self) -> int:
         return super().checkedin() + len(self.idle)
@@ -97,7 +103,8 @@ class DriverPool:
 
     async def give_back(self, connection: PoolProxiedConnection) -> None:
         self.places.give_back()
-        if connection.is_valid and clock.seconds() - connection.info[TAKEN_AT] < LOAN_SECONDS:
+        is_young = connection.is_valid and clock.seconds() - connection.info[TAKEN_AT] < LOAN_SECONDS
+        if is_young and not self.pool.wanted:
             self.pool.idle.append(connection)
         elif self.pool.checkedin() < self.pool.size():
             connection.close()

@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager, suppress
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
 
 import asyncpg
 import pytest
@@ -263,6 +263,22 @@ async def test_sqlalchemy_gets_a_connection_that_the_driver_keeps(database: Data
     async with database.engine.connect() as connection:
         assert await connection.scalar(select(func.pg_backend_pid())) == lent.pid
         assert pool.idle == []
+
+
+async def test_sqlalchemy_waits_for_a_connection_that_the_driver_has_in_use(database: Database) -> None:
+    async def ask() -> int:
+        async with database.engine.connect() as connection:
+            return int(await connection.scalar(select(func.pg_backend_pid())) or 0)
+
+    async with AsyncExitStack() as stack:
+        for _ in range(3):
+            await stack.enter_async_context(database.engine.connect())
+        async with database.transaction() as session:
+            (used,) = await fetch(session, PID)
+            waiting = asyncio.create_task(ask())
+            await asyncio.sleep(0.1)
+            assert not waiting.done()
+        assert await waiting == used.pid
 
 
 async def test_nothing_is_on_the_driver_where_a_pooler_is(real_settings: Settings) -> None:

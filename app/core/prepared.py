@@ -61,7 +61,7 @@ class Prepared:
         fields = [column.key for column in self.columns]
         self.row: Any = type("Row", (namedtuple("Row", fields), Row), {"__slots__": ()})  # noqa: PYI024 - its fields come with the statement
         self.compiled: dict[str, DriverStatement] = {}
-        self.conditional: dict[int, Prepared] = {}
+        self.conditional: dict[ColumnElement[bool], Prepared] = {}
 
     @property
     def writes(self) -> bool:
@@ -69,9 +69,9 @@ class Prepared:
 
     def provided(self, condition: ColumnElement[bool]) -> "Prepared":
         """The same INSERT, UPDATE or DELETE, which does nothing unless the condition holds."""
-        made = self.conditional.get(id(condition))
+        made = self.conditional.get(condition)
         if made is None:
-            made = self.conditional[id(condition)] = Prepared(self.only_if(condition), inserts=self.inserts)
+            made = self.conditional[condition] = Prepared(self.only_if(condition), inserts=self.inserts)
         return made
 
     def only_if(self, condition: ColumnElement[bool]) -> Any:

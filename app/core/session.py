@@ -195,7 +195,8 @@ class DriverTransaction(DriverSession):
     async def rollback(self) -> None:
         connection = self.connection_of_driver
         if connection is None:
-            await super().rollback()
+            if self.is_made:
+                await super().rollback()
             return
         try:
             if connection.is_valid:  # else it was lost, and its transaction with it

@@ -4,7 +4,6 @@ from contextlib import AsyncExitStack
 from typing import Any
 
 from fastapi.routing import APIRouter
-from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.types import ASGIApp, Receive, Scope, Send
@@ -54,7 +53,8 @@ class Dispatch:
 
     async def answer_to(self, error: Exception, request: Request) -> Response:
         kinds, statuses = self.exception_handlers
-        handle = statuses.get(error.status_code) if isinstance(error, HTTPException) else None
+        # The framework's own errors have a status.
+        handle = statuses.get(getattr(error, "status_code", 0))
         handle = handle or next((kinds[kind] for kind in type(error).__mro__ if kind in kinds), None)
         if handle is None:
             raise error

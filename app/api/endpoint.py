@@ -14,13 +14,13 @@ from fastapi._compat import ModelField, Undefined
 from fastapi.encoders import jsonable_encoder
 from fastapi.exceptions import RequestValidationError, ResponseValidationError
 from fastapi.utils import is_body_allowed_for_status_code
-from starlette.exceptions import HTTPException
 from starlette.responses import JSONResponse
 
 from app.api.exchange import given_header
 from app.api.plan import Plan
 from app.api.route_entry import has_plain_answer
 from app.api.shapes import Shape
+from app.core.errors import BadRequestError
 
 JSON = (b"content-type", b"application/json")
 
@@ -84,7 +84,7 @@ async def read_json(request: Request) -> Any:
 
     Raises:
         RequestValidationError: it says so, and is not.
-        HTTPException: 400, it is not even text.
+        BadRequestError: it is not even text.
     """
     body = await request.body()
     if not body:
@@ -103,7 +103,7 @@ async def read_json(request: Request) -> Any:
         }
         raise RequestValidationError([fault], body=error.doc) from error
     except Exception as error:
-        raise HTTPException(400, "There was an error parsing the body") from error
+        raise BadRequestError from error
 
 
 @lru_cache(maxsize=256)

@@ -25,6 +25,12 @@ class AppError(Exception):
         super().__init__(self.detail)
 
 
+class BadRequestError(AppError):
+    status = 400
+    code = "bad_request"
+    detail = "There was an error parsing the body"
+
+
 class UnauthorizedError(AppError):
     """RFC 6750: the request has no usable token."""
 

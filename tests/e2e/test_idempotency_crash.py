@@ -98,7 +98,10 @@ async def test_an_order_that_was_stored_but_not_answered_is_answered_by_the_next
                 await asyncio.sleep(0.001)
         server.kill()
         assert not answer.done(), "nobody was told"
-    async with serve_process(real_settings, tmp_path) as server, httpx.AsyncClient(base_url=server.url) as client:
+    async with (
+        serve_process(real_settings, tmp_path) as server,
+        httpx.AsyncClient(base_url=server.url, timeout=20) as client,
+    ):
         again = await client.post(ORDERS, json=body, headers=headers)
         assert (again.status_code, again.headers["idempotency-replayed"]) == (201, "true")
         assert (again.headers["location"], again.headers["etag"]) == (f"{ORDERS}/{again.json()['id']}", '"1"')
@@ -127,7 +130,10 @@ async def test_an_order_that_was_not_stored_yet_is_placed_by_the_next_server(
             assert not answer.done()
         await holder.rollback()
     assert (await orders_stored(database), await stock_of(database, item)) == (0, 5)
-    async with serve_process(real_settings, tmp_path) as server, httpx.AsyncClient(base_url=server.url) as client:
+    async with (
+        serve_process(real_settings, tmp_path) as server,
+        httpx.AsyncClient(base_url=server.url, timeout=20) as client,
+    ):
         again = await client.post(ORDERS, json=body, headers=headers)
         assert (again.status_code, "idempotency-replayed" in again.headers) == (201, False)
     assert (await orders_stored(database), await stock_of(database, item)) == (1, 3)

@@ -12,6 +12,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 from fastapi import APIRouter, FastAPI
@@ -100,7 +101,8 @@ class Caller:
             "raw_path": self.path.encode(),
             "query_string": b"",
             "headers": HEADERS.copy(),
-            "state": {},
+            # No lifespan has run: all that these routes ask for is whether there is a limit.
+            "state": {"resources": SimpleNamespace(limiter=None)},
         }
 
     async def receive(self) -> Message:

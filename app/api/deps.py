@@ -125,7 +125,7 @@ DeviceDep = Annotated[Device, Depends(get_device)]
 
 
 def may_recall(request: Request, needed: SecurityScopes) -> bool:
-    """Whether what is known from before will do: for reads, and for writes in a transaction that asks along with BEGIN.
+    """Whether what is known from before will do: for reads, and for writes, which ask with BEGIN or in their statement.
 
     What changes accounts, or is for administrators alone, asks first.
     """

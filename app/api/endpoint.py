@@ -1,6 +1,7 @@
 """A route whose dependencies are planned: from a request's body to the bytes of its answer.
 
-FastAPI's own handler does the same, with three stacks and two tasks for each request that such routes have no use for.
+FastAPI's own handler does the same, with three exit stacks and two wrappers for each request, for which such routes
+have no use.
 `tests/api/test_plan.py` compares the answers.
 """
 
@@ -55,11 +56,9 @@ class Endpoint:
     def of(cls, route: Any) -> Self | None:
         """None where FastAPI has to answer: the route has no plan, or answers with something else than plain JSON."""
         plan = Plan.of(route.dependant) if has_plain_answer(route) else None
-        return (
-            None
-            if plan is None
-            else cls(plan, route.status_code or 200, route.response_field, Shape.of(route.response_model))
-        )
+        if plan is None:
+            return None
+        return cls(plan, route.status_code or 200, route.response_field, Shape.of(route.response_model))
 
     async def __call__(self, request: Request) -> Response:
         body = await read_json(request) if self.plan.body else Undefined

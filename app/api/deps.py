@@ -1,7 +1,5 @@
 """Every alias that a handler may ask for; together they say what a request needs and may do."""
 
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
 from functools import partial
 from typing import Annotated
 
@@ -13,9 +11,10 @@ from app.api.caching import CachedDep
 from app.api.conditional import ConditionalDep, CreatedDep, ETagDep, IfMatchDep
 from app.api.paging import CursorPagingDep, PagingDep
 from app.api.resources import Resources, ResourcesDep, claims_of, resources_of
-from app.api.routing import until_answered
-from app.core.errors import AppError, InsufficientScopeError
-from app.core.session import Claim, ClaimError, DriverTransaction
+from app.api.routing import end_with_handler, until_answered
+from app.core.errors import InsufficientScopeError
+from app.core.session import DriverSession
+from app.core.transaction import Claim, ClaimError, DriverTransaction, Transaction
 from app.models.scope import ADMIN_ONLY, SCOPES
 from app.services.accounts import Accounts
 from app.services.audit import Device
@@ -54,26 +53,21 @@ MAX_USER_AGENT = 500
 
 
 async def get_session(request: Request) -> AsyncSession:
-    return await until_answered(request, transaction(request))
+    """A transaction, which begins when it is used.
 
-
-@asynccontextmanager
-async def transaction(request: Request) -> AsyncIterator[AsyncSession]:
-    """Who asks may be known from before; they still must be who they were when something is written.
+    Who asks may be known from before; they still must be who they were when something is written.
 
     Raises:
-        ClaimError: if they are not; `Route` then begins anew, and asks first.
+        ClaimError: at the end, if they are not; `Route` then begins anew, and asks first.
     """
-    async with resources_of(request).database.transaction() as session:
-        if isinstance(session, DriverTransaction):
-            session.find_claim = partial(claim_of, request)
-        try:
-            yield session
-        except AppError as error:
-            if error.keeps_changes:
-                await require_claim(request, session)
-            raise
-        await require_claim(request, session)
+    session = resources_of(request).database.write()
+    transaction = Transaction(session, partial(require_claim, request, session))
+    if not isinstance(session, DriverTransaction):
+        return await until_answered(request, transaction)
+    transaction.open()
+    session.find_claim = partial(claim_of, request)
+    session.before_holding = partial(end_with_handler, request, transaction)
+    return session
 
 
 async def require_claim(request: Request, session: AsyncSession) -> None:
@@ -89,7 +83,11 @@ def claim_of(request: Request) -> Claim | None:
 
 
 async def get_read_session(request: Request) -> AsyncSession:
-    return await until_answered(request, resources_of(request).database.read())
+    session = resources_of(request).database.read()
+    if not isinstance(session, DriverSession):
+        return await until_answered(request, session)
+    session.before_holding = partial(end_with_handler, request, session)
+    return session
 
 
 SessionDep = Annotated[AsyncSession, Depends(get_session)]

@@ -21,7 +21,7 @@ from app.api.route_entry import Handler, effective_route, set_direct_handler
 from app.api.shapes import FromRows
 from app.core.database_errors import is_serialization_failure
 from app.core.errors import BodyTooLargeError
-from app.core.session import ClaimError
+from app.core.transaction import ClaimError
 
 log = structlog.get_logger()
 
@@ -52,6 +52,21 @@ class Route(APIRoute):
         refuse_large_body(request)
         if self.is_limited:
             await limit_requests(request)
+        state = request.scope["state"]
+        for number in range(1, ATTEMPTS):
+            try:
+                return await attempt(handle, request)
+            except ClaimError:
+                # Who asks has changed since they were last seen.
+                state["asks_first"] = state["is_counted"] = True
+                continue
+            except DBAPIError as error:
+                if not is_serialization_failure(error):
+                    raise
+                log.info("transaction lost to another one, trying again", attempt=number)
+            await asyncio.sleep(FIRST_WAIT * 2**number * random.uniform(0.5, 1.5))  # noqa: S311 - not for secrets
+            # Whoever asked has asked once.
+            state["is_counted"] = True
         return await attempt(handle, request)
 
 
@@ -62,36 +77,24 @@ class UnlimitedRoute(Route):
 
 
 async def attempt(handle: Handler, request: Request) -> Response:
-    state = request.scope["state"]
-    for number in range(1, ATTEMPTS):
-        try:
-            return await answer(handle, request)
-        except ClaimError:
-            # Who asks has changed since they were last seen.
-            state["asks_first"] = state["is_counted"] = True
-            continue
-        except DBAPIError as error:
-            if not is_serialization_failure(error):
-                raise
-            log.info("transaction lost to another one, trying again", attempt=number)
-        await asyncio.sleep(FIRST_WAIT * 2**number * random.uniform(0.5, 1.5))  # noqa: S311 - not for secrets
-        # Whoever asked has asked once.
-        state["is_counted"] = True
-    return await answer(handle, request)
-
-
-async def answer(handle: Handler, request: Request) -> Response:
-    """One attempt, its commit included.
+    """One answer, and the commit of what it tells of.
 
     FastAPI would leave what ends with the handler outside of the handler it hands out, where nothing could be tried
-    again; the stack it leaves them on is replaced by one that ends here.
+    again; the stack it leaves them on is replaced by one that ends here. An `Endpoint` has none until it needs one.
     """
-    state = request.scope["state"]
+    scope = request.scope
+    state = scope["state"]
     state["identity"] = None
-    async with AsyncExitStack() as stack:
-        request.scope[STACK] = stack
+    scope[STACK] = None if isinstance(handle, Endpoint) else AsyncExitStack()
+    try:
         # For what wants to see the answer when it ends, as idempotency does.
         state["answer"] = response = await handle(request)
+    except BaseException as error:
+        if scope[STACK] is not None:
+            await scope[STACK].__aexit__(type(error), error, error.__traceback__)
+        raise
+    if scope[STACK] is not None:
+        await scope[STACK].__aexit__(None, None, None)
     return response
 
 
@@ -100,8 +103,19 @@ async def until_answered[T](request: Request, context: AbstractAsyncContextManag
 
     A dependency with `yield` would do the same for ten times the price.
     """
-    stack: AsyncExitStack = request.scope[STACK]
-    return await stack.enter_async_context(context)
+    return await stack_of(request).enter_async_context(context)
+
+
+def end_with_handler(request: Request, context: AbstractAsyncContextManager[Any]) -> None:
+    """The same for what needs not be entered, as soon as there is something to be ended."""
+    stack_of(request).push_async_exit(context)
+
+
+def stack_of(request: Request) -> AsyncExitStack:
+    stack: AsyncExitStack | None = request.scope[STACK]
+    if stack is None:
+        stack = request.scope[STACK] = AsyncExitStack()
+    return stack
 
 
 def refuse_large_body(request: Request) -> None:

@@ -19,8 +19,8 @@ from sqlalchemy.pool import ConnectionPoolEntry
 from app.core.config import Settings
 from app.core.database_errors import sqlstate
 from app.core.driver import DriverPool, LendingPool
-from app.core.errors import AppError
-from app.core.session import DriverReads, DriverSession, DriverTransaction
+from app.core.session import DriverReads, DriverSession
+from app.core.transaction import DriverTransaction, Transaction
 
 log = structlog.get_logger()
 
@@ -28,6 +28,13 @@ BEGIN = "strata_begin"
 SQLITE_BUSY_TIMEOUT_MS = 30_000
 # SQLSTATEs that no amount of waiting mends: bad password, no such role, no such database.
 HOPELESS = {"28P01", "28000", "3D000"}
+
+
+class Sessions(async_sessionmaker[AsyncSession]):
+    """SQLAlchemy's own looks at each of its options each time."""
+
+    def __call__(self, **options: Any) -> AsyncSession:
+        return self.class_(**self.kw, **options)
 
 
 class Database:
@@ -44,36 +51,16 @@ class Database:
         self.read_engine = create_engine(replica, settings) if replica else self.engine
         # Through PgBouncer a statement prepared by the driver might meet a server that does not know it.
         is_direct = self.engine.dialect.name == "postgresql" and not settings.db_pgbouncer
-        pool = DriverPool(self.engine) if is_direct else None
-        read_pool = DriverPool(self.read_engine) if pool and replica else pool
-        self.write = sessions(self.engine, DriverTransaction, pool)
-        self.primary = sessions(autocommitting(self.engine, settings), DriverReads, pool)
+        self.pool = DriverPool(self.engine) if is_direct else None
+        read_pool = DriverPool(self.read_engine) if self.pool and replica else self.pool
+        self.write = sessions(self.engine, DriverTransaction, self.pool)
+        self.primary = sessions(autocommitting(self.engine, settings), DriverReads, self.pool)
         self.read = sessions(autocommitting(self.read_engine, settings), DriverReads, read_pool)
         self.snapshot = sessions(snapshotting(self.read_engine))
 
-    @asynccontextmanager
-    async def transaction(self) -> AsyncIterator[AsyncSession]:
-        """The one place that commits; an error rolls back unless it says that it keeps its changes."""
-        kept: AppError | None = None
-        async with self.write() as session:
-            if isinstance(session, DriverTransaction):
-                session.is_begun = True
-            else:
-                session.sync_session.begin()
-            try:
-                yield session
-            except AppError as error:
-                if not error.keeps_changes:
-                    raise
-                kept = error
-            try:
-                await session.commit()
-            except BaseException:
-                # SQLAlchemy takes a COMMIT that failed for the end of the transaction; SQLite does not.
-                await session.rollback()
-                raise
-        if kept is not None:
-            raise kept
+    def transaction(self) -> Transaction:
+        """A session whose work is kept when it ends, unless an error ends it."""
+        return Transaction(self.write())
 
     @asynccontextmanager
     async def savepoint(self, session: AsyncSession) -> AsyncIterator[None]:
@@ -86,13 +73,11 @@ class Database:
         await self.read_engine.dispose()
 
 
-def sessions(
-    engine: AsyncEngine, kind: type[DriverSession] | None = None, pool: DriverPool | None = None
-) -> async_sessionmaker[AsyncSession]:
+def sessions(engine: AsyncEngine, kind: type[DriverSession] | None = None, pool: DriverPool | None = None) -> Sessions:
     """Sessions of a kind that uses the driver's connections, where there is a pool of them."""
     if kind is None or pool is None:
-        return async_sessionmaker(engine, expire_on_commit=False)
-    return async_sessionmaker(engine, class_=kind, expire_on_commit=False, pool=pool)
+        return Sessions(engine, expire_on_commit=False)
+    return Sessions(engine, class_=kind, expire_on_commit=False, pool=pool)
 
 
 def create_engine(url: URL, settings: Settings) -> AsyncEngine:

@@ -6,7 +6,7 @@ from sqlalchemy import select
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from app.core.prepared import Prepared, Row
-from app.core.session import expect_more
+from app.core.transaction import expect_more
 from app.crud.base import CRUD
 from app.crud.invalidation import IS_CACHED, count_on
 from app.models.base import Base

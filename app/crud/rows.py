@@ -10,7 +10,8 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from app.core.database_errors import violated_constraint
 from app.core.errors import AppError, ConflictError, NotFoundError, PreconditionFailedError, VersionConflictError
 from app.core.prepared import Prepared, Row
-from app.core.session import expect_more, fetch
+from app.core.session import fetch
+from app.core.transaction import expect_more
 from app.crud.guard import UNGUARDED, Guard
 from app.crud.invalidation import cached_followers, count_on
 from app.crud.lists import ListCRUD

@@ -8,7 +8,8 @@ from sqlalchemy import bindparam, delete, func, literal_column, select
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from app.core.prepared import Prepared
-from app.core.session import Claim, fetch
+from app.core.session import fetch
+from app.core.transaction import Claim
 from app.crud.base import ExpiringCRUD
 from app.models.account import Account
 from app.models.session import Session

@@ -4,8 +4,8 @@ from dataclasses import dataclass
 
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from app.core.session import Claim
 from app.core.tokens import Claims
+from app.core.transaction import Claim
 from app.crud.session import account_claim, sessions
 from app.models.account import Account
 from app.models.base import utc_now

@@ -60,12 +60,12 @@ def test_the_whole_application_is_looked_at() -> None:
 
 
 def test_only_the_database_module_commits() -> None:
-    assert calls("commit", "rollback", but={"app/core/database.py", "app/core/session.py"}) == []
+    assert calls("commit", "rollback", but={"app/core/database.py", "app/core/transaction.py"}) == []
 
 
 def test_only_the_database_module_begins_transactions_and_no_session_is_made_by_hand() -> None:
     makers = ["begin", "begin_nested", "async_sessionmaker", "create_async_engine"]
-    assert calls(*makers, but={"app/core/database.py", "app/core/session.py"}) == []
+    assert calls(*makers, but={"app/core/database.py", "app/core/transaction.py"}) == []
 
 
 def test_errors_are_app_errors() -> None:

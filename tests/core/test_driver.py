@@ -13,9 +13,10 @@ from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 from app.core.config import Settings
 from app.core.database import Database
 from app.core.database_errors import is_connection_failure, sqlstate
-from app.core.driver import DriverPool, LendingPool
+from app.core.driver import LendingPool
 from app.core.prepared import Prepared
-from app.core.session import Claim, ClaimError, DriverSession, DriverTransaction, expect_more, fetch
+from app.core.session import DriverSession, fetch
+from app.core.transaction import Claim, ClaimError, DriverTransaction, expect_more
 from app.models.base import utc_now
 from app.models.generation import Generation
 
@@ -54,7 +55,8 @@ async def database(real_settings: Settings) -> AsyncIterator[Database]:
     database = Database(real_settings.model_copy(update=small))
     yield database
     # Whatever a test did, each connection has come back, and none of them is within a transaction.
-    pool: DriverPool = database.write.kw["pool"]
+    pool = database.pool
+    assert pool is not None
     assert pool.places.free == pool.pool.size()
     assert pool.pool.checkedout() == 0
     async with database.primary() as session:

@@ -47,7 +47,8 @@ class Answer(Response):
 
 class Endpoint:
     def __init__(self, plan: Plan, status: int, field: ModelField | None, shape: Shape | None) -> None:
-        self.plan = plan
+        self.takes_body = bool(plan.body)
+        self.run = plan.written()
         self.status = status
         self.field = field
         self.shape = shape
@@ -61,9 +62,9 @@ class Endpoint:
         return cls(plan, route.status_code or 200, route.response_field, Shape.of(route.response_model))
 
     async def __call__(self, request: Request) -> Response:
-        body = await read_json(request) if self.plan.body else Undefined
+        body = await read_json(request) if self.takes_body else Undefined
         answer = Answer()
-        content = await self.plan.run(request, answer, body)
+        content = await self.run(request, answer, body)
         return content if isinstance(content, Response) else answer.complete(self.status, self.encode(content))
 
     def encode(self, content: Any) -> bytes:

@@ -3,9 +3,12 @@
 FastAPI walks their tree with every request, looks at each dependency as often as it is named, and at each parameter
 whether it was sent or not; that costs more than PostgreSQL's answer. What a plan does not know is left to FastAPI:
 generators, plain functions, forms, several bodies. `tests/api/test_plan.py` compares the two.
+
+A request with nothing wrong is answered by a function that is written for the route, as `dataclasses` write
+`__init__`: one call after the other, which takes a third of what a loop over them does.
 """
 
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
 from enum import Enum
@@ -105,18 +108,18 @@ class Parameter:
         alias = aliases[0][1]
         return cls(field.name, alias, field, default, part, find, (info.in_.value, alias), is_simple)
 
-    def read(self, request: Request, values: Arguments, faults: list[Any]) -> None:
-        """Put the value to the others, or what is wrong with it to the faults."""
+    def read(self, request: Request, faults: list[Any]) -> Any:
+        """The value; what is wrong with it goes to the faults."""
         value = self.find(request, self.alias)
         if value is None and self.default is not Undefined:
-            values[self.name] = self.default
-        elif value is not None and self.is_simple:
-            values[self.name], wrong = self.field.validate(value, loc=self.location)
-            faults += wrong
+            return self.default
+        if value is not None and self.is_simple:
+            value, wrong = self.field.validate(value, loc=self.location)
         else:
             read, wrong = request_params_to_args([self.field], getattr(request, self.part))
-            values.update(read)
-            faults += wrong
+            value = read.get(self.name)
+        faults += wrong
+        return value
 
 
 @dataclass(frozen=True, slots=True)
@@ -137,7 +140,7 @@ class Step:
         values = {name: results[place] for name, place in self.arguments}
         # Also where something that it needs is lacking: all faults are told at once.
         for parameter in self.parameters:
-            parameter.read(request, values, faults)
+            values[parameter.name] = parameter.read(request, faults)
         if faults and (len(faults) > before or any(results[place] is NOTHING for place in self.needs)):
             return None
         if self.request is not None:
@@ -199,15 +202,19 @@ class Plan:
         self.places[key] = len(self.steps) - 1
         return self.places[key]
 
-    async def run(self, request: Request, response: Response, body: Any = Undefined) -> Any:
+    async def run(
+        self, request: Request, response: Response, body: Any = Undefined, results: Sequence[Any] = ()
+    ) -> Any:
         """What the handler returns; `body` is what was parsed of the request's, if it has one.
+
+        `results` are those of the first steps, which have run.
 
         Raises:
             RequestValidationError: with all that is wrong with the request.
         """
-        results: list[Any] = []
+        results = [*results]
         faults: list[Any] = []
-        for step in self.dependencies:
+        for step in self.dependencies[len(results) :]:
             values = step.read(request, response, results, faults)
             results.append(NOTHING if values is None else await step.call(**values))
         values = self.handler.read(request, response, results, faults)
@@ -219,3 +226,34 @@ class Plan:
         if faults or values is None:
             raise RequestValidationError(faults, body=None if body is Undefined else body)
         return await self.handler.call(**values)
+
+    def written(self) -> Callable[..., Awaitable[Any]]:
+        """`run` as a function of this route; at the first fault it leaves the rest to `run`."""
+        known: dict[str, Any] = {"run": self.run, "validate": _validate_value_with_model_field}
+        lines = ["async def run_written(request, response, body):", " faults = []"]
+        for place, step in enumerate(self.steps):
+            arguments = [f"{name}=result_{needed}" for name, needed in step.arguments]
+            for number, parameter in enumerate(step.parameters):
+                known[f"read_{place}_{number}"] = parameter.read
+                lines.append(f" value_{number} = read_{place}_{number}(request, faults)")
+                arguments.append(f"{parameter.name}=value_{number}")
+            if step is self.handler:
+                for field in self.body:
+                    known["field"] = field
+                    lines.append(' body_value, wrong = validate(field=field, value=body, values={}, loc=("body",))')
+                    lines.append(" faults += wrong")
+                    arguments.append(f"{field.name}=body_value")
+            if step.parameters or (step is self.handler and self.body):
+                results = ", ".join(f"result_{before}" for before in range(place))
+                lines.append(f" if faults: return await run(request, response, body, [{results}])")
+            arguments += [f"{name}=request" for name in (step.request,) if name is not None]
+            arguments += [f"{name}=response" for name in (step.response,) if name is not None]
+            for name, scopes in step.scopes.items():
+                known[f"scopes_{place}"] = scopes
+                arguments.append(f"{name}=scopes_{place}")
+            known[f"call_{place}"] = step.call
+            lines.append(f" result_{place} = await call_{place}({', '.join(arguments)})")
+        lines.append(f" return result_{len(self.steps) - 1}")
+        exec("\n".join(lines), known)  # noqa: S102 - of names in our own code, and nothing that anybody has sent
+        function: Callable[..., Awaitable[Any]] = known["run_written"]
+        return function

@@ -18,7 +18,7 @@ from app.api.answer_headers import AnswerHeaders
 from app.api.application import Application
 from app.api.deps import Resources
 from app.api.errors import install_error_handlers
-from app.api.middleware import CORS, BodyLimit, LastResort, RequestContext, TrustedHosts
+from app.api.middleware import Checks, RequestContext
 from app.api.modules import install_modules
 from app.api.openapi import DESCRIPTION, TAGS
 from app.api.shedding import LoadShedding
@@ -112,10 +112,12 @@ def middleware(settings: Settings) -> list[Middleware]:
             with_cors=partial(CORSMiddleware, **cors),
         ),
         Middleware(RequestContext, headers=headers),
-        Middleware(TrustedHosts, allowed_hosts=settings.trusted_hosts or ["*"]),
-        Middleware(CORS, **cors),
-        Middleware(LastResort),
-        Middleware(BodyLimit, max_body_size=settings.max_body_size),
+        Middleware(
+            Checks,
+            allowed_hosts=settings.trusted_hosts or ["*"],
+            cors=cors,
+            max_body_size=settings.max_body_size,
+        ),
     ]
 
 

@@ -50,6 +50,11 @@ def path_of(app: FastAPI, handler: str, names: tuple[str, ...]) -> str:
     return str(app.url_path_for(handler, **{name: f"{{{name}}}" for name in names}))
 
 
+def add_header(response: Response, name: bytes, value: str) -> None:
+    """One that is not there yet; to set one looks through all of them."""
+    response.raw_headers.append((name, value.encode("latin-1")))
+
+
 class ETag:
     """Tells clients the version of what they get."""
 
@@ -57,7 +62,7 @@ class ETag:
         self.response = response
 
     def tag[V: HasVersion](self, row: V) -> V:
-        self.response.headers["ETag"] = etag(row)
+        add_header(self.response, b"etag", etag(row))
         return row
 
 
@@ -71,7 +76,7 @@ class Created(ETag):
     def at(self, handler: str, **path_params: object) -> None:
         """`handler` is the name of the function that reads the resource."""
         location = path_of(self.request.app, handler, tuple(path_params))
-        self.response.headers["Location"] = location.format_map(path_params)
+        add_header(self.response, b"location", location.format_map(path_params))
 
 
 class Conditional(ETag):

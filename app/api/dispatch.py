@@ -4,12 +4,29 @@ from contextlib import AsyncExitStack
 from typing import Any
 
 from fastapi.routing import APIRouter
-from starlette.requests import Request
+from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from app.api.route_entry import Destination, Handler
 from app.api.route_index import RouteIndex
+
+
+class DirectRequest(Request):
+    """Starlette's, which reads its body without the generator that it has for streams."""
+
+    async def body(self) -> bytes:
+        if self._stream_consumed or hasattr(self, "_body"):
+            return await super().body()
+        chunks: list[bytes] = []
+        while not self._stream_consumed:
+            message = await self._receive()
+            if message["type"] == "http.disconnect":
+                raise ClientDisconnect
+            chunks.append(message.get("body", b""))
+            self._stream_consumed = not message.get("more_body", False)
+        self._body = b"".join(chunks)
+        return self._body
 
 
 class Dispatch:
@@ -35,7 +52,7 @@ class Dispatch:
             return
         scope["starlette.exception_handlers"] = self.exception_handlers
         if destination.handler is not None and not scope["app"].dependency_overrides:
-            await self.answer(destination.handler, Request(scope, receive, send), send)
+            await self.answer(destination.handler, DirectRequest(scope, receive, send), send)
             return
         async with AsyncExitStack() as stack:
             scope["fastapi_middleware_astack"] = stack

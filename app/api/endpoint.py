@@ -16,6 +16,7 @@ from fastapi.encoders import jsonable_encoder
 from fastapi.exceptions import RequestValidationError, ResponseValidationError
 from fastapi.utils import is_body_allowed_for_status_code
 from starlette.responses import JSONResponse
+from starlette.types import Receive, Scope, Send
 
 from app.api.exchange import given_header
 from app.api.plan import Plan
@@ -24,6 +25,7 @@ from app.api.shapes import Shape
 from app.core.errors import BadRequestError
 
 JSON = (b"content-type", b"application/json")
+WITHOUT_BODY = {status for status in range(100, 600) if not is_body_allowed_for_status_code(status)}
 
 
 class Answer(Response):
@@ -39,10 +41,17 @@ class Answer(Response):
         self.status_code = status = self.status_code or status
         # In its place: what has looked at the headers before shares the list.
         self.raw_headers.insert(0, JSON)
-        if is_body_allowed_for_status_code(status):
+        if status not in WITHOUT_BODY:
             self.body = body
             self.raw_headers.insert(0, (b"content-length", b"%d" % len(body)))
         return self
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if self.background is not None:
+            await super().__call__(scope, receive, send)
+            return
+        await send({"type": "http.response.start", "status": self.status_code, "headers": self.raw_headers})
+        await send({"type": "http.response.body", "body": self.body})
 
 
 class Endpoint:
@@ -89,10 +98,11 @@ async def read_json(request: Request) -> Any:
     body = await request.body()
     if not body:
         return Undefined
-    if not is_json(given_header(request, "content-type") or ""):
+    if not is_json(given_header(request, b"content-type") or ""):
         return body
     try:
-        return json.loads(body)
+        # Python looks for UTF-16 and the like in bytes, which takes as long as the rest.
+        return json.loads(body.decode() if body.isascii() and 0 not in body else body)
     except json.JSONDecodeError as error:
         fault = {
             "type": "json_invalid",

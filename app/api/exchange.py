@@ -27,7 +27,7 @@ COMPRESSION = GZipResponder(nothing, MINIMUM_SIZE, compresslevel=1)
 class Exchange:
     """Turns plain-text refusals into problems, compresses, and completes the headers, in this order.
 
-    `send` begins the answer and decides what becomes of its body: `forward` takes the rest of the messages.
+    `send` begins the answer and decides what becomes of it: `forward`, if there is one, takes the messages.
     """
 
     __slots__ = (
@@ -54,7 +54,7 @@ class Exchange:
         self.request_id = request_id_of(self.given)
         self.receive = receive
         self.transmit = send
-        self.forward: Send = self.finish
+        self.forward: Send | None = None
         self.is_started = False
         self.status = 499  # nginx's code for a client that left before the answer
         self.refusal: tuple[Message, list[bytes]] | None = None
@@ -74,12 +74,15 @@ class Exchange:
     def end(self) -> None:
         """Let go of what holds on to this in turn: thousands of such circles would wait for the garbage collector."""
         self.scope.pop(KEY, None)
-        del self.forward
+        self.forward = None
 
     async def send(self, message: Message) -> None:
         if message["type"] == "http.response.start":
             self.prepare(message, dict(message.get("headers", ())))
-        await self.forward(message)
+        if self.forward is None:
+            await self.transmit(self.finished(message))
+        else:
+            await self.forward(message)
 
     def prepare(self, start: Message, headers: dict[bytes, bytes]) -> None:
         self.is_started = True
@@ -107,12 +110,15 @@ class Exchange:
         await answer(self.scope, self.receive, self.finish)
 
     async def finish(self, message: Message) -> None:
+        await self.transmit(self.finished(message))
+
+    def finished(self, message: Message) -> Message:
         if message["type"] == "http.response.start":
             self.status = message["status"]
             message["headers"] = self.complete(message.get("headers", ()))
         elif self.method == "HEAD":
-            message = {**message, "body": b""}
-        await self.transmit(message)
+            return {**message, "body": b""}
+        return message
 
     def complete(self, pairs: Pairs) -> Pairs:
         seconds = time.perf_counter() - self.began
@@ -133,15 +139,15 @@ class Exchange:
         return headers
 
 
-def given_header(request: HTTPConnection, name: str) -> str | None:
+def given_header(request: HTTPConnection, name: bytes) -> str | None:
     """A header of the request; `name` is in lower case."""
-    value = request.scope[KEY].given.get(name.encode())
+    value = request.scope[KEY].given.get(name)
     return None if value is None else value.decode("latin-1")
 
 
 def bearer_token(request: HTTPConnection) -> str | None:
     """What `Authorization: Bearer` gives (RFC 6750 section 2.1)."""
-    scheme, _, token = (given_header(request, "authorization") or "").partition(" ")
+    scheme, _, token = (given_header(request, b"authorization") or "").partition(" ")
     return token.strip() if scheme.lower() == "bearer" else None
 
 

@@ -1,8 +1,9 @@
-"""Pure ASGI layers around every request: identity, timing, log line, hosts, origins, bodies, and the last resort."""
+"""Pure ASGI layers around every request: identity, timing, log line, the last resort, hosts, origins and bodies."""
 
 import logging
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Any
 from urllib.parse import quote
 
 import structlog
@@ -10,6 +11,7 @@ from starlette.middleware.body_limit import MAX_BODY_SIZE_SCOPE_KEY, RequestBody
 from starlette.middleware.cors import CORSMiddleware
 from starlette.middleware.trustedhost import TrustedHostMiddleware
 from starlette.requests import ClientDisconnect
+from starlette.responses import PlainTextResponse
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from app.api.answer_headers import AnswerHeaders
@@ -21,6 +23,8 @@ log = structlog.get_logger("strata.access")
 
 PROBES = {"/health", "/ready"}
 MAX_KNOWN_HOSTS = 1000
+# More would be no length of a body, and Python takes its time to make a number of thousands.
+MAX_DIGITS = 16
 
 
 class RequestContext:
@@ -52,37 +56,6 @@ class RequestContext:
             exchange.end()
 
 
-class TrustedHosts:
-    """Starlette's check of the Host header, once for each; probes are spared: they call a container by its address."""
-
-    def __init__(self, app: ASGIApp, allowed_hosts: Sequence[str]) -> None:
-        self.app = app
-        self.check = TrustedHostMiddleware(self.remember, allowed_hosts, www_redirect=False)
-        self.known: set[bytes | None] = set()
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        is_spared = scope["type"] == "http" and (scope["path"] in PROBES or host_of(scope) in self.known)
-        await (self.app if is_spared else self.check)(scope, receive, send)
-
-    async def remember(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] == "http" and len(self.known) < MAX_KNOWN_HOSTS:
-            self.known.add(host_of(scope))
-        await self.app(scope, receive, send)
-
-
-def host_of(scope: Scope) -> bytes | None:
-    exchange: Exchange = scope[KEY]
-    return exchange.given.get(b"host")
-
-
-class CORS(CORSMiddleware):
-    """Starlette's, for requests with an origin; to answers of others `Exchange` adds what it would."""
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        has_origin = scope["type"] == "http" and b"origin" in scope[KEY].given
-        await (super().__call__ if has_origin else self.app)(scope, receive, send)
-
-
 class LastResort:
     """An exception that nothing else caught is logged once and answered with a bare 500."""
 
@@ -105,16 +78,70 @@ class LastResort:
             await problem(scope["state"]["request_id"], 500, "internal_error", text)(scope, receive, send)
 
 
-class BodyLimit(RequestBodyLimitMiddleware):
-    """Starlette's, for requests that have a body: in HTTP/1 one of two headers announces it."""
+class Checks:
+    """Hosts, origins and the size of bodies, by Starlette's layers; `LastResort` is where its answer gets CORS headers.
+
+    They have nothing to say to most requests, which pass by them: those for a host that was found good before, of no
+    other origin, with a body of the announced length (which is how HTTP/1 tells where it ends) or with none.
+    """
+
+    def __init__(
+        self, app: ASGIApp, *, allowed_hosts: Sequence[str], cors: Mapping[str, Any], max_body_size: int
+    ) -> None:
+        self.max_body_size = max_body_size
+        self.app = LastResort(app)
+        self.behind_hosts = CORS(LastResort(BodyLimit(app, max_body_size)), **cors)
+        self.with_checks = TrustedHostMiddleware(self.remember_host, allowed_hosts, www_redirect=False)
+        self.known_hosts: set[bytes | None] = set()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] != "http" or scope.get("http_version", "")[:1] != "1" or has_body(scope[KEY].given):
-            await super().__call__(scope, receive, send)
-        else:
+        if scope["type"] != "http":
+            await self.with_checks(scope, receive, send)
+        elif self.needs_no_check(scope):
             scope[MAX_BODY_SIZE_SCOPE_KEY] = self.max_body_size
             await self.app(scope, receive, send)
+        else:
+            # Probes call a container by its address.
+            await (self.behind_hosts if scope["path"] in PROBES else self.with_checks)(scope, receive, send)
+
+    def needs_no_check(self, scope: Scope) -> bool:
+        given = scope[KEY].given
+        if given.get(b"host") not in self.known_hosts and scope["path"] not in PROBES:
+            return False
+        if b"origin" in given or b"transfer-encoding" in given:
+            return False
+        length = given.get(b"content-length")
+        if length is not None and not (length.isdigit() and fits(length, self.max_body_size)):
+            return False
+        return bool(scope.get("http_version", "")[:1] == "1")
+
+    async def remember_host(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] == "http" and len(self.known_hosts) < MAX_KNOWN_HOSTS:
+            self.known_hosts.add(scope[KEY].given.get(b"host"))
+        await self.behind_hosts(scope, receive, send)
 
 
-def has_body(headers: dict[bytes, bytes]) -> bool:
-    return b"content-length" in headers or b"transfer-encoding" in headers
+class CORS(CORSMiddleware):
+    """Starlette's, for requests with an origin; to answers of others `Exchange` adds what it would."""
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        has_origin = scope["type"] == "http" and b"origin" in scope[KEY].given
+        await (super().__call__ if has_origin else self.app)(scope, receive, send)
+
+
+class BodyLimit(RequestBodyLimitMiddleware):
+    """Starlette's, which counts a body while it is read; one that is announced as too large is refused at once.
+
+    A handler that reads none must not act on half a request.
+    """
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        announced = scope[KEY].given.get(b"content-length", b"") if scope["type"] == "http" else b""
+        if announced.isdigit() and not fits(announced, self.max_body_size):
+            await PlainTextResponse("Content Too Large", 413)(scope, receive, send)
+        else:
+            await super().__call__(scope, receive, send)
+
+
+def fits(digits: bytes, limit: int) -> bool:
+    return len(digits) < MAX_DIGITS and int(digits) <= limit

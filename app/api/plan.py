@@ -12,6 +12,7 @@ from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
 from enum import Enum
+from functools import lru_cache
 from typing import Any, Self
 from urllib.parse import parse_qsl
 
@@ -58,12 +59,17 @@ def find_in_query(request: Request, alias: str) -> str | None:
     return value
 
 
+@lru_cache(maxsize=1024)
+def lower(alias: str) -> bytes:
+    return alias.lower().encode()
+
+
 def find_in_headers(request: Request, alias: str) -> str | None:
-    return given_header(request, alias.lower())
+    return given_header(request, lower(alias))
 
 
 def find_in_cookies(request: Request, alias: str) -> str | None:
-    return request.cookies.get(alias) if given_header(request, "cookie") else None
+    return request.cookies.get(alias) if given_header(request, b"cookie") else None
 
 
 # In the order in which FastAPI reads them: the request's attribute, the parameters' list, and how to look for one.

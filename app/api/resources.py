@@ -1,7 +1,7 @@
 """What one application holds open, and how handlers reach it."""
 
 from dataclasses import dataclass
-from typing import Annotated, cast
+from typing import Annotated
 
 from fastapi import Depends, Request
 
@@ -41,7 +41,8 @@ class Resources:
 
 
 def resources_of(request: Request) -> Resources:
-    return cast(Resources, request.scope["state"]["resources"])
+    resources: Resources = request.scope["state"]["resources"]
+    return resources
 
 
 def claims_of(request: Request) -> Claims | None:
@@ -54,7 +55,8 @@ def claims_of(request: Request) -> Claims | None:
     if "claims" not in state:
         token = bearer_token(request)
         state["claims"] = None if token is None else resources_of(request).auth.tokens.verify(token, "access")
-    return cast(Claims | None, state["claims"])
+    claims: Claims | None = state["claims"]
+    return claims
 
 
 async def get_resources(request: Request) -> Resources:

@@ -71,10 +71,10 @@ class RouteIndex:
         if path.endswith("\n"):  # which `$` at the end of a regular expression overlooks
             return None
         first = self.first(method, path)
-        if first is None or any(rival.match(path) for rival in first[0].rivals):
+        if first is None:
             return None
         entry, match = first
-        if entry.destination is None:
+        if entry.destination is None or (entry.rivals and any(rival.match(path) for rival in entry.rivals)):
             return None
         convertors = entry.param_convertors
         return entry.destination, {name: convertors[name].convert(value) for name, value in match.groupdict().items()}

@@ -12,15 +12,12 @@ from fastapi import APIRouter, Request, Response
 from fastapi.datastructures import DefaultPlaceholder
 from fastapi.routing import APIRoute
 from sqlalchemy.exc import DBAPIError
-from starlette.middleware.body_limit import MAX_BODY_SIZE_SCOPE_KEY
 
 from app.api.endpoint import Endpoint
-from app.api.exchange import given_header
 from app.api.limits import limit_requests
 from app.api.route_entry import Handler, effective_route, set_direct_handler
 from app.api.shapes import FromRows
 from app.core.database_errors import is_serialization_failure
-from app.core.errors import BodyTooLargeError
 from app.core.transaction import ClaimError
 
 log = structlog.get_logger()
@@ -49,7 +46,6 @@ class Route(APIRoute):
         return partial(self.run, super().get_route_handler())
 
     async def run(self, handle: Handler, request: Request) -> Response:
-        refuse_large_body(request)
         if self.is_limited:
             await limit_requests(request)
         state = request.scope["state"]
@@ -116,13 +112,6 @@ def stack_of(request: Request) -> AsyncExitStack:
     if stack is None:
         stack = request.scope[STACK] = AsyncExitStack()
     return stack
-
-
-def refuse_large_body(request: Request) -> None:
-    """Starlette counts a body while it is read; a handler that reads none must not act on half a request."""
-    announced = given_header(request, "content-length") or ""
-    if announced.isdecimal() and int(announced) > request.scope[MAX_BODY_SIZE_SCOPE_KEY]:
-        raise BodyTooLargeError
 
 
 class Router(APIRouter):

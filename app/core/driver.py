@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import Awaitable, Mapping
-from typing import Any, cast
+from typing import Any
 
 import asyncpg
 from sqlalchemy import PoolProxiedConnection
@@ -70,7 +70,8 @@ class DriverPool:
     @property
     def pool(self) -> LendingPool:
         """The engine has another one after it was disposed of."""
-        return cast(LendingPool, self.engine.sync_engine.pool)
+        pool: LendingPool = self.engine.sync_engine.pool  # type: ignore[assignment] # `create_engine` says so
+        return pool
 
     async def take(self) -> PoolProxiedConnection:
         """A connection that is alive, as far as its socket knows.
@@ -79,13 +80,14 @@ class DriverPool:
             sqlalchemy.exc.TimeoutError: if none gets free in time.
             OSError, DBAPIError: if none can be made.
         """
+        pool = self.pool
         try:
-            await self.places.take(self.pool.timeout())
+            await self.places.take(pool.timeout())
         except TimeoutError:
             raise PoolTimeoutError("no connection got free in time") from None
         try:
             while True:
-                connection = self.pool.idle.pop() if self.pool.idle else await self.connect()
+                connection = pool.idle.pop() if pool.idle else await self.connect()
                 if not driver_of(connection).is_closed():
                     return connection
                 connection.invalidate()
@@ -103,10 +105,11 @@ class DriverPool:
 
     async def give_back(self, connection: PoolProxiedConnection) -> None:
         self.places.give_back()
+        pool = self.pool
         is_young = connection.is_valid and clock.seconds() - connection.info[TAKEN_AT] < LOAN_SECONDS
-        if is_young and not self.pool.wanted:
-            self.pool.idle.append(connection)
-        elif self.pool.checkedin() < self.pool.size():
+        if is_young and not pool.wanted:
+            pool.idle.append(connection)
+        elif pool.checkedin() < pool.size():
             connection.close()
         else:
             # One too many, since SQLAlchemy has taken some itself: it is closed, which has to be awaited.
@@ -122,7 +125,8 @@ class DriverPool:
 
 async def execute(connection: PoolProxiedConnection, sql: str) -> str:
     """Run SQL without parameters; return what PostgreSQL says of the last statement, as in `SELECT 1`."""
-    return cast(str, await answered(connection, sql, driver_of(connection).execute(sql)))
+    said: str = await answered(connection, sql, driver_of(connection).execute(sql))
+    return said
 
 
 def driver_of(connection: PoolProxiedConnection) -> Any:

@@ -34,17 +34,24 @@ class DriverStatement:
     """What the driver is given: SQL with numbered parameters, which ones in which order, and how values change."""
 
     sql: str
-    parameters: tuple[tuple[str, Processor], ...]
+    pick: Callable[[Mapping[str, Any]], Sequence[Any]]
+    # By their places; most types need none.
+    processors: tuple[tuple[int, Callable[[Any], Any]], ...]
     # Values that stand in the statement itself.
     constants: Mapping[str, Any]
     results: tuple[Processor, ...] | None
     # What the driver is to make rows of: its own kind of row.
     row: Any
 
-    def arguments(self, values: Mapping[str, Any]) -> list[Any]:
+    def arguments(self, values: Mapping[str, Any]) -> Sequence[Any]:
         if self.constants:
             values = {**self.constants, **values}
-        return [values[name] if bind is None else bind(values[name]) for name, bind in self.parameters]
+        arguments = self.pick(values)
+        if self.processors:
+            arguments = [*arguments]
+            for place, process in self.processors:
+                arguments[place] = process(arguments[place])
+        return arguments
 
 
 class Prepared:
@@ -106,11 +113,12 @@ class Prepared:
         results = tuple(
             column.type.dialect_impl(dialect).result_processor(dialect, NUMERIC_OID) for column in self.columns
         )
+        names = tuple(compiled.positiontup)
+        processors = [kinds[name].dialect_impl(dialect).bind_processor(dialect) for name in names]
         return DriverStatement(
             sql=str(compiled),
-            parameters=tuple(
-                (name, kinds[name].dialect_impl(dialect).bind_processor(dialect)) for name in compiled.positiontup
-            ),
+            pick=itemgetter(*names) if len(names) > 1 else lambda values: [values[name] for name in names],
+            processors=tuple((place, process) for place, process in enumerate(processors) if process is not None),
             constants=constants,
             results=results if any(results) else None,
             row=self.row_of(record),

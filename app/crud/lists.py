@@ -1,7 +1,7 @@
 """Lists: pages of rows or entities, and how many there are."""
 
 from collections.abc import Callable, Hashable, Mapping, Sequence
-from typing import Any, cast
+from typing import Any
 
 from sqlalchemy import (
     BigInteger,
@@ -62,7 +62,8 @@ class ListCRUD[M: Base]:
             if len(self.made) >= MAX_STATEMENTS:
                 self.made.clear()
             self.made[key] = make(*shape)
-        return cast(T, self.made[key])
+        made: T = self.made[key]
+        return made
 
     async def page(self, session: AsyncSession, query: PageQuery, filter_: Any = None) -> PageRows[Any]:
         """`filter_` is a dataclass whose `conditions()` are about those of its fields that are not None."""

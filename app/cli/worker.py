@@ -2,6 +2,7 @@
 
 import gc
 import sys
+from types import ModuleType
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -15,9 +16,14 @@ GC_THRESHOLD = 20_000
 def create_app() -> "FastAPI":
     """The application, in a process that is going to serve it and does nothing else."""
     leave_out_rich()
+    from app.core.config import Settings
+
+    settings = Settings.load()
+    if settings.jwt_algorithm == "HS256":
+        leave_out_cryptography()
     from app.main import create_app
 
-    app = create_app()
+    app = create_app(settings)
     settle()
     return app
 
@@ -34,6 +40,25 @@ def leave_out_rich() -> None:
         import structlog  # noqa: F401 - for all that import it later
     finally:
         del sys.modules["rich"]
+
+
+def leave_out_cryptography() -> None:
+    """python-jose signs with it where it is installed, and with the standard library's HMAC where it is not.
+
+    It takes 9 MiB. Without it python-jose wants another library for ES256, which nothing asks for here: it finds that
+    there is no such key.
+    """
+    if any(name in sys.modules for name in ("jose", "cryptography.hazmat")):
+        return
+    no_elliptic_curves = ModuleType("jose.backends.ecdsa_backend")
+    no_elliptic_curves.ECDSAECKey = None  # type: ignore[attr-defined] # a module's attributes are its own
+    absent = {"cryptography.hazmat": None, no_elliptic_curves.__name__: no_elliptic_curves}
+    sys.modules |= absent  # type: ignore[arg-type] # None: "there is none", says the import system
+    try:
+        from jose import jwt  # noqa: F401 - for all that import it later
+    finally:
+        for name in absent:
+            del sys.modules[name]
 
 
 def settle() -> None:

@@ -1,23 +1,20 @@
 """Which keys sign and which still verify, and where the settings say they are."""
 
 import hmac
-from base64 import urlsafe_b64encode
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from hashlib import sha256
-from json import dumps
-from typing import Literal, Self
-
-from cryptography.hazmat.primitives.asymmetric.ec import EllipticCurvePublicKey
-from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey, RSAPublicKey
+from typing import TYPE_CHECKING, Literal, Self
 
 from app.core.config import Settings, SettingsError
-from app.core.pem import KeyPairAlgorithm, PrivateKey, PublicKey, read_key, read_private_key
 from app.core.secret_file import generated_secrets
 
-type Algorithm = Literal["HS256"] | KeyPairAlgorithm
+if TYPE_CHECKING:
+    from app.core.pem import KeyPairAlgorithm, PrivateKey, PublicKey
 
-P256_BYTES = 32
+# `key_pairs` and `pem` are imported where there are pairs: their library costs those who have a secret 9 MB.
+# ruff: noqa: PLC0415
+
+type Algorithm = Literal["HS256"] | KeyPairAlgorithm
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,8 +23,8 @@ class Key:
 
     id: str
     # What signs; None where only the public half is known.
-    signer: bytes | PrivateKey | None = field(repr=False)
-    verifier: bytes | PublicKey = field(repr=False)
+    signer: "bytes | PrivateKey | None" = field(repr=False)
+    verifier: "bytes | PublicKey" = field(repr=False)
     # What the keys for other purposes are derived from; None where nothing secret is known.
     seed: bytes | None = field(repr=False)
 
@@ -37,8 +34,10 @@ class Key:
         return cls(derive_key(secret, "jwt-key-id").hex()[:16], secret, secret, secret)
 
     @classmethod
-    def of_pair(cls, key: PrivateKey | PublicKey) -> Self:
-        if isinstance(key, RSAPublicKey | EllipticCurvePublicKey):
+    def of_pair(cls, key: "PrivateKey | PublicKey") -> Self:
+        from app.core.key_pairs import is_public, private_number, thumbprint
+
+        if is_public(key):
             return cls(thumbprint(key), None, key, None)
         public = key.public_key()
         return cls(thumbprint(public), key, public, private_number(key))
@@ -78,6 +77,10 @@ class Keyring:
     def public_keys(self) -> list[dict[str, str]]:
         """What others verify with, as RFC 7517 writes it; none for secrets, which have no public half."""
         pairs = {key.id: key.verifier for key in self.keys if not isinstance(key.verifier, bytes)}
+        if not pairs:
+            return []
+        from app.core.key_pairs import jwk
+
         return [jwk(key) | {"use": "sig", "alg": self.algorithm, "kid": id_} for id_, key in pairs.items()]
 
 
@@ -86,35 +89,9 @@ def derive_key(secret: bytes, purpose: str) -> bytes:
     return hmac.digest(secret, f"strata:{purpose}".encode(), "sha256")
 
 
-def private_number(key: PrivateKey) -> bytes:
-    """The secret part alone: the same whichever way the file spells the key."""
-    numbers = key.private_numbers()
-    number = numbers.d if isinstance(key, RSAPrivateKey) else numbers.private_value  # type: ignore[union-attr] # told apart by the key
-    return number.to_bytes((key.key_size + 7) // 8)
+def signing_pairs(settings: Settings, algorithm: "KeyPairAlgorithm") -> "Iterator[PrivateKey | PublicKey]":
+    from app.core.pem import read_key, read_private_key
 
-
-def jwk(key: PublicKey) -> dict[str, str]:
-    """The members that RFC 7638 section 3.2 requires, of RFC 7518 section 6."""
-    if isinstance(key, RSAPublicKey):
-        rsa = key.public_numbers()
-        return {"kty": "RSA", "n": base64url(rsa.n), "e": base64url(rsa.e)}
-    point = key.public_numbers()
-    return {"kty": "EC", "crv": "P-256", "x": base64url(point.x, P256_BYTES), "y": base64url(point.y, P256_BYTES)}
-
-
-def thumbprint(key: PublicKey) -> str:
-    """RFC 7638: anybody who has the public key finds the same id."""
-    canonical = dumps(jwk(key), sort_keys=True, separators=(",", ":"))
-    return base64url(int.from_bytes(sha256(canonical.encode()).digest()), sha256().digest_size)
-
-
-def base64url(number: int, length: int | None = None) -> str:
-    """RFC 7518 section 2: big-endian, in no more bytes than it needs unless a length is given, unpadded."""
-    octets = number.to_bytes(length or (number.bit_length() + 7) // 8)
-    return urlsafe_b64encode(octets).decode().rstrip("=")
-
-
-def signing_pairs(settings: Settings, algorithm: KeyPairAlgorithm) -> Iterator[PrivateKey | PublicKey]:
     name = "JWT_SECRET_KEY"
     assert settings.jwt_secret_key is not None  # the settings refuse to be without it
     try:

@@ -28,12 +28,6 @@ type PublicKey = RSAPublicKey | EllipticCurvePublicKey
 MIN_RSA_BITS = 2048
 NEW_RSA_BITS = 3072
 KINDS = {"RS256": f"an RSA key of at least {MIN_RSA_BITS} bits", "ES256": "an EC key on the curve P-256"}
-HOW_TO_MAKE = {
-    "RS256": "openssl genpkey -algorithm RSA -pkeyopt rsa_keygen_bits:3072 -out jwt.pem",
-    "ES256": "openssl genpkey -algorithm EC -pkeyopt ec_paramgen_curve:P-256 -out jwt.pem",
-}
-# What marks text as a key of another kind than a secret; python-jose refuses to sign with such text.
-KEY_MARKS = ("-BEGIN ", "- BEGIN ", "ssh-", "ecdsa-sha2-")
 
 
 def read_private_key(path: str, algorithm: KeyPairAlgorithm) -> PrivateKey:

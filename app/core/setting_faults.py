@@ -7,12 +7,16 @@ from pydantic import HttpUrl, ValidationError
 
 from app.core.database_url import DIALECTS, parse_database_url
 from app.core.mail_url import parse_address, parse_mail_url
-from app.core.pem import HOW_TO_MAKE, read_key, read_private_key
 from app.core.redis_url import check_redis_url
 from app.core.signing_secret import check_secret, is_guessable
 
 if TYPE_CHECKING:
     from app.core.config import Settings
+
+HOW_TO_MAKE = {
+    "RS256": "openssl genpkey -algorithm RSA -pkeyopt rsa_keygen_bits:3072 -out jwt.pem",
+    "ES256": "openssl genpkey -algorithm EC -pkeyopt ec_paramgen_curve:P-256 -out jwt.pem",
+}
 
 
 def find_faults(settings: "Settings") -> list[str]:
@@ -75,10 +79,11 @@ def check_key(settings: "Settings", name: str, key: str) -> None:
             raise ValueError(
                 f"is guessable; in {settings.environment} use a random one, as of `openssl rand -base64 48`"
             )
-    elif name == "JWT_SECRET_KEY":
-        read_private_key(key, settings.jwt_algorithm)
-    else:
-        read_key(key, settings.jwt_algorithm)
+        return
+    from app.core.pem import read_key, read_private_key  # noqa: PLC0415 - its library costs those who have a secret 9 MB
+
+    read = read_private_key if name == "JWT_SECRET_KEY" else read_key
+    read(key, settings.jwt_algorithm)
 
 
 def mail_faults(settings: "Settings") -> list[str]:

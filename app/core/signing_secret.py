@@ -1,9 +1,9 @@
 """What a secret for HS256 may be. The file that keeps a generated one is in secret_file.py."""
 
-from app.core.pem import KEY_MARKS
-
 MIN_SECRET_BYTES = 32
 MIN_SECRET_VARIETY = 10
+# What marks text as a key of another kind than a secret; python-jose refuses to sign with such text.
+KEY_MARKS = ("-BEGIN ", "- BEGIN ", "ssh-", "ecdsa-sha2-")
 PLACEHOLDERS = ("changeme", "change-me", "change_me", "secret", "password", "example", "insecure", "default")
 
 

@@ -8,6 +8,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from jose import jwk, jwt
+
+from app.core.pem import generate_key, write_private_key
 
 PROGRAM = """
 import gc, json, sys
@@ -23,17 +26,31 @@ told = {
     "websockets": config.ws_protocol_class,
     "frozen": gc.get_freeze_count(),
     "threshold": gc.get_threshold()[0],
-    "loaded": [name for name in ("pygments", "websockets", "alembic", "redis", "jinja2") if name in sys.modules],
+    "loaded": [
+        name
+        for name in ("pygments", "websockets", "alembic", "redis", "jinja2", "cryptography.hazmat")
+        if name in sys.modules
+    ],
 }
+from app.core.config import Settings
+from app.core.keys import Keyring
+from app.core.tokens import Signer
+told["token"] = Signer(Keyring.from_settings(Settings.load())).sign({"sub": "1"})
 print(json.dumps(told))
 """
 
 
+SECRET = "Zq8sT4vBn2KxW7mRj5LcYd9FhGp3UeAo"
+
+
 @pytest.fixture(scope="module")
 def told(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
+    return tell(tmp_path_factory.mktemp("worker"), JWT_SECRET_KEY=SECRET)
+
+
+def tell(folder: Path, **settings: str) -> dict[str, Any]:
     """By a process that has loaded the application as a server does."""
-    folder: Path = tmp_path_factory.mktemp("worker")
-    environment = os.environ | {"DATA_DIR": str(folder)}
+    environment = os.environ | {"DATA_DIR": str(folder)} | settings
     done = subprocess.run(
         [sys.executable, "-c", PROGRAM], cwd=folder, env=environment, capture_output=True, text=True, check=False
     )
@@ -50,6 +67,20 @@ def test_a_worker_uses_the_quick_loop_and_parser(told: dict[str, Any]) -> None:
 def test_a_worker_loads_nothing_that_it_does_not_need(told: dict[str, Any]) -> None:
     assert told["loaded"] == []
     assert told["websockets"] is None
+
+
+def test_a_worker_with_a_secret_signs_as_any_other_would(told: dict[str, Any]) -> None:
+    assert jwt.decode(told["token"], SECRET, algorithms=["HS256"]) == {"sub": "1"}
+
+
+def test_a_worker_with_a_key_pair_has_what_that_takes(tmp_path: Path) -> None:
+    path = tmp_path / "jwt.pem"
+    key = generate_key("ES256")
+    write_private_key(path, key)
+    told = tell(tmp_path, JWT_ALGORITHM="ES256", JWT_SECRET_KEY=str(path))
+    assert told["loaded"] == ["cryptography.hazmat"]
+    public = jwk.construct(key.public_key(), "ES256")  # type: ignore[arg-type] # also takes key objects
+    assert jwt.decode(told["token"], public, algorithms=["ES256"]) == {"sub": "1"}
 
 
 def test_the_collector_leaves_alone_what_stays(told: dict[str, Any]) -> None:

@@ -16,7 +16,8 @@ from joserfc.jwk import KeySet
 from app.core.config import Settings, SettingsError
 from app.core.cursors import CursorSigner
 from app.core.errors import InvalidTokenError
-from app.core.keys import Algorithm, Key, Keyring, thumbprint
+from app.core.key_pairs import thumbprint
+from app.core.keys import Algorithm, Key, Keyring
 from app.core.pem import KeyPairAlgorithm
 from app.core.tokens import Tokens, TokenType
 from app.models.base import utc_now

@@ -61,13 +61,20 @@ async def get_session(request: Request) -> AsyncSession:
         ClaimError: at the end, if they are not; `Route` then begins anew, and asks first.
     """
     session = resources_of(request).database.write()
-    transaction = Transaction(session, partial(require_claim, request, session))
     if not isinstance(session, DriverTransaction):
-        return await until_answered(request, transaction)
-    transaction.open()
+        return await until_answered(request, transaction_of(request, session))
+    session.is_begun = True
     session.find_claim = partial(claim_of, request)
-    session.before_holding = partial(end_with_handler, request, transaction)
+    session.before_holding = partial(commit_with_handler, request)
     return session
+
+
+def transaction_of(request: Request, session: AsyncSession) -> Transaction:
+    return Transaction(session, partial(require_claim, request, session))
+
+
+def commit_with_handler(request: Request, session: AsyncSession) -> None:
+    end_with_handler(request, transaction_of(request, session))
 
 
 async def require_claim(request: Request, session: AsyncSession) -> None:
@@ -86,7 +93,7 @@ async def get_read_session(request: Request) -> AsyncSession:
     session = resources_of(request).database.read()
     if not isinstance(session, DriverSession):
         return await until_answered(request, session)
-    session.before_holding = partial(end_with_handler, request, session)
+    session.before_holding = partial(end_with_handler, request)
     return session
 
 

@@ -32,8 +32,8 @@ class DriverSession(AsyncSession):
         self.options = options
         self.may_use_driver = isinstance(bind, AsyncEngine)
         self.is_made = False
-        # Called before this holds something that has to be ended.
-        self.before_holding: Callable[[], None] | None = None
+        # Called with this before it holds something that has to be ended.
+        self.before_holding: Callable[[DriverSession], None] | None = None
 
     def make(self) -> None:
         self.prepare_to_hold()
@@ -42,7 +42,7 @@ class DriverSession(AsyncSession):
 
     def prepare_to_hold(self) -> None:
         if self.before_holding is not None:
-            self.before_holding()
+            self.before_holding(self)
             self.before_holding = None
 
     def __getattr__(self, name: str) -> Any:

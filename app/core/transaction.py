@@ -176,14 +176,11 @@ class Transaction:
         self.session = session
         self.before_commit = before_commit
 
-    def open(self) -> None:
+    async def __aenter__(self) -> AsyncSession:
         if isinstance(self.session, DriverTransaction):
             self.session.is_begun = True
         else:
             self.session.sync_session.begin()
-
-    async def __aenter__(self) -> AsyncSession:
-        self.open()
         return self.session
 
     async def __aexit__(

@@ -69,7 +69,7 @@ class ListCRUD[M: Base]:
         """`filter_` is a dataclass whose `conditions()` are about those of its fields that are not None."""
         narrowed = given(filter_)
         shape = PageShape.of(query, filter_, narrowed)
-        values = {**narrowed, "limit": query.limit + 1, "skip": query.skip}
+        values = {**narrowed, "skip": query.skip}
         column = self.sorts[query.sort.removeprefix("-")]
         if query.after is not None:
             values |= {"after_value": revive(column, query.after[0]), "after_id": query.after[1]}
@@ -117,14 +117,14 @@ class ListCRUD[M: Base]:
 
     def count(self, shape: PageShape) -> Select[Any]:
         """Of so many that the cost has a bound, and one more, which tells that there are more."""
-        some = self.matching(shape).limit(MAX_COUNTED + 1)
+        some = self.matching(shape).limit(inline(MAX_COUNTED + 1))
         return select(func.count().label("total")).select_from(some.subquery())
 
     def matching(self, shape: PageShape) -> Select[Any]:
         return select(literal_column("1")).select_from(self.table).where(*shape.conditions())
 
     def slice[S: Select[Any]](self, statement: S, shape: PageShape) -> S:
-        """One row more than the page has, to know whether another page follows."""
+        """At least one row more than the page has, to know whether another page follows."""
         column, key = self.sorts[shape.sort.removeprefix("-")], self.model.id
         descends = shape.sort.startswith("-")
         statement = statement.where(*shape.conditions())
@@ -134,5 +134,14 @@ class ListCRUD[M: Base]:
             place = tuple_(column, key)
             statement = statement.where(place < last if descends else place > last)
         order = [column.desc(), key.desc()] if descends else [column.asc(), key.asc()]
-        statement = statement.order_by(*order).offset(bindparam("skip", type_=BigInteger()))
-        return statement.limit(bindparam("limit", type_=Integer()))
+        statement = statement.order_by(*order).limit(inline(shape.most_rows))
+        if shape.skip_below:
+            # The comment makes it another statement for PostgreSQL, too.
+            statement = statement.prefix_with(f"/* skip < {shape.skip_below} */")
+            statement = statement.offset(bindparam("skip", type_=BigInteger()))
+        return statement
+
+
+def inline(number: int) -> ColumnElement[int]:
+    """A number as it is, and no parameter."""
+    return literal_column(str(number), Integer())

@@ -1,14 +1,28 @@
 """Parts of lists: what is asked for, what is found, and filters as statements that are made once."""
 
 import re
-from collections.abc import Hashable, Iterable, Sequence
+from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass, fields
 from datetime import date
 from functools import cache
 from typing import Any, NamedTuple, Self, cast
 
-from sqlalchemy import BindParameter, ColumnElement, Dialect, String, TypeDecorator, bindparam
+from sqlalchemy import (
+    BindParameter,
+    ColumnElement,
+    Dialect,
+    String,
+    TypeDecorator,
+    bindparam,
+    false,
+    true,
+)
 from sqlalchemy.orm import InstrumentedAttribute
+
+from app.crud.planning import planned_each_time
+
+# What most clients ask for, and one more.
+MOST_ROWS = (21, 51, 101)
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,22 +51,41 @@ class PageShape(NamedTuple):
     # A dataclass whose `conditions()` are about those of its fields that are not None, and which these are.
     filter_: type[Any]
     given: tuple[str, ...]
+    # What is yes or no stands in the statement: PostgreSQL would take a parameter for either.
+    settled: tuple[tuple[str, bool], ...]
     sort: str
     has_after: bool
     include_total: bool
+    # The row after the page's last, and perhaps some more.
+    most_rows: int
+    # Of which order of magnitude `skip` is, as the next power of ten; 0 for none.
+    skip_below: int
 
     @classmethod
-    def of(cls, query: PageQuery, filter_: Any, given: Iterable[str]) -> Self:
-        return cls(type(filter_), tuple(given), query.sort, query.after is not None, query.include_total)
+    def of(cls, query: PageQuery, filter_: Any, given: Mapping[str, Any]) -> Self:
+        """Pages that PostgreSQL should not plan in the same way differ.
+
+        After five times it decides for good whether one plan is as good for whatever the parameters may be: a few
+        pages from far back would make it read the table for each first page.
+        """
+        return cls(
+            type(filter_),
+            tuple(name for name, value in given.items() if type(value) is not bool),
+            tuple((name, value) for name, value in given.items() if type(value) is bool),
+            query.sort,
+            query.after is not None,
+            query.include_total,
+            next((most for most in MOST_ROWS if most > query.limit), query.limit + 1),
+            10 ** len(str(query.skip)) if query.skip else 0,
+        )
 
     def conditions(self) -> list[ColumnElement[bool]]:
         """The filter's own, of parameters in place of values."""
         if self.filter_ is type(None):
             return []
-        conditions: list[ColumnElement[bool]] = self.filter_(
-            **{name: bindparam(name) for name in self.given}
-        ).conditions()
-        return conditions
+        parameters: dict[str, Any] = {name: bindparam(name) for name in self.given}
+        constants = {name: true() if value else false() for name, value in self.settled}
+        return planned_each_time(self.filter_(**parameters, **constants).conditions())
 
 
 def given(filter_: Any) -> dict[str, Any]:

@@ -48,7 +48,6 @@ SEED_ITEMS = """
            now() - ($1::bigint - n) * interval '1 second', now()
     FROM generate_series(1, $1::bigint) n
 """
-TABLES = {"users": USERS, "sessions": USERS, "items": ITEMS}
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,7 +62,7 @@ class Scratch:
 
 
 @asynccontextmanager
-async def scratch_database(server_url: str, folder: Path) -> AsyncIterator[Scratch]:
+async def scratch_database(server_url: str, folder: Path, items: int = ITEMS) -> AsyncIterator[Scratch]:
     server_url = server_url.replace("+asyncpg", "").replace("postgres://", "postgresql://")
     name = f"strata_load_{secrets.token_hex(4)}"
     url = urlsplit(server_url)._replace(path=f"/{name}").geturl()
@@ -75,7 +74,7 @@ async def scratch_database(server_url: str, folder: Path) -> AsyncIterator[Scrat
         try:
             await migrate(url, folder)
             scopes = scope_text(allowed_scopes(Role.USER))
-            await seed(url, scopes)
+            await seed(url, scopes, items)
             yield Scratch(name, url, version, secret, issue_tokens(secret, scopes))
         finally:
             await server.execute(f"DROP DATABASE {name} WITH (FORCE)")
@@ -91,7 +90,7 @@ async def migrate(url: str, folder: Path) -> None:
         raise SystemExit(f"the migrations failed:\n{errors.decode()}")
 
 
-async def seed(url: str, scopes: str) -> None:
+async def seed(url: str, scopes: str, items: int) -> None:
     hashed = await PasswordHasher().hash(PASSWORD)
     connection = await asyncpg.connect(url)
     try:
@@ -100,10 +99,10 @@ async def seed(url: str, scopes: str) -> None:
         await connection.execute("DROP INDEX IF EXISTS ix_items_trigrams")
         await connection.execute(SEED_USERS, USERS, hashed)
         await connection.execute(SEED_SESSIONS, USERS, scopes)
-        await connection.execute(SEED_ITEMS, ITEMS, USERS, timeout=300)
+        await connection.execute(SEED_ITEMS, items, USERS, timeout=300)
         if trigrams is not None:
             await connection.execute(trigrams, timeout=300)
-        for table, rows in TABLES.items():
+        for table, rows in {"users": USERS, "sessions": USERS, "items": items}.items():
             await connection.execute(f"SELECT setval(pg_get_serial_sequence('{table}', 'id'), {rows})")
             # When it runs is no difference between servers: `tidy` does its work between the measurements.
             await connection.execute(f"ALTER TABLE {table} SET (autovacuum_enabled = false)")

@@ -10,11 +10,14 @@ from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from app.api.deps import Resources
+from app.models.user import User
 from tests.factories import Factory
 from tests.statements import Statement, statements_on
 
 ROWS = 20_000
 OWNERS = 200
+# After five of them PostgreSQL decides whether to plan once for all.
+TIMES = 8
 
 # Where nearly everything is open, skipping the few closed rows costs the planner the same.
 OPEN_BY_AGE = "ix_items_is_done_created_at_id|ix_items_created_at_id"
@@ -37,6 +40,23 @@ async def explain(session: AsyncSession, statement: Statement, *, with_total: bo
     raw = rows.scalar_one()
     plan = json.loads(raw) if isinstance(raw, str) else raw
     return list(scans(plan[0]["Plan"], with_total=with_total))
+
+
+async def fill(session: AsyncSession, make: Factory) -> User:
+    """Many items of many owners, one of whom is returned."""
+    owners = [await make.user() for _ in range(2)]
+    await session.execute(
+        text(
+            "INSERT INTO items (owner_id, title, price, tax_rate, stock, is_done, version, created_at, updated_at) "
+            "SELECT CASE WHEN n % :owners = 0 THEN CAST(:me AS bigint) ELSE CAST(:other AS bigint) END, "
+            "'item ' || n, n / 100.0, 0, 0, n % 7 = 0, 1, now() - n * interval '1 second', now() "
+            "FROM generate_series(1, :rows) n"
+        ),
+        {"owners": OWNERS, "me": owners[0].id, "other": owners[1].id, "rows": ROWS},
+    )
+    await session.execute(text("ANALYZE items"))
+    await session.commit()
+    return owners[0]
 
 
 @pytest.mark.parametrize(
@@ -65,20 +85,9 @@ async def test_each_list_is_served_by_an_index(
 ) -> None:
     if session.get_bind().dialect.name != "postgresql":
         pytest.skip("SQLite's planner is another one")
-    owners = [await make.user() for _ in range(2)]
-    await session.execute(
-        text(
-            "INSERT INTO items (owner_id, title, price, tax_rate, stock, is_done, version, created_at, updated_at) "
-            "SELECT CASE WHEN n % :owners = 0 THEN CAST(:me AS bigint) ELSE CAST(:other AS bigint) END, "
-            "'item ' || n, n / 100.0, 0, 0, n % 7 = 0, 1, now() - n * interval '1 second', now() "
-            "FROM generate_series(1, :rows) n"
-        ),
-        {"owners": OWNERS, "me": owners[0].id, "other": owners[1].id, "rows": ROWS},
-    )
-    await session.execute(text("ANALYZE items"))
-    await session.commit()
+    owner = await fill(session, make)
     with statements_on(resources.database.engine) as sent:
-        answer = await client.get(f"/api/v1/items{query}", headers=await make.bearer(owners[0]))
+        answer = await client.get(f"/api/v1/items{query}", headers=await make.bearer(owner))
     assert answer.status_code == 200
     assert answer.json()["items"]
     (selection,) = [statement for statement in sent if "items.title" in statement[0] and "LIMIT" in statement[0]]
@@ -110,3 +119,55 @@ async def test_the_next_page_starts_inside_the_index(
     assert any(index in plan for index in OPEN_BY_AGE.split("|"))
     condition = plan.partition('"Index Cond": ')[2].partition('",')[0]
     assert "ROW(created_at, id) < ROW(" in condition
+
+
+@pytest.mark.parametrize(
+    ("query", "is_planned_once"),
+    [
+        ("", True),
+        ("?owner=me", True),
+        ("?owner=me&is_done=true", True),
+        ("?q=item", False),
+        ("?q=item&owner=me", False),
+        ("?min_price=1", False),
+        ("?q=item&skip=40", False),
+    ],
+)
+async def test_a_list_is_planned_anew_where_the_plan_depends_on_what_it_is_asked_for(
+    client: httpx.AsyncClient, make: Factory, session: AsyncSession, query: str, is_planned_once: bool
+) -> None:
+    """A plan that is good for a frequent word reads all rows for a rare one."""
+    if session.get_bind().dialect.name != "postgresql":
+        pytest.skip("SQLite's planner is another one")
+    headers = await make.bearer(await fill(session, make))
+    joint = "&" if query else "?"
+    for _ in range(TIMES):
+        await client.get(f"/api/v1/items{query}{joint}include_total=false", headers=headers)
+    (plans,) = (
+        await session.execute(
+            text(
+                "SELECT generic_plans, custom_plans FROM pg_prepared_statements "
+                "WHERE statement LIKE '%items.title%' AND generic_plans + custom_plans >= :times"
+            ),
+            {"times": TIMES},
+        )
+    ).all()
+    assert (plans.generic_plans > 0) is is_planned_once, plans
+
+
+async def test_pages_from_far_back_are_planned_by_themselves(
+    client: httpx.AsyncClient, make: Factory, session: AsyncSession, resources: Resources
+) -> None:
+    """A few of them would have PostgreSQL choose for all pages what is good for them: to read the whole table."""
+    if session.get_bind().dialect.name != "postgresql":
+        pytest.skip("SQLite has one plan for all")
+    headers = await make.bearer(await fill(session, make))
+    sent: list[str] = []
+    for skip in (0, 40, 60, 4000, 9000):
+        with statements_on(resources.database.engine) as statements:
+            await client.get(f"/api/v1/items?include_total=false&skip={skip}", headers=headers)
+        sent += [sql for sql, _ in statements if "items.title" in sql]
+    first, near, as_near, far, as_far = sent
+    assert near == as_near
+    assert far == as_far
+    assert len({first, near, far}) == 3

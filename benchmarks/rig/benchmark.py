@@ -13,13 +13,15 @@ from rig.overload import overload
 from rig.processes import mib
 from rig.progress import Progress
 from rig.report import Results
-from rig.runs import measure
+from rig.runs import load, measure
 from rig.scenarios import SCENARIOS, Scenario
 from rig.servers import NAMES, Server, serve_all
 from rig.statements import count_statements
 
 # So that servers that remember who has asked have seen every token, as they have after a minute of work.
 WARM_UP = 1.0
+# Before each measurement.
+BREAK_IN = 0.3
 MANY = 64
 
 
@@ -45,6 +47,7 @@ class Benchmark:
             await compare_answers(scratch, servers)
             await asyncio.sleep(1)
             results.idle = {name: mib(server.pid) for name, server in servers.items()}
+            await self.warm_up(servers)
             for scenario in self.scenarios:
                 await self.measure(scenario, servers)
             results.peak = {name: mib(server.pid, "VmHWM") for name, server in servers.items()}
@@ -52,6 +55,12 @@ class Benchmark:
                 await self.overload(servers)
         self.progress.clear()
         return results
+
+    async def warm_up(self, servers: dict[str, Server]) -> None:
+        path = self.write_requests(SCENARIOS["me"])
+        for server in servers.values():
+            self.progress.say(f"warming up {server.name}")
+            await load(server, self.order(server, path, 16, WARM_UP))
 
     async def measure(self, scenario: Scenario, servers: dict[str, Server]) -> None:
         path = self.write_requests(scenario)
@@ -81,7 +90,7 @@ class Benchmark:
             port=server.port,
             requests=str(requests),
             connections=connections,
-            warm_up=WARM_UP,
+            warm_up=BREAK_IN,
             seconds=seconds,
             pid=server.pid,
             database=self.scratch.name,

@@ -22,6 +22,7 @@ from app.api.exchange import given_header
 from app.api.plan import Plan
 from app.api.route_entry import has_plain_answer
 from app.api.shapes import Shape
+from app.api.written_plan import written
 from app.core.errors import BadRequestError
 
 JSON = (b"content-type", b"application/json")
@@ -56,8 +57,8 @@ class Answer(Response):
 
 class Endpoint:
     def __init__(self, plan: Plan, status: int, field: ModelField | None, shape: Shape | None) -> None:
-        self.takes_body = bool(plan.body)
-        self.run = plan.written()
+        self.takes_body = plan.body is not None
+        self.run = written(plan)
         self.status = status
         self.field = field
         self.shape = shape

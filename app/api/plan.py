@@ -3,12 +3,9 @@
 FastAPI walks their tree with every request, looks at each dependency as often as it is named, and at each parameter
 whether it was sent or not; that costs more than PostgreSQL's answer. What a plan does not know is left to FastAPI:
 generators, plain functions, forms, several bodies. `tests/api/test_plan.py` compares the two.
-
-A request with nothing wrong is answered by a function that is written for the route, as `dataclasses` write
-`__init__`: one call after the other, which takes a third of what a loop over them does.
 """
 
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
 from enum import Enum
@@ -164,11 +161,7 @@ class Plan:
     def __init__(self, dependant: Dependant) -> None:
         self.steps: list[Step] = []
         self.places: dict[Any, int] = {}
-        self.body = list(dependant.body_params)
-        if len(self.body) > 1 or _should_embed_body_fields(self.body):
-            raise UnknownError
-        if any(isinstance(field.field_info, params.Form) for field in self.body):
-            raise UnknownError
+        self.body = body_of(dependant)
         self.add(dependant)
         *self.dependencies, self.handler = self.steps
 
@@ -184,7 +177,7 @@ class Plan:
         if key in self.places:
             return self.places[key]
         needs = [(needed.name, self.add(needed)) for needed in dependant.dependencies]
-        is_handler = dependant.body_params == self.body
+        is_handler = body_of(dependant) is self.body
         if not dependant.use_cache or any(getattr(dependant, name) for name in NOT_KNOWN):
             raise UnknownError
         if not _is_coroutine_callable(dependant.call) or (dependant.body_params and not is_handler):
@@ -224,42 +217,25 @@ class Plan:
             values = step.read(request, response, results, faults)
             results.append(NOTHING if values is None else await step.call(**values))
         values = self.handler.read(request, response, results, faults)
-        for field in self.body:
-            value, wrong = _validate_value_with_model_field(field=field, value=body, values={}, loc=("body",))
-            faults += wrong
+        if self.body is not None:
+            value = self.read_body(body, faults)
             if values is not None:
-                values[field.name] = value
+                values[self.body.name] = value
         if faults or values is None:
             raise RequestValidationError(faults, body=None if body is Undefined else body)
         return await self.handler.call(**values)
 
-    def written(self) -> Callable[..., Awaitable[Any]]:
-        """`run` as a function of this route; at the first fault it leaves the rest to `run`."""
-        known: dict[str, Any] = {"run": self.run, "validate": _validate_value_with_model_field}
-        lines = ["async def run_written(request, response, body):", " faults = []"]
-        for place, step in enumerate(self.steps):
-            arguments = [f"{name}=result_{needed}" for name, needed in step.arguments]
-            for number, parameter in enumerate(step.parameters):
-                known[f"read_{place}_{number}"] = parameter.read
-                lines.append(f" value_{number} = read_{place}_{number}(request, faults)")
-                arguments.append(f"{parameter.name}=value_{number}")
-            if step is self.handler:
-                for field in self.body:
-                    known["field"] = field
-                    lines.append(' body_value, wrong = validate(field=field, value=body, values={}, loc=("body",))')
-                    lines.append(" faults += wrong")
-                    arguments.append(f"{field.name}=body_value")
-            if step.parameters or (step is self.handler and self.body):
-                results = ", ".join(f"result_{before}" for before in range(place))
-                lines.append(f" if faults: return await run(request, response, body, [{results}])")
-            arguments += [f"{name}=request" for name in (step.request,) if name is not None]
-            arguments += [f"{name}=response" for name in (step.response,) if name is not None]
-            for name, scopes in step.scopes.items():
-                known[f"scopes_{place}"] = scopes
-                arguments.append(f"{name}=scopes_{place}")
-            known[f"call_{place}"] = step.call
-            lines.append(f" result_{place} = await call_{place}({', '.join(arguments)})")
-        lines.append(f" return result_{len(self.steps) - 1}")
-        exec("\n".join(lines), known)  # noqa: S102 - of names in our own code, and nothing that anybody has sent
-        function: Callable[..., Awaitable[Any]] = known["run_written"]
-        return function
+    def read_body(self, body: Any, faults: list[Any]) -> Any:
+        field: Any = self.body
+        value, wrong = _validate_value_with_model_field(field=field, value=body, values={}, loc=("body",))
+        faults += wrong
+        return value
+
+
+def body_of(dependant: Dependant) -> ModelField | None:
+    fields = dependant.body_params
+    if len(fields) > 1 or _should_embed_body_fields(fields):
+        raise UnknownError
+    if any(isinstance(field.field_info, params.Form) for field in fields):
+        raise UnknownError
+    return fields[0] if fields else None

@@ -8,9 +8,10 @@ from contextlib import contextmanager
 import pytest
 
 from app.core.config import Settings
-from tests.api.busiest import busiest
+from tests.api.busiest import Call, busiest
 
 REQUESTS = 20
+ROUNDS = 5
 
 
 @contextmanager
@@ -38,9 +39,13 @@ async def test_a_request_leaves_no_circles(real_settings: Settings) -> None:
     async with busiest(real_settings) as requests:
         for name, request in requests.items():
             await request()
-            with garbage() as found:
-                for _ in range(REQUESTS):
-                    await request()
-            # What happens once in a while may leave something, but no request does.
-            left[name] = Counter({kind: number for kind, number in found.items() if number >= REQUESTS})
-    assert {name: kinds for name, kinds in left.items() if kinds} == {}
+            # What else the process does at times is no part of it.
+            left[name] = min([await left_by(request) for _ in range(ROUNDS)], key=Counter.total)
+    assert {name: kinds for name, kinds in left.items() if kinds.total() >= REQUESTS} == {}
+
+
+async def left_by(request: Call) -> Counter[str]:
+    with garbage() as found:
+        for _ in range(REQUESTS):
+            await request()
+    return found

@@ -3,7 +3,6 @@
 from base64 import urlsafe_b64encode
 from hashlib import sha256
 from json import dumps
-from typing import TypeIs
 
 from cryptography.hazmat.primitives.asymmetric.ec import EllipticCurvePublicKey
 from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey, RSAPublicKey
@@ -13,8 +12,11 @@ from app.core.pem import PrivateKey, PublicKey
 P256_BYTES = 32
 
 
-def is_public(key: PrivateKey | PublicKey) -> TypeIs[PublicKey]:
-    return isinstance(key, RSAPublicKey | EllipticCurvePublicKey)
+def halves(key: PrivateKey | PublicKey) -> tuple[PrivateKey | None, PublicKey]:
+    """The private one is None where only the other is known."""
+    if isinstance(key, RSAPublicKey | EllipticCurvePublicKey):
+        return None, key
+    return key, key.public_key()
 
 
 def private_number(key: PrivateKey) -> bytes:

@@ -35,12 +35,10 @@ class Key:
 
     @classmethod
     def of_pair(cls, key: "PrivateKey | PublicKey") -> Self:
-        from app.core.key_pairs import is_public, private_number, thumbprint
+        from app.core.key_pairs import halves, private_number, thumbprint
 
-        if is_public(key):
-            return cls(thumbprint(key), None, key, None)
-        public = key.public_key()
-        return cls(thumbprint(public), key, public, private_number(key))
+        private, public = halves(key)
+        return cls(thumbprint(public), private, public, private_number(private) if private is not None else None)
 
 
 @dataclass(frozen=True, slots=True)

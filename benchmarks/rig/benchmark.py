@@ -68,7 +68,14 @@ class Benchmark:
             for number in range(self.options.rounds):
                 for server in servers.values():
                     self.progress.step(f"{scenario.name}, {connections} connections, round {number + 1}, {server.name}")
-                    order = self.order(server, path, connections, self.options.seconds)
+                    patience = scenario.patience if connections == MANY else 0
+                    order = self.order(
+                        server,
+                        path,
+                        connections,
+                        seconds=max(self.options.seconds, 2 * patience),
+                        warm_up=max(BREAK_IN, patience),
+                    )
                     self.results.runs.append(await measure(server, scenario.name, order))
             if scenario.writes:
                 await tidy(self.scratch.url)
@@ -85,12 +92,14 @@ class Benchmark:
         path.write_text(json.dumps(scenario.requests(self.scratch.tokens, seed=1)))
         return path
 
-    def order(self, server: Server, requests: Path, connections: int, seconds: float) -> Order:
+    def order(
+        self, server: Server, requests: Path, connections: int, seconds: float, warm_up: float = BREAK_IN
+    ) -> Order:
         return Order(
             port=server.port,
             requests=str(requests),
             connections=connections,
-            warm_up=BREAK_IN,
+            warm_up=warm_up,
             seconds=seconds,
             pid=server.pid,
             database=self.scratch.name,

@@ -9,7 +9,6 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
 from enum import Enum
-from functools import lru_cache
 from typing import Any, Self
 from urllib.parse import parse_qsl
 
@@ -56,13 +55,8 @@ def find_in_query(request: Request, alias: str) -> str | None:
     return value
 
 
-@lru_cache(maxsize=1024)
-def lower(alias: str) -> bytes:
-    return alias.lower().encode()
-
-
 def find_in_headers(request: Request, alias: str) -> str | None:
-    return given_header(request, lower(alias))
+    return given_header(request, alias.lower().encode())
 
 
 def find_in_cookies(request: Request, alias: str) -> str | None:

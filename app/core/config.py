@@ -76,6 +76,7 @@ class Settings(BaseSettings):
     refresh_token_expire_days: int = Field(default=7, ge=1)
     refresh_reuse_grace_seconds: int = Field(default=10, ge=0)
     session_max_days: int = Field(default=90, ge=1)
+    max_sessions_per_user: int = Field(default=100, ge=1, le=1000)
     session_cache: bool = True
 
     password_require_lower: bool = False

@@ -99,7 +99,7 @@ class SessionCRUD(ExpiringCRUD[Session]):
         # In the order of their ids, so that no two can wait for each other.
         locked = select(Session.id).where(Session.id.in_(ids)).order_by(Session.id).with_for_update()
         ended = delete(Session).where(Session.id.in_(locked)).returning(Session.id, Session.key)
-        return dict((await session.execute(ended)).tuples())
+        return {row.id: row.key for row in await session.execute(ended)}
 
     async def end_all(self, session: AsyncSession, user_id: int, *, but: str | None = None) -> list[str]:
         """End every session of a user, except that of one key if given; return the keys of those that ended."""

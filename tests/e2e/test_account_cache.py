@@ -230,7 +230,7 @@ async def test_a_new_name_is_seen_at_once_here_and_within_a_second_elsewhere(her
     await eventually(partial(is_seen, there))
 
 
-@pytest.mark.parametrize("more", [{}, {"Idempotency-Key": "once"}], ids=["along with BEGIN", "before COMMIT"])
+@pytest.mark.parametrize("more", [{}, {"Idempotency-Key": "once"}], ids=["in the statement", "before COMMIT"])
 @pytest.mark.parametrize("end", ENDS)
 async def test_a_write_asks_the_database_whatever_is_kept(
     there: Instance, psql: asyncpg.Connection, more: dict[str, str], end: str
@@ -244,6 +244,21 @@ async def test_a_write_asks_the_database_whatever_is_kept(
     offered = await there.client.post("/api/v1/items", json={"title": "Lamp"}, headers=bearer(token) | more)
     assert offered.status_code == 401
     assert await psql.fetchval("SELECT count(*) FROM items") == 0
+
+
+@pytest.mark.parametrize("end", ENDS)
+async def test_a_write_of_several_statements_asks_along_with_its_begin(
+    there: Instance, psql: asyncpg.Connection, end: str
+) -> None:
+    make = Factory(there.resources)
+    alice = await make.user()
+    item = await make.item(alice)
+    token = (await make.tokens(alice)).access_token
+    await there.warm_up(token)
+    await psql.execute(f"ALTER TABLE sessions DISABLE TRIGGER USER; {end}")
+    removed = await there.client.delete(f"/api/v1/items/{item.id}", headers=bearer(token))
+    assert removed.status_code == 401
+    assert await psql.fetchval("SELECT count(*) FROM items") == 1
 
 
 @pytest.mark.parametrize(("method", "path", "body"), [call for call in OPERATIONS if call[0] != "GET"])

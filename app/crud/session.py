@@ -7,6 +7,7 @@ from functools import partial
 from sqlalchemy import bindparam, delete, func, literal_column, select
 from sqlalchemy.ext.asyncio import AsyncSession
 
+from app.core.config import MAX_SESSIONS
 from app.core.prepared import Prepared
 from app.core.session import fetch
 from app.core.transaction import Claim
@@ -65,8 +66,6 @@ def account_claim_sql(id_: int, key: str, account: Account) -> str:
 
 
 LAST_USED_FIRST = (Session.rotated_at.desc(), Session.id.desc())
-# What MAX_SESSIONS_PER_USER can be at most: no list is longer, whatever it was before.
-MAX_LISTED = 1000
 
 
 class SessionCRUD(ExpiringCRUD[Session]):
@@ -85,7 +84,7 @@ class SessionCRUD(ExpiringCRUD[Session]):
     async def of_user(self, session: AsyncSession, user_id: int, now: datetime) -> list[Session]:
         """The user's live sessions, the one used last first."""
         mine = select(Session).where(Session.user_id == user_id, Session.expires_at > now)
-        return list(await session.scalars(mine.order_by(*LAST_USED_FIRST).limit(MAX_LISTED)))
+        return list(await session.scalars(mine.order_by(*LAST_USED_FIRST).limit(MAX_SESSIONS)))
 
     async def end_oldest(self, session: AsyncSession, user_id: int, *, keep: int) -> dict[int, str]:
         """End those that were not used for the longest time, beyond a number to keep; return their ids and keys.

@@ -6,8 +6,8 @@ MAX_ENTRIES = 10_000
 class EndedSessions:
     """Keys of sessions, the oldest first.
 
-    A session that has ended does not come back, so no entry is ever wrong; one that was forgotten costs its user
-    a single request.
+    A session that has ended does not come back, so no entry gets wrong; one that was forgotten costs its user a
+    single request.
     """
 
     def __init__(self, max_entries: int = MAX_ENTRIES) -> None:

@@ -89,7 +89,7 @@ async def test_a_token_that_was_not_narrowed_has_the_scope(
 
 def test_all_below_ones_account_and_devices_wants_the_scope(settings: Settings) -> None:
     """Also what is added to it one day."""
-    found = {}
+    found: dict[tuple[str, str], Any] = {}
     for path, methods in create_app(settings).openapi()["paths"].items():
         if path.startswith(("/api/v1/users/me", "/api/v1/auth/sessions", "/api/v1/auth/logout-all")):
             found |= {(method.upper(), path): operation["security"] for method, operation in methods.items()}

@@ -518,7 +518,7 @@ async def test_what_was_read_before_a_change_is_not_kept_after_it(here: Instance
         return here.cache.changes > changes
 
     await eventually(has_heard)
-    here.cache.store(identity.session_id, identity.user, utc_now() + timedelta(days=1), changes)
+    here.cache.store(identity.session_key, identity.user, utc_now() + timedelta(days=1), changes)
     assert here.cache.size == 0
     assert (await me(here.client, token)).json()["full_name"] == "Another"
 

@@ -91,8 +91,8 @@ class SessionCRUD(ExpiringCRUD[Session]):
 
         Where there are none nothing is written, which everybody would be told of.
         """
-        oldest = select(Session.id).where(Session.user_id == user_id).order_by(*LAST_USED_FIRST).offset(keep)
-        ids = list(await session.scalars(oldest))
+        mine = select(Session.id).where(Session.user_id == user_id).order_by(*LAST_USED_FIRST)
+        ids = list(await session.scalars(mine.offset(keep).limit(MAX_SESSIONS)))
         if not ids:
             return {}
         # In the order of their ids, so that no two can wait for each other.

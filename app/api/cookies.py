@@ -13,11 +13,17 @@ from app.services.auth import TokenPair
 
 COOKIE = "refresh_token"
 PATH = "/api/v1/auth"
+SENT_BY_BROWSERS = {"origin", "sec-fetch-site"}
 
 
 class CrossSiteError(ForbiddenError):
     code = "csrf"
     detail = "The cookie only works from an allowed origin; see CORS_ORIGINS."
+
+
+class AmbiguousCookieError(ForbiddenError):
+    code = "csrf"
+    detail = "More than one cookie can be taken for refresh_token: delete the cookies of this site and sign in again."
 
 
 class RefreshCookie:
@@ -31,7 +37,7 @@ class RefreshCookie:
         self.settings = settings
         self.token = token
         self.is_wanted = is_wanted
-        if is_wanted and "origin" in request.headers:
+        if is_wanted and not SENT_BY_BROWSERS.isdisjoint(request.headers):
             # Or another site could sign its visitors in as somebody else. Here, before a session is opened or a
             # token is used up for an answer that is then refused.
             self.refuse_other_sites()
@@ -40,6 +46,8 @@ class RefreshCookie:
         """The token of the body, else that of the cookie, which then goes on in cookie mode."""
         if body is not None and body.refresh_token is not None:
             return body.refresh_token
+        if is_ambiguous(self.request):
+            raise AmbiguousCookieError
         if self.token is None:
             missing = {"loc": ("body", "refresh_token"), "msg": "Field required", "type": "missing", "input": None}
             raise RequestValidationError([missing])
@@ -79,6 +87,17 @@ class RefreshCookie:
         own = f"{self.request.url.scheme}://{self.request.headers.get('host', '')}"
         if origin not in {own, *self.settings.cors_origins} - {"*"}:
             raise CrossSiteError
+
+
+def is_ambiguous(request: Request) -> bool:
+    """Whether there are several of our name, or one that only some take for it.
+
+    Any subdomain of the site can add one, and which of them is the visitor's own the request does not tell.
+    """
+    pairs = ";".join(request.headers.getlist("cookie")).split(";")
+    names = [pair.partition("=")[0].strip(" \t") for pair in pairs]
+    alike = [name for name in names if name.strip().strip('"').strip() == COOKIE]
+    return alike not in ([], [COOKIE])
 
 
 async def get_refresh_cookie(

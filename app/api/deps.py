@@ -22,6 +22,7 @@ from app.services.auth import Auth
 from app.services.identity import Identity
 
 __all__ = [
+    "AccountUser",
     "AccountsDep",
     "AdminUser",
     "AuthDep",
@@ -50,6 +51,8 @@ __all__ = [
 ]
 
 MAX_USER_AGENT = 500
+# Their services open transactions of their own, in which nobody asks again.
+ASK_FIRST = ADMIN_ONLY | {"account"}
 
 
 async def get_session(request: Request) -> AsyncSession:
@@ -136,7 +139,7 @@ def may_recall(request: Request, needed: SecurityScopes) -> bool:
     """
     if request.scope["state"].get("asks_first"):
         return False
-    return request.method == "GET" or (bool(needed.scopes) and ADMIN_ONLY.isdisjoint(needed.scopes))
+    return request.method == "GET" or (bool(needed.scopes) and ASK_FIRST.isdisjoint(needed.scopes))
 
 
 class IdentityBearer(OAuth2PasswordBearer):
@@ -163,6 +166,7 @@ get_identity = IdentityBearer(
 )
 
 CurrentUser = Annotated[Identity, Security(get_identity)]
+AccountUser = Annotated[Identity, Security(get_identity, scopes=["account"])]
 AdminUser = Annotated[Identity, Security(get_identity, scopes=["admin"])]
 UserReader = Annotated[Identity, Security(get_identity, scopes=["users:read"])]
 UserWriter = Annotated[Identity, Security(get_identity, scopes=["users:write"])]

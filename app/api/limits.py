@@ -1,16 +1,14 @@
 """Rate limits as dependencies: what every request counts towards, and the stricter ones of single routes."""
 
 from collections.abc import Awaitable, Callable
-from ipaddress import IPv6Address, ip_address
 from typing import Literal
 
 from fastapi import Depends, Request
 
 from app.api.resources import Resources, claims_of, resources_of
 from app.core.errors import InvalidTokenError
+from app.core.networks import network_of
 from app.core.ratelimit import tightest
-
-IPV6_SUBSCRIBER_BITS = 64
 
 
 async def limit_requests(request: Request) -> None:
@@ -18,7 +16,7 @@ async def limit_requests(request: Request) -> None:
     resources = resources_of(request)
     if resources.limiter is not None:
         rate = resources.settings.rate_limit_default
-        await count(request, resources, rate, "request", *caller(request))
+        await count(request, resources, rate, "request", *caller(request, resources))
 
 
 def limited(setting: Literal["login", "register"], bucket: str | None = None) -> Callable[..., Awaitable[None]]:
@@ -47,26 +45,17 @@ async def count(request: Request, resources: Resources, rate: str, *key: str) ->
     state["rate_limit"] = verdict if before is None else tightest(before, verdict)
 
 
-def caller(request: Request) -> tuple[str, str]:
+def caller(request: Request, resources: Resources) -> tuple[str, str]:
     """Who asks, by the signature of their token alone: a limit must cost less than what it protects."""
     try:
         claims = claims_of(request)
     except InvalidTokenError:
         claims = None  # whoever guesses tokens is stopped as anybody else at their address
-    if claims is not None:
+    if claims is not None and claims.session_key not in resources.auth.ended:
         return "user", str(claims.user_id)
     return "address", client_network(request)
 
 
 def client_network(request: Request) -> str:
-    """The client's address; of IPv6 the /64, all of which one subscriber has (RFC 6177)."""
-    host = request.client.host if request.client else ""
-    try:
-        address = ip_address(host)
-    except ValueError:
-        return host
-    if not isinstance(address, IPv6Address):
-        return str(address)
-    if address.ipv4_mapped is not None:
-        return str(address.ipv4_mapped)
-    return f"{int(address) >> IPV6_SUBSCRIBER_BITS:x}/64"
+    """Of IPv6 the /64."""
+    return network_of(request.client.host if request.client else "")

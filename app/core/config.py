@@ -15,6 +15,9 @@ from app.core.pool_share import default_max_overflow, default_pool_size
 from app.core.setting_faults import describe_fault, find_faults
 from app.core.setting_types import CommaList, RateLimit, SecretList
 
+# No list of a user's sessions is longer.
+MAX_SESSIONS = 1000
+
 type Environment = Literal["development", "test", "staging", "production"]
 
 
@@ -76,6 +79,7 @@ class Settings(BaseSettings):
     refresh_token_expire_days: int = Field(default=7, ge=1)
     refresh_reuse_grace_seconds: int = Field(default=10, ge=0)
     session_max_days: int = Field(default=90, ge=1)
+    max_sessions_per_user: int = Field(default=100, ge=1, le=MAX_SESSIONS)
     session_cache: bool = True
 
     password_require_lower: bool = False

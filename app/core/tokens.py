@@ -20,6 +20,8 @@ MAX_TOKEN_LENGTH = 4096
 MAX_KNOWN_TOKENS = 4096
 COMPACT_JWS = re.compile(r"[A-Za-z0-9_-]+\.[A-Za-z0-9_-]+\.[A-Za-z0-9_-]+")
 CLOCK_SKEW_SECONDS = 5
+# A session's id, which a restored database gives again, and its random key, which never comes twice.
+SESSION = re.compile(r"([1-9][0-9]{0,18})\.([0-9a-f]{32})")
 # Of `iat` and `nbf` read_claims takes care: python-jose, told to require one, also checks it to the second.
 REQUIRED_CLAIMS = ("iss", "aud", "sub", "jti", "exp")
 
@@ -30,6 +32,7 @@ class Claims:
 
     user_id: int
     session_id: int
+    session_key: str
     jti: str
     scopes: frozenset[str]
     issued_at: datetime
@@ -95,6 +98,7 @@ class Tokens:
         *,
         user_id: int,
         session_id: int,
+        session_key: str,
         jti: str,
         issued_at: datetime,
         expires_at: datetime,
@@ -111,7 +115,7 @@ class Tokens:
             "nbf": issued,
             "exp": int(expires_at.timestamp()),
             "type": kind,
-            "sid": str(session_id),
+            "sid": f"{session_id}.{session_key}",
             "scope": scope,
         }
         return self.signers[kind].sign(claims)
@@ -163,9 +167,13 @@ class Tokens:
             raise InvalidTokenError
         if max(claims["iat"], claims["nbf"]) > time.time() + CLOCK_SKEW_SECONDS:
             raise InvalidTokenError
+        session = SESSION.fullmatch(claims["sid"])
+        if session is None:
+            raise InvalidTokenError
         return Claims(
             user_id=int(claims["sub"]),
-            session_id=int(claims["sid"]),
+            session_id=int(session[1]),
+            session_key=session[2],
             jti=claims["jti"],
             scopes=frozenset(claims["scope"].split()),
             issued_at=datetime.fromtimestamp(claims["iat"], UTC),

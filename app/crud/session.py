@@ -7,6 +7,7 @@ from functools import partial
 from sqlalchemy import bindparam, delete, func, literal_column, select
 from sqlalchemy.ext.asyncio import AsyncSession
 
+from app.core.config import MAX_SESSIONS
 from app.core.prepared import Prepared
 from app.core.session import fetch
 from app.core.transaction import Claim
@@ -21,6 +22,7 @@ ACCOUNT = Prepared(
     .join_from(USERS, SESSIONS, SESSIONS.c.user_id == USERS.c.id)
     .where(
         SESSIONS.c.id == bindparam("session_id"),
+        SESSIONS.c.key == bindparam("session_key"),
         SESSIONS.c.expires_at > bindparam("now"),
         USERS.c.id == bindparam("user_id"),
         USERS.c.is_active,
@@ -33,6 +35,7 @@ ACCOUNT_IS_SAME = (
     .join_from(USERS, SESSIONS, SESSIONS.c.user_id == USERS.c.id)
     .where(
         SESSIONS.c.id == bindparam("claimed_session_id"),
+        SESSIONS.c.key == bindparam("claimed_session_key"),
         SESSIONS.c.expires_at > func.now(),
         USERS.c.id == bindparam("claimed_user_id"),
         USERS.c.is_active,
@@ -43,44 +46,74 @@ ACCOUNT_IS_SAME = (
 )
 
 
-def account_claim(id_: int, account: Account) -> Claim:
+def account_claim(id_: int, key: str, account: Account) -> Claim:
     """That the session is there and its user what they are."""
-    values = {"claimed_session_id": id_, "claimed_user_id": account.id, "claimed_role": account.role}
-    return Claim(ACCOUNT_IS_SAME, values, partial(account_claim_sql, id_, account))
+    values = {
+        "claimed_session_id": id_,
+        "claimed_session_key": key,
+        "claimed_user_id": account.id,
+        "claimed_role": account.role,
+    }
+    return Claim(ACCOUNT_IS_SAME, values, partial(account_claim_sql, id_, key, account))
 
 
-def account_claim_sql(id_: int, account: Account) -> str:
+def account_claim_sql(id_: int, key: str, account: Account) -> str:
     return (
         f"SELECT 1 FROM sessions JOIN users ON users.id = sessions.user_id WHERE sessions.id = {int(id_)} "  # noqa: S608 - numbers, and a name of ours
-        f"AND sessions.expires_at > now() AND users.id = {int(account.id)} AND users.is_active "
-        f"AND users.role = '{Role(account.role)}'"
+        f"AND sessions.key = '{int(key, 16):032x}' AND sessions.expires_at > now() "
+        f"AND users.id = {int(account.id)} AND users.is_active AND users.role = '{Role(account.role)}'"
     )
+
+
+LAST_USED_FIRST = (Session.rotated_at.desc(), Session.id.desc())
 
 
 class SessionCRUD(ExpiringCRUD[Session]):
     async def find_account(
-        self, session: AsyncSession, id_: int, user_id: int, now: datetime
+        self, session: AsyncSession, id_: int, key: str, user_id: int, now: datetime
     ) -> tuple[Account, datetime] | None:
         """The active user behind a session that has neither ended nor expired, and when it will expire."""
-        found = await fetch(session, ACCOUNT, session_id=id_, user_id=user_id, now=now)
+        found = await fetch(session, ACCOUNT, session_id=id_, session_key=key, user_id=user_id, now=now)
         return (Account(*found[0][:-1]), found[0][-1]) if found else None
+
+    async def find_named_for_update(self, session: AsyncSession, id_: int, key: str) -> Session | None:
+        """The session that a token names, which nobody else changes until the transaction ends."""
+        named = select(Session).where(Session.id == id_, Session.key == key)
+        return await session.scalar(named.with_for_update())
 
     async def of_user(self, session: AsyncSession, user_id: int, now: datetime) -> list[Session]:
         """The user's live sessions, the one used last first."""
         mine = select(Session).where(Session.user_id == user_id, Session.expires_at > now)
-        return list(await session.scalars(mine.order_by(Session.rotated_at.desc(), Session.id.desc())))
+        return list(await session.scalars(mine.order_by(*LAST_USED_FIRST).limit(MAX_SESSIONS)))
 
-    async def end_all(self, session: AsyncSession, user_id: int, *, but: int | None = None) -> None:
-        """End every session of a user, except one if given."""
-        ended = delete(Session).where(Session.user_id == user_id)
-        await session.execute(ended if but is None else ended.where(Session.id != but))
+    async def end_oldest(self, session: AsyncSession, user_id: int, *, keep: int) -> dict[int, str]:
+        """End those that were not used for the longest time, beyond a number to keep; return their ids and keys.
 
-    async def end(self, session: AsyncSession, id_: int, *, user_id: int | None = None) -> bool:
-        """Delete a session, of one user only if given; say whether there was one."""
-        ended = delete(Session).where(Session.id == id_).returning(Session.id)
-        if user_id is not None:
-            ended = ended.where(Session.user_id == user_id)
-        return await session.scalar(ended) is not None
+        Where there are none nothing is written, which everybody would be told of.
+        """
+        mine = select(Session.id).where(Session.user_id == user_id).order_by(*LAST_USED_FIRST)
+        ids = list(await session.scalars(mine.offset(keep).limit(MAX_SESSIONS)))
+        if not ids:
+            return {}
+        # In the order of their ids, so that no two can wait for each other.
+        locked = select(Session.id).where(Session.id.in_(ids)).order_by(Session.id).with_for_update()
+        ended = delete(Session).where(Session.id.in_(locked)).returning(Session.id, Session.key)
+        return {row.id: row.key for row in await session.execute(ended)}
+
+    async def end_all(self, session: AsyncSession, user_id: int, *, but: str | None = None) -> list[str]:
+        """End every session of a user, except that of one key if given; return the keys of those that ended."""
+        ended = delete(Session).where(Session.user_id == user_id).returning(Session.key)
+        return list(await session.scalars(ended if but is None else ended.where(Session.key != but)))
+
+    async def end(self, session: AsyncSession, id_: int, user_id: int) -> str | None:
+        """End a session that a user has chosen among their own; return its key, if there was one."""
+        ended = delete(Session).where(Session.id == id_, Session.user_id == user_id)
+        return await session.scalar(ended.returning(Session.key))
+
+    async def end_named(self, session: AsyncSession, id_: int, key: str) -> bool:
+        """End the session that a token names; say whether there was one."""
+        ended = delete(Session).where(Session.id == id_, Session.key == key)
+        return await session.scalar(ended.returning(Session.id)) is not None
 
 
 sessions = SessionCRUD(Session, "session")

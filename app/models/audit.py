@@ -19,6 +19,8 @@ class Action(StrEnum):
     SIGNED_OUT = "signed_out"
     SIGNED_OUT_EVERYWHERE = "signed_out_everywhere"
     SESSION_REVOKED = "session_revoked"
+    SESSIONS_EVICTED = "sessions_evicted"
+    REFRESH_REPEATED = "refresh_repeated"
     REFRESH_REUSED = "refresh_reused"
     EMAIL_VERIFIED = "email_verified"
     EMAIL_CHANGED = "email_changed"

@@ -5,6 +5,7 @@ from functools import cache
 from app.models.user import Role
 
 SCOPES = {
+    "account": "See and change your own account, and sign its devices out",
     "items:read": "See items",
     "items:write": "Offer, change and withdraw items",
     "orders:read": "See orders",

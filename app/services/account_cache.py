@@ -35,7 +35,8 @@ class AccountCache:
     def __init__(self, *, max_age: timedelta = MAX_AGE, max_entries: int = MAX_ENTRIES) -> None:
         self.max_age_seconds = max_age.total_seconds()
         self.max_entries = max_entries
-        self.of_users: dict[int, dict[int, Entry]] = {}
+        # By the keys of sessions: their ids come again in a database that was restored.
+        self.of_users: dict[int, dict[str, Entry]] = {}
         self.size = 0
         # Counts all after which what was read before must not be kept.
         self.changes = 0
@@ -44,21 +45,21 @@ class AccountCache:
         self.suspended_at = 0.0
         self.ask_again: Callable[[], None] = lambda: None
 
-    def find(self, session_id: int, user_id: int) -> Account | None:
-        entry = self.of_users.get(user_id, {}).get(session_id)
+    def find(self, session_key: str, user_id: int) -> Account | None:
+        entry = self.of_users.get(user_id, {}).get(session_key)
         if entry is None:
             return None
         now = clock.seconds()
         is_good = now < self.lease_until and now - entry.read_at < self.max_age_seconds
         return entry.account if is_good and time.time() < entry.expires_at else None
 
-    def store(self, session_id: int, account: Account, expires_at: datetime, changes: int) -> None:
+    def store(self, session_key: str, account: Account, expires_at: datetime, changes: int) -> None:
         """Keep what was read since `changes` was looked at, unless something happened meanwhile."""
         if not self.is_open or changes != self.changes:
             return
         entries = self.of_users.setdefault(account.id, {})
-        self.size += session_id not in entries
-        entries[session_id] = Entry(account, expires_at.timestamp(), clock.seconds())
+        self.size += session_key not in entries
+        entries[session_key] = Entry(account, expires_at.timestamp(), clock.seconds())
         while self.size > self.max_entries:
             self.drop(next(iter(self.of_users)))
 

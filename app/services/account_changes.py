@@ -85,4 +85,4 @@ def takes_away(row: object) -> bool:
     attributes = inspect(row).attrs
     ends = attributes.expires_at.history
     lasts = not ends.has_changes() or bool(ends.deleted and row.expires_at >= ends.deleted[0])
-    return not lasts or attributes.user_id.history.has_changes()
+    return not lasts or any(attributes[name].history.has_changes() for name in ("user_id", "key"))

@@ -16,8 +16,9 @@ from app.crud.user import users
 from app.models.audit import Action
 from app.models.user import Role, User, identity_key
 from app.services.addresses import Addresses
-from app.services.attempts import SignInAttempts
+from app.services.attempts import ProofAttempts, SignInAttempts
 from app.services.audit import Device, record
+from app.services.identity import Identity
 from app.services.mail_links import MailLinks
 from app.services.notices import Notices
 from app.services.outbox import Outbox
@@ -48,7 +49,7 @@ class Accounts:
         outbox: Outbox,
         notices: Notices,
     ) -> Self:
-        proof = PasswordProof(database, hasher, attempts)
+        proof = PasswordProof(database, hasher, ProofAttempts(limiter, attempts.rate))
         links = MailLinks(limiter, settings.rate_limit_mail, notices)
         addresses = Addresses(database, proof, links, notices)
         passwords = Passwords(settings, database, hasher, attempts, proof, links, outbox, notices)
@@ -70,17 +71,17 @@ class Accounts:
         return await users.add(session, User(**fields, hashed_password=await self.hasher.hash(password)))
 
     async def delete(
-        self, user_id: int, password: str, device: Device, check: Callable[[User], None] | None = None
+        self, me: Identity, password: str, device: Device, check: Callable[[User], None] | None = None
     ) -> None:
         """Delete one's own account and what it owns, unless `check`, if given, objects.
 
         Raises:
             WrongPasswordError, LastAdminError, RateLimitedError
         """
-        await self.proof.require(user_id, password)
+        await self.proof.require(me, password)
         async with self.database.transaction() as session:
-            await self.remove(session, user_id, check)
-            await record(session, Action.ACCOUNT_DELETED, device, actor_id=user_id)
+            await self.remove(session, me.user.id, check)
+            await record(session, Action.ACCOUNT_DELETED, device, actor_id=me.user.id)
 
     async def remove(self, session: AsyncSession, user_id: int, check: Callable[[User], None] | None = None) -> None:
         """Delete an account that `check`, if given, does not object to. Raises NotFoundError, LastAdminError."""

@@ -12,6 +12,7 @@ from app.models.base import utc_now
 from app.models.one_time_token import OneTimeToken, Purpose
 from app.models.user import User
 from app.services.audit import Device, record
+from app.services.identity import Identity
 from app.services.mail_links import InvalidMailTokenError, MailLinks
 from app.services.notices import Notices
 from app.services.password_proof import PasswordProof
@@ -68,13 +69,13 @@ class Addresses:
         await users.update(session, user, email=row.email, is_verified=True)
         await record(session, Action.EMAIL_CHANGED, device, actor_id=user.id)
 
-    async def request_change(self, user_id: int, email: str, password: str) -> None:
+    async def request_change(self, me: Identity, email: str, password: str) -> None:
         """Mail a link to the new address; the account moves there when it is followed.
 
         Raises:
             WrongPasswordError, RateLimitedError, ConflictError (`email_taken`)
         """
-        user = await self.proof.require(user_id, password)
+        user = await self.proof.require(me, password)
         await self.links.limit(Purpose.CHANGE_EMAIL, email)
         async with self.database.transaction() as session:
             await users.refuse_taken_email(session, email, but=user.id)

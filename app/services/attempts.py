@@ -6,6 +6,7 @@ from typing import Self
 from app.core.config import Settings
 from app.core.ratelimit import RateLimiter
 from app.models.user import identity_key
+from app.services.identity import Identity
 
 # After the setting's own window: the more was guessed, the longer the wait.
 LONGER_WINDOWS = "20/hour;50/day"
@@ -35,3 +36,25 @@ class SignInAttempts:
     async def succeed(self, login: str) -> None:
         if self.limiter is not None:
             await self.limiter.clear(self.rate, "sign-in", identity_key(login))
+
+
+@dataclass(frozen=True, slots=True)
+class ProofAttempts:
+    """Counts in the same way how often a signed-in device has shown a wrong password for the account it is on.
+
+    By device: strangers who guess at the account must not keep its owner from changing the password, and neither must
+    who has found another of the owner's devices. A success here tells nothing of the guesses at sign-ins, and leaves
+    them counted; nor does a sign-in, which is another device, forget these.
+    """
+
+    limiter: RateLimiter | None
+    rate: str
+
+    async def spend(self, me: Identity) -> None:
+        """Raises RateLimitedError after too many failures."""
+        if self.limiter is not None:
+            (await self.limiter.hit(self.rate, "proof", me.session_key)).require()
+
+    async def succeed(self, me: Identity) -> None:
+        if self.limiter is not None:
+            await self.limiter.clear(self.rate, "proof", me.session_key)

@@ -9,7 +9,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from app.core.config import Settings
 from app.core.database import Database
-from app.core.errors import UnprocessableError
+from app.core.errors import InvalidTokenError, UnprocessableError
 from app.core.passwords import PasswordHasher
 from app.core.ratelimit import RateLimiter
 from app.core.tokens import Claims, Tokens
@@ -30,10 +30,11 @@ from app.services.auth_errors import (
     InvalidCredentialsError,
     PasswordReplacedError,
     SessionEndedError,
-    TokenReusedError,
 )
+from app.services.ended_sessions import EndedSessions
 from app.services.identity import Identity, identity_of
 from app.services.notices import Notices
+from app.services.rotation import Rotation
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,12 +56,12 @@ class Auth:
     hasher: PasswordHasher
     tokens: Tokens
     attempts: SignInAttempts
+    rotation: Rotation
     access_ttl: timedelta
-    refresh_ttl: timedelta
-    reuse_grace: timedelta
-    session_max_age: timedelta
+    max_sessions: int
     notices: Notices
     account_cache: AccountCache
+    ended: EndedSessions
 
     @classmethod
     def from_settings(
@@ -77,12 +78,12 @@ class Auth:
             hasher=hasher,
             tokens=tokens,
             attempts=SignInAttempts.from_settings(settings, limiter),
+            rotation=Rotation.from_settings(settings),
             access_ttl=settings.access_token_ttl,
-            refresh_ttl=settings.refresh_token_ttl,
-            reuse_grace=settings.refresh_reuse_grace,
-            session_max_age=settings.session_max_age,
+            max_sessions=settings.max_sessions_per_user,
             notices=notices,
             account_cache=AccountCache(),
+            ended=EndedSessions(),
         )
 
     async def login(self, login: str, password: str, scope: str, device: Device) -> TokenPair:
@@ -113,10 +114,18 @@ class Auth:
             require_unchanged(await users.find_for_update(session, user.id), user)
             if new_hash is not None:
                 await users.replace_hash(session, user.id, user.hashed_password, new_hash)
+            await self.make_room(session, user, device)
             pair = self.token_pair(user, await sessions.add(session, row))
             await self.tell_of_device(session, user, row)
             await record(session, Action.SIGNED_IN, device, actor_id=user.id, session_id=row.id)
         return pair
+
+    async def make_room(self, session: AsyncSession, user: User, device: Device) -> None:
+        """For one more session; the user's row is locked, so that no two sign-ins make room for each other."""
+        ended = await sessions.end_oldest(session, user.id, keep=self.max_sessions - 1)
+        if ended:
+            await record(session, Action.SESSIONS_EVICTED, device, actor_id=user.id, session_ids=sorted(ended))
+            self.ended.add(*ended.values())
 
     async def check_password(self, login: str, password: str, device: Device) -> tuple[User, str | None]:
         """Whose password it is, and the hash to store instead if the old one is out of date."""
@@ -135,7 +144,7 @@ class Auth:
             user_id=user.id,
             scope=scope_text(granted_scopes(user, scope)),
             rotated_at=now,
-            expires_at=now + min(self.refresh_ttl, self.session_max_age),
+            expires_at=now + min(self.rotation.refresh_ttl, self.rotation.session_max_age),
             ip=device.ip,
             user_agent=device.user_agent,
         )
@@ -156,34 +165,31 @@ class Auth:
             InvalidTokenError: `invalid_token`, `token_expired`, `token_revoked` or `token_reused`.
         """
         claims = self.tokens.verify(token, "refresh")
-        rotation = int(claims.jti.rpartition(".")[2])
-        now = utc_now()
-        async with self.database.transaction() as session:
-            # The row's lock makes racing calls queue: the first one counts on, the others find it done.
-            row = await sessions.find_for_update(session, claims.session_id)
-            found = await sessions.find_account(session, claims.session_id, claims.user_id, now)
-            if found is None or row is None:
-                raise SessionEndedError
-            user, _ = found
-            if row.rotation == rotation:
-                expires_at = min(now + self.refresh_ttl, row.created_at + self.session_max_age)
-                await sessions.update(session, row, rotation=rotation + 1, rotated_at=now, expires_at=expires_at)
-            elif row.rotation != rotation + 1 or now - row.rotated_at > self.reuse_grace:
-                await sessions.end(session, row.id)
-                await record(session, Action.REFRESH_REUSED, device, subject_id=user.id, session_id=row.id)
-                raise TokenReusedError
-        return self.token_pair(user, row)
+        id_, key = claims.session_id, claims.session_key
+        try:
+            async with self.database.transaction() as session:
+                # The row's lock makes racing calls queue: the first one counts on, the others find it done.
+                row = await sessions.find_named_for_update(session, id_, key)
+                found = await sessions.find_account(session, id_, key, claims.user_id, utc_now())
+                if found is None or row is None:
+                    raise SessionEndedError
+                await self.rotation.use(session, row, int(claims.jti.rpartition(".")[2]), device)
+        except InvalidTokenError:
+            self.ended.add(key)
+            raise
+        return self.token_pair(found[0], row)
 
     async def logout(self, token: str, device: Device) -> None:
         """End the session of a refresh token, also of one that is no longer the newest."""
         claims = self.tokens.verify(token, "refresh")
         async with self.database.transaction() as session:
-            if await sessions.end(session, claims.session_id):
+            if await sessions.end_named(session, claims.session_id, claims.session_key):
                 await record(session, Action.SIGNED_OUT, device, actor_id=claims.user_id, session_id=claims.session_id)
+        self.ended.add(claims.session_key)
 
     def recall(self, claims: Claims) -> Identity | None:
         """What `identify` would find, where that is known without asking."""
-        user = self.account_cache.find(claims.session_id, claims.user_id)
+        user = self.account_cache.find(claims.session_key, claims.user_id)
         return identity_of(user, claims, is_recalled=True) if user is not None else None
 
     async def identify(self, claims: Claims) -> Identity:
@@ -194,11 +200,13 @@ class Auth:
         """
         changes = self.account_cache.changes
         async with self.database.primary() as session:
-            found = await sessions.find_account(session, claims.session_id, claims.user_id, utc_now())
+            id_, key = claims.session_id, claims.session_key
+            found = await sessions.find_account(session, id_, key, claims.user_id, utc_now())
         if found is None:
+            self.ended.add(key)
             raise SessionEndedError
         user, expires_at = found
-        self.account_cache.store(claims.session_id, user, expires_at, changes)
+        self.account_cache.store(key, user, expires_at, changes)
         return identity_of(user, claims)
 
     def token_pair(self, user: User | Account, row: Session) -> TokenPair:
@@ -208,6 +216,7 @@ class Auth:
             "access",
             user_id=user.id,
             session_id=row.id,
+            session_key=row.key,
             jti=uuid4().hex,
             issued_at=now,
             expires_at=now + self.access_ttl,
@@ -217,6 +226,7 @@ class Auth:
             "refresh",
             user_id=user.id,
             session_id=row.id,
+            session_key=row.key,
             jti=f"{row.id}.{row.rotation}",
             issued_at=row.rotated_at,
             expires_at=row.expires_at,
@@ -237,7 +247,7 @@ def require_unchanged(stored: User | None, user: User) -> None:
         raise InactiveUserError
 
 
-def session_facts(row: Session, current_id: int) -> dict[str, Any]:
+def session_facts(row: Session, current_key: str) -> dict[str, Any]:
     """What a user sees of a session."""
     return {
         "id": row.id,
@@ -245,7 +255,7 @@ def session_facts(row: Session, current_id: int) -> dict[str, Any]:
         "last_used_at": row.rotated_at,
         "ip": row.ip,
         "user_agent": row.user_agent,
-        "current": row.id == current_id,
+        "current": row.key == current_key,
     }
 
 

@@ -14,12 +14,12 @@ from app.models.user import User
 from app.services.auth import session_facts
 
 
-async def export_account(session: AsyncSession, user: User, session_id: int) -> dict[str, Any]:
+async def export_account(session: AsyncSession, user: User, session_key: str) -> dict[str, Any]:
     now = utc_now()
     return {
         "exported_at": now,
         "user": user,
-        "sessions": [session_facts(row, session_id) for row in await sessions.of_user(session, user.id, now)],
+        "sessions": [session_facts(row, session_key) for row in await sessions.of_user(session, user.id, now)],
         "items": await items.of_owner(session, user.id),
         "orders": await orders.of_buyer(session, user.id),
         "audit": [audit_facts(event, user.id) for event in await audit.of_user(session, user.id)],

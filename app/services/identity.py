@@ -18,6 +18,7 @@ class Identity:
 
     user: Account
     session_id: int
+    session_key: str
     scopes: frozenset[str]
     # Known from before: whatever writes has to ask whether it is still so.
     is_recalled: bool = False
@@ -25,11 +26,11 @@ class Identity:
     @property
     def claim(self) -> Claim | None:
         """What has to be asked, for a transaction to begin with; None where it was asked just now."""
-        return account_claim(self.session_id, self.user) if self.is_recalled else None
+        return account_claim(self.session_id, self.session_key, self.user) if self.is_recalled else None
 
     async def still_holds(self, session: AsyncSession) -> bool:
         """The same question for a transaction that has begun."""
-        found = await sessions.find_account(session, self.session_id, self.user.id, utc_now())
+        found = await sessions.find_account(session, self.session_id, self.session_key, self.user.id, utc_now())
         return found is not None and found[0].role is self.user.role
 
     @property
@@ -38,4 +39,4 @@ class Identity:
 
 
 def identity_of(user: Account, claims: Claims, *, is_recalled: bool = False) -> Identity:
-    return Identity(user, claims.session_id, claims.scopes & allowed_scopes(user.role), is_recalled)
+    return Identity(user, claims.session_id, claims.session_key, claims.scopes & allowed_scopes(user.role), is_recalled)

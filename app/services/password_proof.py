@@ -7,7 +7,8 @@ from app.core.errors import ForbiddenError
 from app.core.passwords import PasswordHasher
 from app.crud.user import users
 from app.models.user import User
-from app.services.attempts import SignInAttempts
+from app.services.attempts import ProofAttempts
+from app.services.identity import Identity
 
 
 class WrongPasswordError(ForbiddenError):
@@ -21,9 +22,9 @@ class PasswordProof:
 
     database: Database
     hasher: PasswordHasher
-    attempts: SignInAttempts
+    attempts: ProofAttempts
 
-    async def require(self, user_id: int, password: str) -> User:
+    async def require(self, me: Identity, password: str) -> User:
         """The account as it was when the password was checked.
 
         Raises:
@@ -31,10 +32,10 @@ class PasswordProof:
         """
         self.hasher.require_room()  # before the attempt counts
         async with self.database.primary() as session:
-            user = await users.get(session, user_id)
-        await self.attempts.spend(user.username)
+            user = await users.get(session, me.user.id)
+        await self.attempts.spend(me)
         fits, _ = await self.hasher.verify(password, user.hashed_password)
         if not fits:
             raise WrongPasswordError
-        await self.attempts.succeed(user.username)
+        await self.attempts.succeed(me)
         return user

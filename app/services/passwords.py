@@ -18,6 +18,7 @@ from app.models.one_time_token import Purpose
 from app.models.user import User
 from app.services.attempts import SignInAttempts
 from app.services.audit import Device, record
+from app.services.identity import Identity
 from app.services.mail_links import InvalidMailTokenError, MailLinks
 from app.services.notices import Notices
 from app.services.outbox import Outbox
@@ -79,19 +80,19 @@ class Passwords:
         for login in (user.username, user.email):
             await self.attempts.succeed(login)
 
-    async def change(self, user_id: int, session_id: int, current: str, password: str, device: Device) -> None:
+    async def change(self, me: Identity, current: str, password: str, device: Device) -> None:
         """Set a new password and end the other sessions.
 
         Raises:
             WrongPasswordError, WeakPasswordError, RateLimitedError
         """
-        user = await self.proof.require(user_id, current)
+        user = await self.proof.require(me, current)
         hashed = await self.hash_new(user, password)
         async with self.database.transaction() as session:
             row = await users.get_for_update(session, user.id)
             if row.hashed_password != user.hashed_password:
                 raise WrongPasswordError  # it was changed meanwhile
-            await self.store(session, row, hashed, Action.PASSWORD_CHANGED, device, keep_session=session_id)
+            await self.store(session, row, hashed, Action.PASSWORD_CHANGED, device, keep_session=me.session_key)
 
     async def hash_new(self, user: User, password: str) -> str:
         await check_password(password, self.settings, username=user.username, email=user.email)
@@ -104,7 +105,7 @@ class Passwords:
         hashed: str,
         action: Action,
         device: Device,
-        keep_session: int | None = None,
+        keep_session: str | None = None,
     ) -> None:
         await users.update(session, user, hashed_password=hashed)
         await sessions.end_all(session, user.id, but=keep_session)

@@ -34,8 +34,10 @@ SEED_USERS = """
     FROM generate_series(1, $1::bigint) n
 """
 SEED_SESSIONS = """
-    INSERT INTO sessions (id, user_id, scope, rotation, rotated_at, expires_at, ip, user_agent, created_at, updated_at)
-    SELECT n, n, $2, 0, now(), now() + interval '7 days', '127.0.0.1', 'load', now(), now()
+    INSERT INTO sessions (id, key, user_id, scope, rotation, rotated_at, expires_at, ip, user_agent, foreign_uses,
+                          created_at, updated_at)
+    SELECT n, lpad(to_hex(n), 32, '0'), n, $2, 0, now(), now() + interval '7 days', '127.0.0.1', 'load', 0,
+           now(), now()
     FROM generate_series(1, $1::bigint) n
 """
 # One item in ten is done. The rows of an owner are far apart, as they are where many people write.
@@ -134,6 +136,7 @@ def issue_tokens(secret: str, scopes: str) -> list[str]:
             "access",
             user_id=number,
             session_id=number,
+            session_key=f"{number:032x}",
             jti=secrets.token_hex(16),
             issued_at=now,
             expires_at=now + timedelta(hours=2),

@@ -299,6 +299,7 @@ async def test_an_unreachable_database_is_a_503_with_a_time_to_wait(tmp_path: Pa
         "access",
         user_id=1,
         session_id=1,
+        session_key="0" * 32,
         jti="x",
         issued_at=utc_now(),
         expires_at=utc_now() + resources.auth.access_ttl,

@@ -141,6 +141,7 @@ async def test_a_token_that_proves_nothing_counts_for_the_address(limiting: Limi
             "access",
             user_id=user.id,
             session_id=1,
+            session_key="0" * 32,
             jti="x",
             issued_at=then,
             expires_at=then + timedelta(hours=1),

@@ -217,8 +217,9 @@ async def test_fifty_refreshes_at_once_give_one_successor_and_a_later_copy_ends_
             assert code(await me(client, tokens.access_token)) == (401, "token_revoked")
     async with server.resources.database.primary() as session:
         assert await count_sessions(session, alice) == 0
-        events = list(await session.scalars(select(AuditEvent)))
-    assert [(event.action, event.actor_id, event.subject_id) for event in events] == [
-        (Action.REFRESH_REUSED, None, alice.id)
-    ]
-    assert (events[0].request_id, events[0].user_agent) == ("the-copy", "a thief")
+        *repeated, reused = list(await session.scalars(select(AuditEvent).order_by(AuditEvent.id)))
+    assert [(event.action, event.details["is_foreign"]) for event in repeated] == [
+        (Action.REFRESH_REPEATED, False)
+    ] * 49
+    assert (reused.action, reused.actor_id, reused.subject_id) == (Action.REFRESH_REUSED, None, alice.id)
+    assert (reused.request_id, reused.user_agent) == ("the-copy", "a thief")

@@ -36,7 +36,13 @@ def tokens() -> Tokens:
 def issue(tokens: Tokens) -> str:
     now = utc_now()
     return tokens.issue(
-        "refresh", user_id=7, session_id=3, jti="3.0", issued_at=now, expires_at=now + timedelta(hours=1)
+        "refresh",
+        user_id=7,
+        session_id=3,
+        session_key="0" * 32,
+        jti="3.0",
+        issued_at=now,
+        expires_at=now + timedelta(hours=1),
     )
 
 

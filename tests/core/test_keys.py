@@ -43,7 +43,15 @@ def tokens(algorithm: Algorithm, current: str, *previous: str) -> Tokens:
 
 def issue(tokens: Tokens, kind: TokenType = "access") -> str:
     now = utc_now()
-    return tokens.issue(kind, user_id=7, session_id=3, jti="3.0", issued_at=now, expires_at=now + timedelta(hours=1))
+    return tokens.issue(
+        kind,
+        user_id=7,
+        session_id=3,
+        session_key="0" * 32,
+        jti="3.0",
+        issued_at=now,
+        expires_at=now + timedelta(hours=1),
+    )
 
 
 def is_good(tokens: Tokens, token: str, kind: TokenType = "access") -> bool:
@@ -113,7 +121,13 @@ def test_the_same_refresh_token_comes_out_twice(key_files: KeyFiles, algorithm: 
     now = utc_now()
     pair = [
         tokens(algorithm, new, old).issue(
-            "refresh", user_id=7, session_id=3, jti="3.1", issued_at=now, expires_at=now + timedelta(days=7)
+            "refresh",
+            user_id=7,
+            session_id=3,
+            session_key="0" * 32,
+            jti="3.1",
+            issued_at=now,
+            expires_at=now + timedelta(days=7),
         )
         for _ in range(2)
     ]

@@ -32,6 +32,7 @@ from tests.factories import PASSWORD, PASSWORD_HASH
 
 SECRET = "a-secret-of-the-tests-with-more-than-32-bytes"
 OTHER_SECRET = "another-secret-of-the-tests-with-enough-bytes"
+KEY = "0123456789abcdef" * 2
 NOW = datetime.now(UTC).replace(microsecond=0)
 PARAMETERS = "$argon2id$v=19$m=19456,t=2,p=1$"
 
@@ -231,6 +232,7 @@ def issue(tokens: Tokens, kind: TokenType = "access", **changes: Any) -> str:
     values: dict[str, Any] = {
         "user_id": 7,
         "session_id": 9,
+        "session_key": KEY,
         "jti": "j-1",
         "issued_at": NOW,
         "expires_at": NOW + timedelta(minutes=30),
@@ -260,7 +262,7 @@ def claims_of(**changes: object) -> dict[str, object]:
         "nbf": now,
         "exp": now + 1800,
         "type": "access",
-        "sid": "9",
+        "sid": f"9.{KEY}",
         "scope": "items:read chat",
     }
     return {name: value for name, value in (claims | changes).items() if value is not None}
@@ -283,7 +285,7 @@ def refusal(tokens: Tokens, token: str, kind: TokenType = "access") -> str:
 
 def test_a_token_says_what_was_signed(tokens: Tokens) -> None:
     claims = tokens.verify(issue(tokens), "access")
-    assert (claims.user_id, claims.session_id, claims.jti) == (7, 9, "j-1")
+    assert (claims.user_id, claims.session_id, claims.session_key, claims.jti) == (7, 9, KEY, "j-1")
     assert claims.scopes == {"items:read", "chat"}
     assert (claims.issued_at, claims.expires_at) == (NOW, NOW + timedelta(minutes=30))
 
@@ -327,6 +329,7 @@ def test_the_same_arguments_give_the_same_token_and_others_another(tokens: Token
     changes: list[dict[str, Any]] = [
         {"user_id": 8},
         {"session_id": 10},
+        {"session_key": "1" * 32},
         {"jti": "j-2"},
         {"issued_at": NOW - timedelta(seconds=1)},
         {"expires_at": NOW + timedelta(minutes=31)},
@@ -427,6 +430,15 @@ def test_a_token_that_lacks_a_claim_is_refused(tokens: Tokens, name: str) -> Non
         {"sub": ["7"]},
         {"sid": "x"},
         {"sid": ""},
+        {"sid": "9"},
+        {"sid": "9."},
+        {"sid": f".{KEY}"},
+        {"sid": f"9.{KEY[1:]}"},
+        {"sid": f"9.{KEY}0"},
+        {"sid": f"9.{KEY.upper()}"},
+        {"sid": f"9.{KEY}\n"},
+        {"sid": f"\u0669.{KEY}"},
+        {"sid": 9},
         {"sid": [9]},
         {"sid": {}},
         {"jti": 1},

@@ -31,6 +31,7 @@ from app.services.account_changes import TABLES, TRIGGERS
 from app.services.auth import TokenPair
 from tests.api.calls import URL as AUTH
 from tests.api.calls import bearer, login, me, refresh
+from tests.api.test_account_scope import OPERATIONS
 from tests.conftest import POSTGRES_URL, connected, running
 from tests.factories import PASSWORD, Factory
 from tests.proxy import Proxy, before
@@ -41,6 +42,8 @@ pytestmark = [
     pytest.mark.skipif(POSTGRES_URL is None, reason="SQLite tells nobody of changes, so nothing is kept"),
 ]
 NEW_PASSWORD = "another horse battery staple"
+# Or given to somebody else, as after a restore.
+ENDS = ["DELETE FROM sessions", "UPDATE sessions SET key = repeat('0', 32)"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -227,19 +230,53 @@ async def test_a_new_name_is_seen_at_once_here_and_within_a_second_elsewhere(her
     await eventually(partial(is_seen, there))
 
 
-@pytest.mark.parametrize("more", [{}, {"Idempotency-Key": "once"}], ids=["along with BEGIN", "before COMMIT"])
+@pytest.mark.parametrize("more", [{}, {"Idempotency-Key": "once"}], ids=["in the statement", "before COMMIT"])
+@pytest.mark.parametrize("end", ENDS)
 async def test_a_write_asks_the_database_whatever_is_kept(
-    there: Instance, psql: asyncpg.Connection, more: dict[str, str]
+    there: Instance, psql: asyncpg.Connection, more: dict[str, str], end: str
 ) -> None:
     """Nobody who is signed out changes anything, not even within that second."""
     make = Factory(there.resources)
     token = (await make.tokens(await make.user())).access_token
     await there.warm_up(token)
     # As if the notification were still on its way.
-    await psql.execute("ALTER TABLE sessions DISABLE TRIGGER strata_session_ended; DELETE FROM sessions")
+    await psql.execute(f"ALTER TABLE sessions DISABLE TRIGGER USER; {end}")
     offered = await there.client.post("/api/v1/items", json={"title": "Lamp"}, headers=bearer(token) | more)
     assert offered.status_code == 401
     assert await psql.fetchval("SELECT count(*) FROM items") == 0
+
+
+@pytest.mark.parametrize("end", ENDS)
+async def test_a_write_of_several_statements_asks_along_with_its_begin(
+    there: Instance, psql: asyncpg.Connection, end: str
+) -> None:
+    make = Factory(there.resources)
+    alice = await make.user()
+    item = await make.item(alice)
+    token = (await make.tokens(alice)).access_token
+    await there.warm_up(token)
+    await psql.execute(f"ALTER TABLE sessions DISABLE TRIGGER USER; {end}")
+    removed = await there.client.delete(f"/api/v1/items/{item.id}", headers=bearer(token))
+    assert removed.status_code == 401
+    assert await psql.fetchval("SELECT count(*) FROM items") == 1
+
+
+@pytest.mark.parametrize(("method", "path", "body"), [call for call in OPERATIONS if call[0] != "GET"])
+@pytest.mark.parametrize("end", ENDS)
+async def test_what_changes_the_account_asks_first(
+    there: Instance, psql: asyncpg.Connection, method: str, path: str, body: dict[str, Any] | None, end: str
+) -> None:
+    """Its services open transactions of their own, which claim nothing of who asks."""
+    make = Factory(there.resources)
+    token = (await make.tokens(await make.user())).access_token
+    await there.warm_up(token)
+    own = await psql.fetchval("SELECT id FROM sessions")
+    await psql.execute(f"ALTER TABLE sessions DISABLE TRIGGER USER; {end}")
+    url = "/api/v1" + path.format(session_id=own)
+    answer = await there.client.request(method, url, json=body, headers=bearer(token))
+    assert answer.status_code == 401
+    assert await psql.fetchval("SELECT count(*) FROM users WHERE full_name IS NULL AND version = 1") == 1
+    assert await psql.fetchval("SELECT count(*) FROM audit_events") == 0
 
 
 async def test_a_read_that_writes_something_down_asks_as_well(there: Instance, psql: asyncpg.Connection) -> None:
@@ -257,6 +294,7 @@ async def test_a_read_that_writes_something_down_asks_as_well(there: Instance, p
     [
         "DELETE FROM sessions",
         "UPDATE sessions SET expires_at = now() - interval '1 second'",
+        "UPDATE sessions SET key = repeat('0', 32)",
         "UPDATE users SET is_active = false",
         "DELETE FROM users",
         "TRUNCATE users CASCADE",
@@ -480,7 +518,7 @@ async def test_what_was_read_before_a_change_is_not_kept_after_it(here: Instance
         return here.cache.changes > changes
 
     await eventually(has_heard)
-    here.cache.store(identity.session_id, identity.user, utc_now() + timedelta(days=1), changes)
+    here.cache.store(identity.session_key, identity.user, utc_now() + timedelta(days=1), changes)
     assert here.cache.size == 0
     assert (await me(here.client, token)).json()["full_name"] == "Another"
 

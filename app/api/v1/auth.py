@@ -6,7 +6,7 @@ from fastapi import Depends, status
 from fastapi.security import OAuth2PasswordRequestForm
 
 from app.api.cookies import RefreshCookieDep
-from app.api.deps import AccountsDep, AuthDep, CreatedDep, CurrentUser, DeviceDep, ReadSessionDep, SessionDep
+from app.api.deps import AccountsDep, AccountUser, AuthDep, CreatedDep, DeviceDep, ReadSessionDep, SessionDep
 from app.api.errors import responses
 from app.api.limits import LoginLimit, MailLimit, RegisterLimit
 from app.api.routing import Router
@@ -87,28 +87,34 @@ async def logout(
     summary="Sign out on every device",
     responses=responses(401, 403),
 )
-async def logout_all(me: CurrentUser, session: SessionDep, device: DeviceDep, cookie: RefreshCookieDep) -> None:
-    await sessions.end_all(session, me.user.id)
+async def logout_all(
+    me: AccountUser, session: SessionDep, auth: AuthDep, device: DeviceDep, cookie: RefreshCookieDep
+) -> None:
+    auth.ended.add(*await sessions.end_all(session, me.user.id))
     await record_sign_out(session, device, me.user.id)
     cookie.clear()
 
 
-@router.get("/sessions", response_model=list[SessionRead], summary="List your devices", responses=responses(401))
-async def list_sessions(me: CurrentUser, session: ReadSessionDep) -> list[dict[str, Any]]:
+@router.get("/sessions", response_model=list[SessionRead], summary="List your devices", responses=responses(401, 403))
+async def list_sessions(me: AccountUser, session: ReadSessionDep) -> list[dict[str, Any]]:
     """Where you are signed in; the device used last comes first."""
     rows = await sessions.of_user(session, me.user.id, utc_now())
-    return [session_facts(row, me.session_id) for row in rows]
+    return [session_facts(row, me.session_key) for row in rows]
 
 
 @router.delete(
     "/sessions/{session_id}",
     status_code=status.HTTP_204_NO_CONTENT,
     summary="Sign a device out",
-    responses=responses(401, 404),
+    responses=responses(401, 403, 404),
 )
-async def delete_session(session_id: AccountId, me: CurrentUser, session: SessionDep, device: DeviceDep) -> None:
-    if not await sessions.end(session, session_id, user_id=me.user.id):
+async def delete_session(
+    session_id: AccountId, me: AccountUser, session: SessionDep, auth: AuthDep, device: DeviceDep
+) -> None:
+    key = await sessions.end(session, session_id, me.user.id)
+    if key is None:
         raise NotFoundError(f"You have no session with id {session_id}.", code="session_not_found")
+    auth.ended.add(key)
     await record_sign_out(session, device, me.user.id, session_id=session_id)
 
 
@@ -148,8 +154,8 @@ async def verify_email(data: EmailVerification, session: SessionDep, accounts: A
     response_model=Message,
     summary="Ask for the mail again",
     dependencies=[MailLimit],
-    responses=responses(401),
+    responses=responses(401, 403),
 )
-async def request_verification(me: CurrentUser, session: SessionDep, accounts: AccountsDep) -> dict[str, str]:
+async def request_verification(me: AccountUser, session: SessionDep, accounts: AccountsDep) -> dict[str, str]:
     await accounts.addresses.request_verification(session, await users.get(session, me.user.id))
     return {"message": "A mail with a link is on its way, unless your address is proven already."}

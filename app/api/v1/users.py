@@ -6,6 +6,7 @@ from fastapi import Depends, Path, Query, status
 
 from app.api.deps import (
     AccountsDep,
+    AccountUser,
     ConditionalDep,
     CreatedDep,
     CurrentUser,
@@ -53,9 +54,9 @@ async def read_me(me: CurrentUser, conditional: ConditionalDep) -> Account:
     return conditional.tag(me.user)
 
 
-@router.patch("/me", response_model=UserRead, summary="Change your account", responses=responses(409, 412))
+@router.patch("/me", response_model=UserRead, summary="Change your account", responses=responses(403, 409, 412))
 async def update_me(
-    data: ProfileUpdate, me: CurrentUser, session: SessionDep, if_match: IfMatchDep, etag: ETagDep, device: DeviceDep
+    data: ProfileUpdate, me: AccountUser, session: SessionDep, if_match: IfMatchDep, etag: ETagDep, device: DeviceDep
 ) -> User:
     """Name and full name. The address changes by `/users/me/email`, the password by `/users/me/password`."""
     user = await users.get_for_update(session, me.user.id)
@@ -73,10 +74,10 @@ async def update_me(
     responses=responses(403, 409, 412),
 )
 async def delete_me(
-    data: AccountDeletion, me: CurrentUser, accounts: AccountsDep, device: DeviceDep, if_match: IfMatchDep
+    data: AccountDeletion, me: AccountUser, accounts: AccountsDep, device: DeviceDep, if_match: IfMatchDep
 ) -> None:
     """And all that belongs to it, for good. The last administrator cannot leave."""
-    await accounts.delete(me.user.id, data.password.get_secret_value(), device, if_match.check)
+    await accounts.delete(me, data.password.get_secret_value(), device, if_match.check)
 
 
 @router.put(
@@ -85,10 +86,10 @@ async def delete_me(
     summary="Change your password",
     responses=responses(403),
 )
-async def change_password(data: PasswordChange, me: CurrentUser, accounts: AccountsDep, device: DeviceDep) -> None:
+async def change_password(data: PasswordChange, me: AccountUser, accounts: AccountsDep, device: DeviceDep) -> None:
     """Your other devices are signed out."""
     current, new = data.current_password.get_secret_value(), data.new_password.get_secret_value()
-    await accounts.passwords.change(me.user.id, me.session_id, current, new, device)
+    await accounts.passwords.change(me, current, new, device)
 
 
 @router.post(
@@ -99,17 +100,17 @@ async def change_password(data: PasswordChange, me: CurrentUser, accounts: Accou
     dependencies=[MailLimit],
     responses=responses(403, 409),
 )
-async def change_email(data: EmailChange, me: CurrentUser, accounts: AccountsDep) -> dict[str, str]:
+async def change_email(data: EmailChange, me: AccountUser, accounts: AccountsDep) -> dict[str, str]:
     """A mail to the new address has a token for `/auth/verify-email`; until then the old address stays."""
-    await accounts.addresses.request_change(me.user.id, data.email, data.password.get_secret_value())
+    await accounts.addresses.request_change(me, data.email, data.password.get_secret_value())
     return {"message": "A mail with a link is on its way to the new address."}
 
 
-@router.get("/me/export", response_model=Export, summary="Get all your data")
-async def export_me(me: CurrentUser, session: SessionDep, device: DeviceDep) -> dict[str, Any]:
+@router.get("/me/export", response_model=Export, summary="Get all your data", responses=responses(403))
+async def export_me(me: AccountUser, session: SessionDep, device: DeviceDep) -> dict[str, Any]:
     """Everything that is stored about you, as JSON."""
     await record(session, Action.DATA_EXPORTED, device, actor_id=me.user.id)
-    return await export_account(session, await users.get(session, me.user.id), me.session_id)
+    return await export_account(session, await users.get(session, me.user.id), me.session_key)
 
 
 async def get_filter(

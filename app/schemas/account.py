@@ -5,10 +5,12 @@ from typing import Annotated, Any, Literal
 
 from pydantic import MISSING, Field, SecretStr
 
+from app.core.addresses import PlainAddress
+from app.core.usernames import Username
 from app.schemas.base import MAX_ID, Flag, In, MoneyOut, Out
 from app.schemas.item import ItemRead
 from app.schemas.order import OrderRead
-from app.schemas.user import Email, FullName, Password, UserCreate, Username, UserRead
+from app.schemas.user import FullName, Password, UserCreate, UserRead
 
 RoleName = Literal["user", "admin"]
 CurrentPassword = Annotated[SecretStr, Field(max_length=1024, examples=["correct horse battery"])]
@@ -22,6 +24,13 @@ class ProfileUpdate(In):
 
     username: Username | MISSING = MISSING
     full_name: FullName | None | MISSING = MISSING
+    password: Annotated[
+        CurrentPassword | MISSING, Field(description="Your password: needed where `username` is another than before.")
+    ] = MISSING
+
+    @property
+    def given_password(self) -> str | None:
+        return self.password.get_secret_value() if isinstance(self.password, SecretStr) else None
 
 
 class PasswordChange(In):
@@ -34,12 +43,12 @@ class AccountDeletion(In):
 
 
 class EmailChange(In):
-    email: Email
+    email: PlainAddress
     password: CurrentPassword
 
 
 class ForgottenPassword(In):
-    email: Email
+    email: PlainAddress
 
 
 class PasswordReset(In):
@@ -63,7 +72,7 @@ class AccountUpdate(In):
     """What an administrator may change of any account."""
 
     username: Username | MISSING = MISSING
-    email: Email | MISSING = MISSING
+    email: PlainAddress | MISSING = MISSING
     full_name: FullName | None | MISSING = MISSING
     role: RoleName | MISSING = MISSING
     is_active: Flag | MISSING = MISSING

@@ -23,7 +23,6 @@ from app.models.item import Item
 from app.models.one_time_token import OneTimeToken, Purpose
 from app.models.session import Session
 from app.models.user import Role, User
-from app.services.addresses import email_state
 from tests.factories import PASSWORD, PASSWORD_HASH, Factory
 from tests.server import Server
 
@@ -828,11 +827,7 @@ async def test_an_account_that_is_deleted_while_its_address_is_proven_blocks_nob
             bob = await make.user()
             async with server.resources.database.transaction() as session:
                 token = await one_time_tokens.issue(
-                    session,
-                    bob.id,
-                    Purpose.VERIFY_EMAIL,
-                    bound_to=email_state(bob),
-                    expires_at=utc_now() + timedelta(minutes=5),
+                    session, bob, Purpose.VERIFY_EMAIL, expires_at=utc_now() + timedelta(minutes=5)
                 )
             deleted, proven = await asyncio.gather(
                 client.delete(f"{URL}/{bob.id}", headers=admin),

@@ -52,7 +52,7 @@ class Idempotency:
     session: AsyncSession
     key: str | None
 
-    async def begin(self) -> None:
+    async def claim_key(self) -> None:
         """Store the response in the transaction of what it tells of, and give it again to whoever repeats the request.
 
         Raises:
@@ -72,7 +72,7 @@ IdempotencyDep = Annotated[Idempotency, Depends(get_idempotency)]
 
 async def run_once(request: Request, me: CurrentUser, session: SessionDep, key: KeyHeader = None) -> None:
     if key is not None:
-        await Idempotency(request, me.user.id, session, key).begin()
+        await Idempotency(request, me.user.id, session, key).claim_key()
 
 
 @asynccontextmanager

@@ -2,12 +2,12 @@
 
 from typing import Annotated
 
-from pydantic import AfterValidator, Field, StringConstraints, WithJsonSchema, validate_email
+from pydantic import AfterValidator, StringConstraints, WithJsonSchema, validate_email
 
 from app.core.invisible import refuse_invisible
 
 MAX_LENGTH = 254  # RFC 5321 section 4.5.3.1.3, without the brackets
-SCHEMA = {"type": "string", "format": "email", "maxLength": MAX_LENGTH}
+SCHEMA = {"type": "string", "format": "email", "maxLength": MAX_LENGTH, "examples": ["alice@example.com"]}
 
 
 def check_address(text: str) -> str:
@@ -22,5 +22,4 @@ PlainAddress = Annotated[
     StringConstraints(max_length=MAX_LENGTH),
     AfterValidator(check_address),
     WithJsonSchema(SCHEMA),
-    Field(examples=["alice@example.com"]),
 ]

@@ -3,7 +3,7 @@
 from datetime import datetime
 from typing import Annotated, Any, Literal
 
-from pydantic import MISSING, Field, SecretStr
+from pydantic import MISSING, ConfigDict, Field, SecretStr, ValidationInfo, field_validator
 
 from app.core.addresses import PlainAddress
 from app.core.usernames import Username
@@ -27,6 +27,16 @@ class ProfileUpdate(In):
     password: Annotated[
         CurrentPassword | MISSING, Field(description="Your password: needed where `username` is another than before.")
     ] = MISSING
+
+    model_config = ConfigDict(json_schema_extra={"dependentRequired": {"password": ["username"]}})
+
+    @field_validator("password")
+    @classmethod
+    def goes_with_a_name(cls, password: SecretStr, info: ValidationInfo) -> SecretStr:
+        """Whoever sends a new password here must not believe that it was taken."""
+        if info.data.get("username") is MISSING:
+            raise ValueError("goes with `username`; a new password is set by PUT /users/me/password")
+        return password
 
     @property
     def given_password(self) -> str | None:

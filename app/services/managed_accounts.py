@@ -29,21 +29,21 @@ class ManagedAccounts:
     async def create(
         self,
         session: AsyncSession,
-        begin: Callable[[], Awaitable[None]],
+        before_writing: Callable[[], Awaitable[None]],
         password: str,
         device: Device,
         *,
         actor: Identity,
         **fields: Any,
     ) -> User:
-        """Make an account. `begin` is awaited before anything is written, and after the password has been hashed.
+        """Make an account. `before_writing` is awaited when the password has been hashed.
 
         Raises:
             InsufficientScopeError, WeakPasswordError, ConflictError, OverloadedError
         """
         require_admin_for(actor, fields["role"])
         hashed = await self.hasher.hash(password)
-        await begin()
+        await before_writing()
         await check_password(password, self.settings, username=fields["username"], email=fields["email"])
         user = await users.add(session, User(**fields, hashed_password=hashed))
         await record(session, Action.USER_CREATED, device, actor_id=actor.user.id, subject_id=user.id, role=user.role)

@@ -209,7 +209,7 @@ def test_an_administrator_is_made_with_the_password_of_standard_input(strata: St
         ({}, "", "PASSWORD: value should have at least 8 characters"),
         ({}, "x" * 129, "PASSWORD: value should have at most 128 characters"),
         ({"Alice": "A"}, PASSWORD, "USERNAME: string should have at least 3 characters"),
-        ({"Alice": "not a name"}, PASSWORD, "USERNAME: string should match pattern"),
+        ({"Alice": "not a name"}, PASSWORD, "USERNAME: must be 3 to 50 letters"),
         ({"alice@example.com": "nowhere"}, PASSWORD, "EMAIL: value is not a valid email address"),
     ],
 )

@@ -153,7 +153,7 @@ async def create_user(
     """An administrator's wants the scope `admin` as well."""
     fields = data.model_dump(exclude={"password"}) | {"role": Role(data.role)}
     password = data.password.get_secret_value()
-    user = await accounts.managed.create(session, idempotency.begin, password, device, actor=me, **fields)
+    user = await accounts.managed.create(session, idempotency.claim_key, password, device, actor=me, **fields)
     created.at("read_user", user_id=user.id)
     return created.tag(user)
 

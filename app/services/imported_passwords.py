@@ -1,8 +1,8 @@
 """Whether imported accounts still have bcrypt hashes, which take many times as long to check as ours."""
 
-import time
 from dataclasses import dataclass
 from math import inf
+from time import monotonic
 
 from sqlalchemy.ext.asyncio import AsyncSession
 
@@ -21,7 +21,7 @@ class ImportedPasswords:
 
     async def find_sample(self, session: AsyncSession) -> str | None:
         """A hash that no password has, and that takes as long to check as theirs; None where there are none."""
-        if time.monotonic() - self.asked_at > KEPT_SECONDS:
+        if monotonic() - self.asked_at > KEPT_SECONDS:
             found = await users.find_bcrypt_hash(session)
-            self.sample, self.asked_at = bcrypt_like(found) if found else None, time.monotonic()
+            self.sample, self.asked_at = bcrypt_like(found) if found else None, monotonic()
         return self.sample

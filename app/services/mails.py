@@ -47,6 +47,9 @@ PAGES: dict[MailName, str] = {
 # anybody can register with somebody else's address, and would have us deliver what they like.
 CHOSEN_WORDS = ("user_agent", "new_email", "old_username", "new_username")
 
+# The ones that domain names may be written with (IDNA 2003 section 3.1).
+FULL_STOPS = ".\u3002\uff0e\uff61"
+
 
 def render(name: MailName, to: str, settings: Settings, *, is_proven: bool, **values: Any) -> EmailMessage:
     """Make a message to one address, in text and HTML; of CHOSEN_WORDS it has none unless the address is proven.
@@ -94,7 +97,7 @@ def printable(text: str) -> str:
 
 def unlinked(text: str) -> str:
     """So that no mail program makes a link of it: `www[.]example[.]com`, as reports of malicious links have it."""
-    return re.sub(r"\.(?=\w)(?!\d)", "[.]", text).replace("://", "[:]//")
+    return re.sub(rf"[{FULL_STOPS}](?=\w)(?!\d)", "[.]", text).replace("://", "[:]//")
 
 
 def moment(at: datetime) -> str:

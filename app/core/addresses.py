@@ -3,11 +3,14 @@
 from typing import Annotated
 
 from pydantic import AfterValidator, StringConstraints, WithJsonSchema, validate_email
+from pydantic.networks import import_email_validator
 
 from app.core.invisible import refuse_invisible
 
 MAX_LENGTH = 254  # RFC 5321 section 4.5.3.1.3, without the brackets
 SCHEMA = {"type": "string", "format": "email", "maxLength": MAX_LENGTH, "examples": ["alice@example.com"]}
+
+import_email_validator()  # now, and not while the first request that has an address waits
 
 
 def check_address(text: str) -> str:

@@ -157,7 +157,7 @@ class Counted:
 @pytest.fixture
 def counted(resources: Resources) -> Counted:
     counted = Counted(resources.hasher.context)
-    resources.hasher.context = counted  # type: ignore[assignment] # stands in for it
+    resources.hasher.context = counted
     return counted
 
 

@@ -28,8 +28,8 @@ async def everything_that_mails(client: httpx.AsyncClient, mailbox: Mailbox) -> 
     headers = {"User-Agent": AGENT}
     body = {"username": NAME, "email": VICTIM, "password": PASSWORD, "full_name": NAME}
     assert (await client.post(f"{URL}/register", json=body, headers=headers)).status_code == 201
-    for agent in ("known", AGENT):
-        tokens = (await login(client, NAME, headers={"User-Agent": agent})).json()
+    await login(client, NAME, headers={"User-Agent": "known"})
+    tokens = (await login(client, NAME, headers={"User-Agent": AGENT})).json()
     headers |= {"Authorization": f"Bearer {tokens['access_token']}"}
     name = {"username": OTHER_NAME, "password": PASSWORD}
     assert (await client.patch(f"{USERS}/me", json=name, headers=headers)).status_code == 200
@@ -73,8 +73,8 @@ async def test_a_proven_mailbox_is_told_the_words_and_none_of_them_is_a_link(
     client: httpx.AsyncClient, make: Factory, resources: Resources
 ) -> None:
     await make.user(username=NAME, email=VICTIM, is_verified=True)
-    for agent in ("known", AGENT):
-        tokens = (await login(client, NAME, headers={"User-Agent": agent})).json()
+    await login(client, NAME, headers={"User-Agent": "known"})
+    tokens = (await login(client, NAME, headers={"User-Agent": AGENT})).json()
     headers = {"Authorization": f"Bearer {tokens['access_token']}"}
     await client.patch(f"{USERS}/me", json={"username": OTHER_NAME, "password": PASSWORD}, headers=headers)
     device, name = await Mailbox(resources).messages(VICTIM)

@@ -159,7 +159,7 @@ def open_resources(settings: Settings, database: Database) -> Resources:
     tokens = Tokens(keys, settings.jwt_issuer, settings.jwt_audience)
     limiter = RateLimiter.from_settings(settings)
     mailer, outbox = open_mailer(settings), Outbox()
-    notices = Notices(settings, outbox, mailer)
+    notices = Notices(settings, outbox, mailer, limiter)
     auth = Auth.from_settings(settings, database, hasher, tokens, limiter, notices)
     return Resources(
         settings=settings,

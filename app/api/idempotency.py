@@ -4,6 +4,7 @@ import hmac
 import json
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from dataclasses import dataclass
 from datetime import timedelta
 from typing import Annotated
 
@@ -42,10 +43,36 @@ KeyHeader = Annotated[
 ]
 
 
+@dataclass(frozen=True, slots=True)
+class Idempotency:
+    """For a handler that has slow work to do before its transaction: no key, and no connection, waits for that."""
+
+    request: Request
+    user_id: int
+    session: AsyncSession
+    key: str | None
+
+    async def claim_key(self) -> None:
+        """Store the response in the transaction of what it tells of, and give it again to whoever repeats the request.
+
+        Raises:
+            EarlyAnswer, KeyReusedError, InProgressError: the request is not to run.
+        """
+        if self.key is not None:
+            resources = resources_of(self.request)
+            await until_answered(self.request, once(self.request, resources, self.user_id, self.session, self.key))
+
+
+async def get_idempotency(request: Request, me: CurrentUser, session: SessionDep, key: KeyHeader = None) -> Idempotency:
+    return Idempotency(request, me.user.id, session, key)
+
+
+IdempotencyDep = Annotated[Idempotency, Depends(get_idempotency)]
+
+
 async def run_once(request: Request, me: CurrentUser, session: SessionDep, key: KeyHeader = None) -> None:
-    """Store the answer in the transaction of what it tells of, and give it again to whoever repeats the request."""
     if key is not None:
-        await until_answered(request, once(request, resources_of(request), me.user.id, session, key))
+        await Idempotency(request, me.user.id, session, key).claim_key()
 
 
 @asynccontextmanager
@@ -85,4 +112,5 @@ async def keep(session: AsyncSession, row: IdempotencyKey, answer: Response) -> 
     await idempotency_keys.update(session, row, status=answer.status_code, headers=json.dumps(headers), body=body)
 
 
+# The same for all other handlers, which begin at once.
 OnceDep = Annotated[None, Depends(run_once)]

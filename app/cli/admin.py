@@ -45,8 +45,6 @@ async def create_admin(username: str, email: str, password: str) -> str:
     database = Database(settings)
     try:
         await wait_for_database(database.engine, settings)
-        async with database.transaction() as session:
-            admin = await add_admin(session, PasswordHasher(), username, email, password)
-        return admin.username
+        return (await add_admin(database, PasswordHasher(), username, email, password)).username
     finally:
         await database.close()

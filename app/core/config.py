@@ -6,14 +6,16 @@ from datetime import timedelta
 from pathlib import Path
 from typing import Literal, Self
 
-from pydantic import AliasChoices, ByteSize, EmailStr, Field, SecretStr, ValidationError, model_validator
+from pydantic import AliasChoices, ByteSize, Field, SecretStr, ValidationError, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 from sqlalchemy.engine import URL
 
+from app.core.addresses import PlainAddress
 from app.core.database_url import DIALECTS, parse_database_url
 from app.core.pool_share import default_max_overflow, default_pool_size
 from app.core.setting_faults import describe_fault, find_faults
 from app.core.setting_types import CommaList, RateLimit, SecretList
+from app.core.usernames import Username
 
 # No list of a user's sessions is longer.
 MAX_SESSIONS = 1000
@@ -99,8 +101,8 @@ class Settings(BaseSettings):
 
     inventory_url: SecretStr | None = None
 
-    first_admin_username: str = Field(default="admin", min_length=3, max_length=50, pattern=r"^[\w.-]+$")
-    first_admin_email: EmailStr = "admin@example.com"
+    first_admin_username: Username = "admin"
+    first_admin_email: PlainAddress = "admin@example.com"
     first_admin_password: SecretStr | None = Field(default=None, min_length=8, max_length=128)
 
     cors_origins: CommaList = ()

@@ -51,12 +51,13 @@ class PasswordHasher:
     async def hash(self, password: str) -> str:
         return await self.run(lambda: self.hash_now(password))
 
-    async def verify(self, password: str, hashed: str | None) -> tuple[bool, str | None]:
+    async def verify(self, password: str, hashed: str | None, *, other: str | None = None) -> tuple[bool, str | None]:
         """Whether the password fits, and the hash to store instead if the old one is out of date.
 
-        Pass None for an unknown user: the answer is no, after the same time.
+        Pass None for an unknown user: the answer is no, after the same time. Where some users have bcrypt hashes pass
+        one like theirs as `other`: then each no is the work of one hash of either kind.
         """
-        return await self.run(lambda: self.verify_now(password, hashed))
+        return await self.run(lambda: self.verify_now(password, hashed, other))
 
     def require_room(self) -> None:
         """Raises OverloadedError if so many wait already that one more would wait for too long, whoever it is."""
@@ -73,19 +74,28 @@ class PasswordHasher:
         hashed: str = self.context.hash(password)
         return hashed
 
-    def verify_now(self, password: str, hashed: str | None) -> tuple[bool, str | None]:
+    def verify_now(self, password: str, hashed: str | None, other: str | None = None) -> tuple[bool, str | None]:
         # Imported accounts without a password have things like `!` in its place.
         if hashed is None or self.context.identify(hashed) is None or len(password) > MAX_PASSWORD_LENGTH:
-            self.context.verify(password[:MAX_PASSWORD_LENGTH], self.nobody)
-            return False, None
-        if not hashed.startswith("$argon2"):
-            # bcrypt reads 72 bytes at most and no NUL; the library raises where older ones cut.
-            return self.verify_bcrypt(password, hashed)
+            password, hashed = password[:MAX_PASSWORD_LENGTH], self.nobody
+        is_argon2 = hashed.startswith("$argon2")
+        verdict = self.verify_argon2(password, hashed) if is_argon2 else self.verify_bcrypt(password, hashed)
+        if not verdict[0] and other is not None:
+            self.verify_bcrypt(password, other) if is_argon2 else self.verify_argon2(password, self.nobody)
+        return verdict
+
+    def verify_argon2(self, password: str, hashed: str) -> tuple[bool, str | None]:
         verdict: tuple[bool, str | None] = self.context.verify_and_update(password, hashed)
         return verdict
 
     def verify_bcrypt(self, password: str, hashed: str) -> tuple[bool, str | None]:
+        """bcrypt reads 72 bytes at most and no NUL; the library raises where older ones cut."""
         cut = password.encode()[:BCRYPT_MAX_BYTES]
-        if b"\0" in cut or not self.context.verify(cut, hashed):
-            return False, None
-        return True, self.context.hash(password)
+        # With a NUL nothing fits, after the same time.
+        fits = self.context.verify(cut.replace(b"\0", b"0"), hashed) and b"\0" not in cut
+        return fits, self.context.hash(password) if fits else None
+
+
+def bcrypt_like(hashed: str) -> str:
+    """A bcrypt hash that no password has, and whose check costs what that of `hashed` does."""
+    return f"{hashed[: hashed.rindex('$')]}${'.' * 53}"

@@ -33,7 +33,9 @@ def describe_fault(fault: object) -> str:
     if fault["type"] == "value_error" and not fault["loc"]:
         return str(fault["ctx"]["error"])
     name = str(fault["loc"][0]).upper() if fault["loc"] else "settings"
-    message = fault["msg"].replace(" items", " characters")  # nothing but texts has a length here
+    message = (
+        fault["msg"].removeprefix("Value error, ").replace(" items", " characters")
+    )  # nothing but texts has a length here
     return f"{name}: {message[0].lower()}{message[1:]}"
 
 

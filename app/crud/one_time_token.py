@@ -4,10 +4,12 @@ import hashlib
 import secrets
 from datetime import datetime
 
-from sqlalchemy import delete, select
+from sqlalchemy import ColumnElement, and_, delete, select
 from sqlalchemy.ext.asyncio import AsyncSession
 
+from app.core.database import insert
 from app.crud.base import ExpiringCRUD
+from app.models.base import utc_now
 from app.models.one_time_token import OneTimeToken, Purpose
 from app.models.user import User
 
@@ -16,40 +18,35 @@ def sha256(text: str) -> str:
     return hashlib.sha256(text.encode()).hexdigest()
 
 
+def binding_of(user: User, purpose: Purpose) -> str:
+    """All that makes a token legitimate; whatever of it changes, by whichever way, voids the token."""
+    return sha256(f"{purpose}\n{user.email_key}\n{user.hashed_password}\n{user.role}\n{user.is_active}")
+
+
 class OneTimeTokenCRUD(ExpiringCRUD[OneTimeToken]):
+    """Whoever writes tokens of a user has locked the user's row before, or the two could block each other."""
+
     async def issue(
-        self,
-        session: AsyncSession,
-        user_id: int,
-        purpose: Purpose,
-        *,
-        bound_to: str,
-        expires_at: datetime,
-        email: str | None = None,
+        self, session: AsyncSession, user: User, purpose: Purpose, *, expires_at: datetime, email: str | None = None
     ) -> str:
-        """Make a token that replaces the user's earlier ones for the same purpose; only its hash is stored."""
-        await session.execute(
-            delete(OneTimeToken).where(OneTimeToken.user_id == user_id, OneTimeToken.purpose == purpose)
-        )
+        """Make a token that replaces the user's earlier one for the same purpose; only its hash is stored."""
         token = secrets.token_urlsafe(32)
-        row = OneTimeToken(
-            user_id=user_id,
-            purpose=purpose,
-            digest=sha256(token),
-            binding=sha256(bound_to),
-            expires_at=expires_at,
-            email=email,
-        )
-        await self.add(session, row)
+        values = {
+            "digest": sha256(token),
+            "binding": binding_of(user, purpose),
+            "expires_at": expires_at,
+            "email": email,
+            "updated_at": utc_now(),
+        }
+        new = insert(session, OneTimeToken).values(user_id=user.id, purpose=purpose, **values)
+        await session.execute(new.on_conflict_do_update(index_elements=["user_id", "purpose"], set_=values))
         return token
 
-    async def find_user(self, session: AsyncSession, token: str, purpose: Purpose, now: datetime) -> User | None:
-        """Whom a token that is still good belongs to."""
-        return await session.scalar(
-            select(User)
-            .join(OneTimeToken, OneTimeToken.user_id == User.id)
-            .where(OneTimeToken.digest == sha256(token), OneTimeToken.purpose == purpose, OneTimeToken.expires_at > now)
-        )
+    async def find_user_id(
+        self, session: AsyncSession, token: str, purposes: set[Purpose], now: datetime
+    ) -> int | None:
+        """Whose token it is, as long as it has not expired. It locks nothing."""
+        return await session.scalar(select(OneTimeToken.user_id).where(is_good(token, purposes, now)))
 
     async def end_all(self, session: AsyncSession, user_id: int) -> None:
         await session.execute(delete(OneTimeToken).where(OneTimeToken.user_id == user_id))
@@ -58,15 +55,11 @@ class OneTimeTokenCRUD(ExpiringCRUD[OneTimeToken]):
         self, session: AsyncSession, token: str, purposes: set[Purpose], now: datetime
     ) -> OneTimeToken | None:
         """Take a token out: of any number of callers at once, one gets it."""
-        return await session.scalar(
-            delete(OneTimeToken)
-            .where(
-                OneTimeToken.digest == sha256(token),
-                OneTimeToken.purpose.in_(purposes),
-                OneTimeToken.expires_at > now,
-            )
-            .returning(OneTimeToken)
-        )
+        return await session.scalar(delete(OneTimeToken).where(is_good(token, purposes, now)).returning(OneTimeToken))
+
+
+def is_good(token: str, purposes: set[Purpose], now: datetime) -> ColumnElement[bool]:
+    return and_(OneTimeToken.digest == sha256(token), OneTimeToken.purpose.in_(purposes), OneTimeToken.expires_at > now)
 
 
 one_time_tokens = OneTimeTokenCRUD(OneTimeToken, "token")

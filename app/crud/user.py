@@ -1,15 +1,20 @@
 """Accounts in the database."""
 
 from dataclasses import dataclass
+from typing import Any
 
-from sqlalchemy import ColumnElement, or_, select, update
+from sqlalchemy import ColumnElement, or_, select
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from app.core.errors import ConflictError
 from app.core.prepared import Row
 from app.crud.base import CRUD
+from app.crud.one_time_token import one_time_tokens
 from app.crud.page import PageQuery, PageRows, contains
-from app.models.user import Role, User, identity_key
+from app.models.user import HAS_BCRYPT, Role, User, identity_key
+
+# Where one of these changes, the links that were mailed before end.
+CREDENTIALS = {"email", "hashed_password", "role", "is_active"}
 
 
 class LastAdminError(ConflictError):
@@ -38,28 +43,35 @@ class UserFilter:
 
 
 class UserCRUD(CRUD[User]):
-    async def find_by_login(self, session: AsyncSession, login: str) -> User | None:
+    async def update(self, session: AsyncSession, row: User, *, version: int | None = None, **changes: Any) -> User:
+        """Change columns of a row that is locked; with credentials or standing, all pending links end."""
+        ends_links = any(getattr(row, name) != changes[name] for name in CREDENTIALS & changes.keys())
+        await super().update(session, row, version=version, **changes)
+        if ends_links:
+            await one_time_tokens.end_all(session, row.id)
+        return row
+
+    async def find_by_login(self, session: AsyncSession, login: str, *, for_update: bool = False) -> User | None:
         """By name or e-mail address, in any letter case; a name has no `@`, so neither hides the other."""
         if "\0" in login:
             return None  # PostgreSQL refuses to look for what it could not store
         key = identity_key(login)
         column = User.email_key if "@" in key else User.username_key
-        return await session.scalar(select(User).where(column == key))
+        found = select(User).where(column == key)
+        return await session.scalar(found.with_for_update() if for_update else found)
 
-    async def replace_hash(self, session: AsyncSession, id_: int, old: str, new: str) -> None:
-        """Store a better hash of the same password, unless the password has changed meanwhile."""
-        await session.execute(
-            update(User).where(User.id == id_, User.hashed_password == old).values(hashed_password=new)
-        )
+    async def lock_admins(self, session: AsyncSession) -> list[int]:
+        """The active administrators, locked.
 
-    async def keep_an_admin(self, session: AsyncSession, leaving_id: int) -> None:
-        """Lock the active administrators, and raise LastAdminError if `leaving_id` is the only one.
-
-        Call it before the row itself is locked: of two administrators who leave at once the second waits here,
-        and then sees that the first is gone.
+        Call it before the row of one who may leave is locked: of two who leave at once the second waits here, and
+        then sees that the first is gone.
         """
         active = select(User.id).where(User.role == Role.ADMIN, User.is_active).order_by(User.id).with_for_update()
-        if list(await session.scalars(active)) == [leaving_id]:
+        return list(await session.scalars(active))
+
+    def require_another(self, admins: list[int], leaving_id: int) -> None:
+        """Raises LastAdminError if the one who leaves is the only one of those locked."""
+        if admins == [leaving_id]:
             raise LastAdminError
 
     async def refuse_taken_email(self, session: AsyncSession, email: str, *, but: int) -> None:
@@ -70,6 +82,10 @@ class UserCRUD(CRUD[User]):
 
     async def search(self, session: AsyncSession, query: PageQuery, filter_: UserFilter) -> PageRows[Row]:
         return await self.page(session, query, filter_)
+
+    async def find_bcrypt_hash(self, session: AsyncSession) -> str | None:
+        """Any of those that imported accounts have; read from an index of nothing else."""
+        return await session.scalar(select(User.hashed_password).where(HAS_BCRYPT).limit(1))
 
     async def has_admin(self, session: AsyncSession) -> bool:
         found = await session.scalar(select(User.id).where(User.role == Role.ADMIN, User.is_active).limit(1))

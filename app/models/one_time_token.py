@@ -2,7 +2,7 @@
 
 from enum import StrEnum
 
-from sqlalchemy import ForeignKey, String, UniqueConstraint
+from sqlalchemy import ForeignKey, Index, String, UniqueConstraint
 from sqlalchemy.orm import Mapped, mapped_column
 
 from app.models.base import ExpiringBase, enum_type, table_args
@@ -17,14 +17,15 @@ class Purpose(StrEnum):
 class OneTimeToken(ExpiringBase):
     """The SHA-256 of a token that was mailed; redeeming it deletes the row.
 
-    `binding` is a hash of what the token was made for (the address, the password's hash): once that has
-    changed the token is void. `email` is the new address where one is to be confirmed.
+    A user has one for each purpose, the one that was mailed last. `binding` is a hash of what the account was when
+    the token was made: once that has changed the token is void. `email` is the new address where one is to be
+    confirmed.
     """
 
     __tablename__ = "one_time_tokens"
-    __table_args__ = table_args(UniqueConstraint("digest"))
+    __table_args__ = table_args(UniqueConstraint("digest"), Index(None, "user_id", "purpose", unique=True))
 
-    user_id: Mapped[int] = mapped_column(ForeignKey("users.id", ondelete="CASCADE"), index=True)
+    user_id: Mapped[int] = mapped_column(ForeignKey("users.id", ondelete="CASCADE"))
     purpose: Mapped[Purpose] = mapped_column(enum_type(Purpose, 32))
     digest: Mapped[str] = mapped_column(String(64), repr=False)
     binding: Mapped[str] = mapped_column(String(64), repr=False)

@@ -3,12 +3,14 @@
 from datetime import datetime
 from typing import Annotated, Any, Literal
 
-from pydantic import MISSING, Field, SecretStr
+from pydantic import MISSING, ConfigDict, Field, SecretStr, ValidationInfo, field_validator
 
+from app.core.addresses import PlainAddress
+from app.core.usernames import Username
 from app.schemas.base import MAX_ID, Flag, In, MoneyOut, Out
 from app.schemas.item import ItemRead
 from app.schemas.order import OrderRead
-from app.schemas.user import Email, FullName, Password, UserCreate, Username, UserRead
+from app.schemas.user import FullName, Password, UserCreate, UserRead
 
 RoleName = Literal["user", "admin"]
 CurrentPassword = Annotated[SecretStr, Field(max_length=1024, examples=["correct horse battery"])]
@@ -22,6 +24,23 @@ class ProfileUpdate(In):
 
     username: Username | MISSING = MISSING
     full_name: FullName | None | MISSING = MISSING
+    password: Annotated[
+        CurrentPassword | MISSING, Field(description="Your password: needed where `username` is another than before.")
+    ] = MISSING
+
+    model_config = ConfigDict(json_schema_extra={"dependentRequired": {"password": ["username"]}})
+
+    @field_validator("password")
+    @classmethod
+    def goes_with_a_name(cls, password: SecretStr, info: ValidationInfo) -> SecretStr:
+        """Whoever sends a new password here must not believe that it was taken."""
+        if info.data.get("username") is MISSING:
+            raise ValueError("goes with `username`; a new password is set by PUT /users/me/password")
+        return password
+
+    @property
+    def given_password(self) -> str | None:
+        return self.password.get_secret_value() if isinstance(self.password, SecretStr) else None
 
 
 class PasswordChange(In):
@@ -34,12 +53,12 @@ class AccountDeletion(In):
 
 
 class EmailChange(In):
-    email: Email
+    email: PlainAddress
     password: CurrentPassword
 
 
 class ForgottenPassword(In):
-    email: Email
+    email: PlainAddress
 
 
 class PasswordReset(In):
@@ -63,7 +82,7 @@ class AccountUpdate(In):
     """What an administrator may change of any account."""
 
     username: Username | MISSING = MISSING
-    email: Email | MISSING = MISSING
+    email: PlainAddress | MISSING = MISSING
     full_name: FullName | None | MISSING = MISSING
     role: RoleName | MISSING = MISSING
     is_active: Flag | MISSING = MISSING

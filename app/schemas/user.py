@@ -1,21 +1,14 @@
 """Accounts on the wire."""
 
-import re
-import unicodedata
 from datetime import datetime
 from typing import Annotated, Self
 
-from pydantic import AfterValidator, EmailStr, Field, SecretStr, StringConstraints, model_validator
+from pydantic import AfterValidator, Field, SecretStr, model_validator
 
-from app.schemas.base import In, Line, Out
-
-
-def check_username(name: str) -> str:
-    """Letters and digits of any script, in one spelling (Unicode NFKC)."""
-    name = unicodedata.normalize("NFKC", name)
-    if not re.fullmatch(r"[\w.-]{3,50}", name):
-        raise ValueError("must be 3 to 50 letters, digits and `_ . -`")
-    return name
+from app.core.addresses import PlainAddress
+from app.core.invisible import BASIC, refuse_invisible
+from app.core.usernames import Username
+from app.schemas.base import CONTROL_CHARACTERS, In, Line, Out
 
 
 def check_password(password: SecretStr) -> SecretStr:
@@ -24,22 +17,24 @@ def check_password(password: SecretStr) -> SecretStr:
     return password
 
 
-Username = Annotated[
-    str,
-    StringConstraints(min_length=3, max_length=50, pattern=r"^[\w.-]+$"),
-    AfterValidator(check_username),
-    Field(examples=["alice"]),
-]
-Email = Annotated[EmailStr, Field(examples=["alice@example.com"])]
 Password = Annotated[
     SecretStr, Field(min_length=8, max_length=128, examples=["correct horse battery"]), AfterValidator(check_password)
 ]
-FullName = Annotated[Line, Field(max_length=100, examples=["Alice Liddell"])]
+FullName = Annotated[
+    Line,
+    AfterValidator(refuse_invisible),
+    Field(
+        max_length=100,
+        examples=["Alice Liddell"],
+        description="Without invisible characters and marks of direction.",
+        json_schema_extra={"pattern": rf"^[^{CONTROL_CHARACTERS}{BASIC}]*$"},
+    ),
+]
 
 
 class UserCreate(In):
     username: Username
-    email: Email
+    email: PlainAddress
     password: Password
     full_name: FullName | None = None
 

@@ -1,4 +1,4 @@
-"""What happens to accounts: opening, changing, leaving. Their passwords and addresses have modules of their own."""
+"""What users do with their accounts: opening, changing, leaving. Passwords and addresses have modules of their own."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -10,21 +10,22 @@ from app.core.config import Settings
 from app.core.database import Database
 from app.core.passwords import PasswordHasher
 from app.core.ratelimit import RateLimiter
-from app.crud.one_time_token import one_time_tokens
-from app.crud.session import sessions
 from app.crud.user import users
 from app.models.audit import Action
-from app.models.user import Role, User, identity_key
+from app.models.user import User
+from app.services.account_edits import AccountEdits, remove_account
 from app.services.addresses import Addresses
 from app.services.attempts import ProofAttempts, SignInAttempts
 from app.services.audit import Device, record
 from app.services.identity import Identity
 from app.services.mail_links import MailLinks
+from app.services.managed_accounts import ManagedAccounts
 from app.services.notices import Notices
 from app.services.outbox import Outbox
 from app.services.password_policy import check_password
-from app.services.password_proof import PasswordProof
+from app.services.password_proof import PasswordProof, WrongPasswordError, require_same_password
 from app.services.passwords import Passwords
+from app.services.usernames import refuse_reserved
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,6 +38,8 @@ class Accounts:
     proof: PasswordProof
     addresses: Addresses
     passwords: Passwords
+    edits: AccountEdits
+    managed: ManagedAccounts
 
     @classmethod
     def from_settings(
@@ -53,65 +56,65 @@ class Accounts:
         links = MailLinks(limiter, settings.rate_limit_mail, notices)
         addresses = Addresses(database, proof, links, notices)
         passwords = Passwords(settings, database, hasher, attempts, proof, links, outbox, notices)
-        return cls(settings, database, hasher, proof, addresses, passwords)
+        edits = AccountEdits(notices)
+        managed = ManagedAccounts(settings, hasher, edits)
+        return cls(settings, database, hasher, proof, addresses, passwords, edits, managed)
 
     async def register(self, session: AsyncSession, password: str, device: Device, **fields: Any) -> User:
         """Open an account and mail a link that proves the address.
 
         Raises:
-            WeakPasswordError, ConflictError: nothing has been stored then.
+            WeakPasswordError, UsernameReservedError, ConflictError: nothing has been stored then.
         """
-        user = await self.add(session, password, **fields)
+        refuse_reserved(fields["username"])
+        await check_password(password, self.settings, username=fields["username"], email=fields["email"])
+        hashed = await self.hasher.hash(password)
+        user = await users.add(session, User(**fields, hashed_password=hashed))
         await record(session, Action.REGISTERED, device, actor_id=user.id)
         await self.addresses.request_verification(session, user)
         return user
 
-    async def add(self, session: AsyncSession, password: str, **fields: Any) -> User:
-        await check_password(password, self.settings, username=fields["username"], email=fields["email"])
-        return await users.add(session, User(**fields, hashed_password=await self.hasher.hash(password)))
+    async def change_profile(
+        self,
+        session: AsyncSession,
+        me: Identity,
+        changes: dict[str, Any],
+        password: str | None,
+        device: Device,
+        check: Callable[[User], None],
+    ) -> User:
+        """Change one's own account, unless `check` objects; another name wants the password.
 
-    async def delete(
-        self, me: Identity, password: str, device: Device, check: Callable[[User], None] | None = None
-    ) -> None:
-        """Delete one's own account and what it owns, unless `check`, if given, objects.
+        Raises:
+            WrongPasswordError, UsernameReservedError, ConflictError, RateLimitedError
+        """
+        # A form that sends the name along and leaves it as it is needs no password.
+        changes = {name: value for name, value in changes.items() if (name, value) != ("username", me.user.username)}
+        proven = await self.prove_new_name(me, changes["username"], password) if "username" in changes else None
+        user = await users.get_for_update(session, me.user.id)
+        if proven is not None:
+            require_same_password(user, proven)
+        check(user)
+        return await self.edits.change(session, user, changes, device, actor_id=user.id)
+
+    async def prove_new_name(self, me: Identity, username: str, password: str | None) -> User:
+        refuse_reserved(username)
+        if password is None:
+            raise WrongPasswordError("Send `password` as well: another name wants it.")
+        return await self.proof.require(me, password)
+
+    async def delete(self, me: Identity, password: str, device: Device, check: Callable[[User], None]) -> None:
+        """Delete one's own account and what it owns, unless `check` objects.
 
         Raises:
             WrongPasswordError, LastAdminError, RateLimitedError
         """
-        await self.proof.require(me, password)
-        async with self.database.transaction() as session:
-            await self.remove(session, me.user.id, check)
-            await record(session, Action.ACCOUNT_DELETED, device, actor_id=me.user.id)
+        proven = await self.proof.require(me, password)
 
-    async def remove(self, session: AsyncSession, user_id: int, check: Callable[[User], None] | None = None) -> None:
-        """Delete an account that `check`, if given, does not object to. Raises NotFoundError, LastAdminError."""
-        # First its tokens, then its row: in the order in which they are redeemed, or the two could block each other.
-        await one_time_tokens.end_all(session, user_id)
-        await users.keep_an_admin(session, leaving_id=user_id)
-        user = await users.get_for_update(session, user_id)
-        if check is not None:
+        def may_go(user: User) -> None:
+            require_same_password(user, proven)
             check(user)
-        await users.delete(session, user)
 
-    async def change_by_admin(
-        self, session: AsyncSession, user: User, changes: dict[str, Any], device: Device, *, actor_id: int
-    ) -> User:
-        """Change any account. The caller holds the administrators' lock where `changes` may take one away."""
-        before = user.role
-        if "email" in changes and identity_key(changes["email"]) != user.email_key:
-            changes = {"is_verified": False, **changes}
-        if "role" in changes:
-            changes = {**changes, "role": Role(changes["role"])}
-        await users.update(session, user, **changes)
-        if not user.is_active:
-            # Or the old sessions would come back to life together with the account.
-            await sessions.end_all(session, user.id)
-        details: dict[str, Any] = {"fields": sorted(changes)}
-        if user.role is not before:
-            details["role"] = [before.value, user.role.value]
-        await record(session, Action.USER_CHANGED, device, actor_id=actor_id, subject_id=user.id, **details)
-        return user
-
-
-def takes_an_admin_away(changes: dict[str, Any]) -> bool:
-    return changes.get("role", Role.ADMIN) != Role.ADMIN or not changes.get("is_active", True)
+        async with self.database.transaction() as session:
+            await remove_account(session, me.user.id, may_go)
+            await record(session, Action.ACCOUNT_DELETED, device, actor_id=me.user.id)

@@ -5,7 +5,6 @@ from dataclasses import dataclass
 
 from pydantic import SecretStr
 from sqlalchemy import text
-from sqlalchemy.ext.asyncio import AsyncSession
 
 from app.core.config import Settings
 from app.core.database import Database
@@ -31,25 +30,35 @@ async def ensure_first_admin(database: Database, hasher: PasswordHasher, setting
 
     Returns None when there was one already.
     """
+    async with database.primary() as session:
+        if await users.has_admin(session):
+            return None
     given = settings.first_admin_password
     password = given.get_secret_value() if given else secrets.token_urlsafe(12)
+    admin = await new_admin(hasher, settings.first_admin_username, settings.first_admin_email, password)
     async with database.transaction() as session:
         if database.engine.dialect.name == "postgresql":
             await session.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": LOCK})
         if await users.has_admin(session):
             return None
-        admin = await add_admin(session, hasher, settings.first_admin_username, settings.first_admin_email, password)
+        await users.add(session, admin)
     return FirstAdmin(admin.username, None if given else password)
 
 
-async def add_admin(session: AsyncSession, hasher: PasswordHasher, username: str, email: str, password: str) -> User:
-    """Store an administrator, under the same rules as any account; the password's strength is the caller's to check.
+async def add_admin(database: Database, hasher: PasswordHasher, username: str, email: str, password: str) -> User:
+    """Store an administrator; the password's strength is the caller's to check.
 
     Raises:
-        ValidationError: for a name, address or password that nobody could register with.
+        ValidationError: for a name, address or password that no account can have.
         ConflictError: when the name or the address is taken.
     """
+    admin = await new_admin(hasher, username, email, password)
+    async with database.transaction() as session:
+        return await users.add(session, admin)
+
+
+async def new_admin(hasher: PasswordHasher, username: str, email: str, password: str) -> User:
+    """An administrator to be stored, under the rules of any account. No transaction is open while it is hashed."""
     account = UserCreate(username=username, email=email, password=SecretStr(password))
-    hashed = await hasher.hash(password)
     fields = account.model_dump(exclude={"password"})
-    return await users.add(session, User(**fields, hashed_password=hashed, role=Role.ADMIN, is_verified=True))
+    return User(**fields, hashed_password=await hasher.hash(password), role=Role.ADMIN, is_verified=True)

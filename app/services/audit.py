@@ -7,6 +7,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from app.crud.audit import audit
 from app.models.audit import Action, AuditEvent
+from app.models.user import User
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,6 +25,12 @@ async def record_sign_out(
     """A user ended one session from another, or all."""
     action = Action.SIGNED_OUT_EVERYWHERE if session_id is None else Action.SESSION_REVOKED
     await record(session, action, device, actor_id=user_id, session_id=session_id)
+
+
+def differences(user: User, **changes: Any) -> dict[str, list[Any]]:
+    """Old and new value of each field that is about to become another one; of the password nothing is told."""
+    told = changes.keys() - {"hashed_password"}
+    return {name: [getattr(user, name), changes[name]] for name in sorted(told) if getattr(user, name) != changes[name]}
 
 
 async def record(

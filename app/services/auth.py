@@ -33,6 +33,7 @@ from app.services.auth_errors import (
 )
 from app.services.ended_sessions import EndedSessions
 from app.services.identity import Identity, identity_of
+from app.services.imported_passwords import ImportedPasswords
 from app.services.notices import Notices
 from app.services.rotation import Rotation
 
@@ -62,6 +63,7 @@ class Auth:
     notices: Notices
     account_cache: AccountCache
     ended: EndedSessions
+    imported_passwords: ImportedPasswords
 
     @classmethod
     def from_settings(
@@ -84,6 +86,7 @@ class Auth:
             notices=notices,
             account_cache=AccountCache(),
             ended=EndedSessions(),
+            imported_passwords=ImportedPasswords(),
         )
 
     async def login(self, login: str, password: str, scope: str, device: Device) -> TokenPair:
@@ -111,9 +114,9 @@ class Auth:
             raise InactiveUserError
         row = self.new_session(user, scope, device)
         async with self.database.transaction() as session:
-            require_unchanged(await users.find_for_update(session, user.id), user)
+            stored = require_unchanged(await users.find_for_update(session, user.id), user)
             if new_hash is not None:
-                await users.replace_hash(session, user.id, user.hashed_password, new_hash)
+                await users.update(session, stored, hashed_password=new_hash)
             await self.make_room(session, user, device)
             pair = self.token_pair(user, await sessions.add(session, row))
             await self.tell_of_device(session, user, row)
@@ -131,7 +134,8 @@ class Auth:
         """Whose password it is, and the hash to store instead if the old one is out of date."""
         async with self.database.primary() as session:
             user = await users.find_by_login(session, login)
-        fits, new_hash = await self.hasher.verify(password, user.hashed_password if user else None)
+            other = await self.imported_passwords.find_sample(session)
+        fits, new_hash = await self.hasher.verify(password, user.hashed_password if user else None, other=other)
         if user is not None and fits:
             return user, new_hash
         async with self.database.transaction() as session:
@@ -234,7 +238,7 @@ class Auth:
         return TokenPair(access_token, refresh_token, int(self.access_ttl.total_seconds()), scope)
 
 
-def require_unchanged(stored: User | None, user: User) -> None:
+def require_unchanged(stored: User | None, user: User) -> User:
     """That the account is what it was before its password was hashed.
 
     Else a sign-in under way would outlive what ends all sessions: a new password, or being deactivated.
@@ -245,6 +249,7 @@ def require_unchanged(stored: User | None, user: User) -> None:
         raise PasswordReplacedError
     if not stored.is_active:
         raise InactiveUserError
+    return stored
 
 
 def session_facts(row: Session, current_key: str) -> dict[str, Any]:

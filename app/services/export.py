@@ -27,7 +27,10 @@ async def export_account(session: AsyncSession, user: User, session_key: str) ->
 
 
 def audit_facts(event: AuditEvent, user_id: int) -> dict[str, Any]:
-    """What a user sees of an event; where an administrator acted from is that person's, not theirs."""
+    """What a user sees of an event; where an administrator acted from is that person's, not theirs.
+
+    And what an administrator has changed of somebody else's account is theirs.
+    """
     is_theirs = event.actor_id in {None, user_id}
     return {
         "id": event.id,
@@ -38,5 +41,5 @@ def audit_facts(event: AuditEvent, user_id: int) -> dict[str, Any]:
         "ip": event.ip if is_theirs else None,
         "user_agent": event.user_agent if is_theirs else None,
         "request_id": event.request_id if is_theirs else None,
-        "details": event.details,
+        "details": event.details if event.subject_id == user_id else {},
     }

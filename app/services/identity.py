@@ -4,6 +4,7 @@ from dataclasses import dataclass
 
 from sqlalchemy.ext.asyncio import AsyncSession
 
+from app.core.errors import InsufficientScopeError
 from app.core.tokens import Claims
 from app.core.transaction import Claim
 from app.crud.session import account_claim, sessions
@@ -32,6 +33,11 @@ class Identity:
         """The same question for a transaction that has begun."""
         found = await sessions.find_account(session, self.session_id, self.session_key, self.user.id, utc_now())
         return found is not None and found[0].role is self.user.role
+
+    def require(self, scope: str) -> None:
+        """Raises InsufficientScopeError."""
+        if scope not in self.scopes:
+            raise InsufficientScopeError(scope)
 
     @property
     def is_admin(self) -> bool:

@@ -8,9 +8,10 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from app.core.errors import AppError
 from app.core.ratelimit import RateLimiter
-from app.crud.one_time_token import one_time_tokens
+from app.crud.one_time_token import binding_of, one_time_tokens
+from app.crud.user import users
 from app.models.base import utc_now
-from app.models.one_time_token import Purpose
+from app.models.one_time_token import OneTimeToken, Purpose
 from app.models.user import User, identity_key
 from app.services.mails import MailName
 from app.services.notices import Notices
@@ -35,7 +36,7 @@ class InvalidMailTokenError(AppError):
 
 @dataclass(frozen=True, slots=True)
 class MailLinks:
-    """Makes tokens and mails them; what they are good for is the business of those who redeem them."""
+    """Makes tokens, mails them, and takes them back; what they are good for is the business of those who call it."""
 
     limiter: RateLimiter | None
     rate: str
@@ -52,17 +53,35 @@ class MailLinks:
         purpose: Purpose,
         user: User,
         *,
-        bound_to: str,
         to: str | None = None,
         **values: Any,
     ) -> None:
-        """To the user's address, or to `to`, which the token then stands for.
+        """To the user's address, or to `to`, which the token then stands for; the mail wants `values` besides.
 
-        It is void once `bound_to` is no longer so; the mail wants `values` besides.
+        The user's row is locked, or new: else a link could outlive what ends the others.
         """
         ttl = TTLS[purpose]
-        token = await one_time_tokens.issue(
-            session, user.id, purpose, bound_to=bound_to, expires_at=utc_now() + ttl, email=to
-        )
+        token = await one_time_tokens.issue(session, user, purpose, expires_at=utc_now() + ttl, email=to)
         minutes = int(ttl.total_seconds() // 60)
-        await self.notices.send(session, MAILS[purpose], user, to=to, token=token, minutes=minutes, **values)
+        await self.notices.send_link(session, MAILS[purpose], user, to=to, token=token, minutes=minutes, **values)
+
+    async def find_user(self, session: AsyncSession, token: str, purpose: Purpose) -> User:
+        """Whose link it is; whether it is still good `redeem` finds out. Raises InvalidMailTokenError."""
+        user_id = await one_time_tokens.find_user_id(session, token, {purpose}, utc_now())
+        user = await users.find(session, user_id) if user_id else None
+        if user is None:
+            raise InvalidMailTokenError
+        return user
+
+    async def redeem(self, session: AsyncSession, token: str, *purposes: Purpose) -> tuple[User, OneTimeToken]:
+        """Lock the user, as everybody does who changes an account, and only then take the token out.
+
+        Raises:
+            InvalidMailTokenError: also if the account is not what it was when the link was mailed.
+        """
+        user_id = await one_time_tokens.find_user_id(session, token, set(purposes), utc_now())
+        user = await users.find_for_update(session, user_id) if user_id else None
+        row = await one_time_tokens.redeem(session, token, set(purposes), utc_now())
+        if user is None or row is None or row.binding != binding_of(user, row.purpose):
+            raise InvalidMailTokenError
+        return user, row

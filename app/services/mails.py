@@ -1,5 +1,6 @@
 """What mails say: templates in app/templates/mail become messages. Sending them is the mailer's work."""
 
+import re
 from datetime import UTC, datetime
 from email.headerregistry import Address
 from email.message import EmailMessage
@@ -16,7 +17,13 @@ if TYPE_CHECKING:
     from jinja2 import Environment
 
 type MailName = Literal[
-    "verify_email", "reset_password", "change_email", "email_changed", "password_changed", "new_device"
+    "verify_email",
+    "reset_password",
+    "change_email",
+    "email_changed",
+    "password_changed",
+    "username_changed",
+    "new_device",
 ]
 
 SUBJECTS: dict[MailName, str] = {
@@ -25,6 +32,7 @@ SUBJECTS: dict[MailName, str] = {
     "change_email": "Confirm your new e-mail address",
     "email_changed": "Your e-mail address was changed",
     "password_changed": "Your password was changed",
+    "username_changed": "Your user name was changed",
     "new_device": "New sign-in to your account",
 }
 # Pages of the front end that take the token to the API.
@@ -35,15 +43,24 @@ PAGES: dict[MailName, str] = {
 }
 
 
-def render(name: MailName, to: str, settings: Settings, **values: Any) -> EmailMessage:
-    """Make a message to one address, in text and HTML.
+# Words that whoever uses the account has chosen. They go to addresses that are proven to be its own, and to no other:
+# anybody can register with somebody else's address, and would have us deliver what they like.
+CHOSEN_WORDS = ("user_agent", "new_email", "old_username", "new_username")
 
-    Every mail wants `username`, and:
+# The ones that domain names may be written with (IDNA 2003 section 3.1).
+FULL_STOPS = ".\u3002\uff0e\uff61"
+
+
+def render(name: MailName, to: str, settings: Settings, *, is_proven: bool, **values: Any) -> EmailMessage:
+    """Make a message to one address, in text and HTML; of CHOSEN_WORDS it has none unless the address is proven.
+
+    The mails want:
         verify_email: `token`, `minutes` (how long the token is good).
         reset_password: `token`, `minutes`, `ip`. No user agent: a stranger asks for this mail, and
             must not choose words in it.
-        change_email, to the new address: `new_email`, `token`, `minutes`.
-        email_changed, to the old address: `new_email`, `at`, `ip`.
+        change_email, to the new address: `token`, `minutes`.
+        email_changed, to the old address: `new_email`, `at`, `ip`, `by_admin`.
+        username_changed: `old_username`, `new_username`, `at`, `ip`, `by_admin`.
         password_changed, new_device: `at`, `ip`, `user_agent`.
 
     Raises:
@@ -53,6 +70,8 @@ def render(name: MailName, to: str, settings: Settings, **values: Any) -> EmailM
     sender = parse_address(settings.mail_from)
     site = settings.frontend_url.rstrip("/")
     values = {key: printable(value) if isinstance(value, str) else value for key, value in values.items()}
+    for word in values.keys() & set(CHOSEN_WORDS):
+        values[word] = unlinked(values[word] or "") if is_proven else ""
     values |= {"subject": SUBJECTS[name], "product": product_name(sender), "site": site}
     if name in PAGES:
         values["link"] = link(site + PAGES[name], values["token"])
@@ -74,6 +93,11 @@ def product_name(sender: Address) -> str:
 def printable(text: str) -> str:
     """Without line breaks, control characters and marks that turn the direction of reading."""
     return "".join(letter if letter.isprintable() else " " for letter in text)
+
+
+def unlinked(text: str) -> str:
+    """So that no mail program makes a link of it: `www[.]example[.]com`, as reports of malicious links have it."""
+    return re.sub(rf"[{FULL_STOPS}](?=\w)(?!\d)", "[.]", text).replace("://", "[:]//")
 
 
 def moment(at: datetime) -> str:

@@ -39,3 +39,10 @@ class PasswordProof:
             raise WrongPasswordError
         await self.attempts.succeed(me)
         return user
+
+
+def require_same_password(stored: User | None, proven: User) -> User:
+    """The row, locked by now, of which the password was proven. Raises WrongPasswordError if it was changed since."""
+    if stored is None or stored.hashed_password != proven.hashed_password:
+        raise WrongPasswordError
+    return stored

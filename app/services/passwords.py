@@ -9,7 +9,6 @@ from app.core.config import Settings
 from app.core.database import Database
 from app.core.errors import RateLimitedError
 from app.core.passwords import PasswordHasher
-from app.crud.one_time_token import one_time_tokens, sha256
 from app.crud.session import sessions
 from app.crud.user import users
 from app.models.audit import Action
@@ -19,11 +18,11 @@ from app.models.user import User
 from app.services.attempts import SignInAttempts
 from app.services.audit import Device, record
 from app.services.identity import Identity
-from app.services.mail_links import InvalidMailTokenError, MailLinks
+from app.services.mail_links import MailLinks
 from app.services.notices import Notices
 from app.services.outbox import Outbox
 from app.services.password_policy import check_password
-from app.services.password_proof import PasswordProof, WrongPasswordError
+from app.services.password_proof import PasswordProof, require_same_password
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,12 +51,11 @@ class Passwords:
         except RateLimitedError:
             return  # whoever asked has had the same answer as ever
         async with self.database.transaction() as session:
-            user = await users.find_by_login(session, email)
+            user = await users.find_by_login(session, email, for_update=True)
             if user is None or not user.is_active:
                 return
             await record(session, Action.PASSWORD_RESET_REQUESTED, device, subject_id=user.id)
-            bound_to = user.hashed_password
-            await self.links.send(session, Purpose.RESET_PASSWORD, user, bound_to=bound_to, ip=device.ip)
+            await self.links.send(session, Purpose.RESET_PASSWORD, user, ip=device.ip)
 
     async def reset(self, token: str, password: str, device: Device) -> None:
         """Set a new password with a mailed link, and end every session: whoever knew the old one is out.
@@ -66,15 +64,10 @@ class Passwords:
             InvalidMailTokenError, WeakPasswordError: the link still works after the latter.
         """
         async with self.database.primary() as session:
-            user = await one_time_tokens.find_user(session, token, Purpose.RESET_PASSWORD, utc_now())
-        if user is None:
-            raise InvalidMailTokenError
+            user = await self.links.find_user(session, token, Purpose.RESET_PASSWORD)
         hashed = await self.hash_new(user, password)
         async with self.database.transaction() as session:
-            row = await one_time_tokens.redeem(session, token, {Purpose.RESET_PASSWORD}, utc_now())
-            user = await users.find_for_update(session, row.user_id) if row else None
-            if row is None or user is None or row.binding != sha256(user.hashed_password) or not user.is_active:
-                raise InvalidMailTokenError
+            user, _ = await self.links.redeem(session, token, Purpose.RESET_PASSWORD)
             await self.store(session, user, hashed, Action.PASSWORD_RESET, device)
         # Whoever guessed the old password must not keep its owner out of the new one.
         for login in (user.username, user.email):
@@ -89,9 +82,7 @@ class Passwords:
         user = await self.proof.require(me, current)
         hashed = await self.hash_new(user, password)
         async with self.database.transaction() as session:
-            row = await users.get_for_update(session, user.id)
-            if row.hashed_password != user.hashed_password:
-                raise WrongPasswordError  # it was changed meanwhile
+            row = require_same_password(await users.find_for_update(session, user.id), user)
             await self.store(session, row, hashed, Action.PASSWORD_CHANGED, device, keep_session=me.session_key)
 
     async def hash_new(self, user: User, password: str) -> str:

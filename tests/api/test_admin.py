@@ -174,7 +174,9 @@ async def test_what_administrators_do_is_written_down_with_both_sides(
     assert (await client.delete(f"{USERS}/{bob}", headers=headers)).status_code == 204
     expected: dict[Action, dict[str, Any]] = {
         Action.USER_CREATED: {"role": "user"},
-        Action.USER_CHANGED: {"fields": ["email", "is_verified", "role"], "role": ["user", "admin"]},
+        Action.USER_CHANGED: {
+            "changes": {"email": ["bob@example.com", "robert@example.com"], "role": ["user", "admin"]}
+        },
         Action.USER_DELETED: {},
     }
     for action, details in expected.items():

@@ -151,6 +151,7 @@ async def test_an_unknown_user_costs_the_same_work_as_a_wrong_password(
 ) -> None:
     """So the time tells nothing either; `benchmarks/login_timing.py` measures it."""
     await make.user(username="alice")
+    await login(client, "alice", "wrong password")  # finds out, for a minute, that there are no imported accounts
     work: list[str] = []
     verify = argon2.low_level.verify_secret
 

@@ -316,11 +316,7 @@ async def test_a_password_set_by_mail_lets_a_locked_out_owner_in(limiting: Limit
         assert await guess(app, user.username, 0, 3) == [401, 401, 429]
         async with app.resources.database.transaction() as session:
             token = await one_time_tokens.issue(
-                session,
-                user.id,
-                Purpose.RESET_PASSWORD,
-                bound_to=user.hashed_password,
-                expires_at=utc_now() + timedelta(minutes=1),
+                session, user, Purpose.RESET_PASSWORD, expires_at=utc_now() + timedelta(minutes=1)
             )
         body = {"token": token, "new_password": "another horse entirely"}
         async with app.at() as client:

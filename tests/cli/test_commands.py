@@ -209,7 +209,9 @@ def test_an_administrator_is_made_with_the_password_of_standard_input(strata: St
         ({}, "", "PASSWORD: value should have at least 8 characters"),
         ({}, "x" * 129, "PASSWORD: value should have at most 128 characters"),
         ({"Alice": "A"}, PASSWORD, "USERNAME: string should have at least 3 characters"),
-        ({"Alice": "not a name"}, PASSWORD, "USERNAME: string should match pattern"),
+        ({"Alice": "not a name"}, PASSWORD, "USERNAME: must be 3 to 50 letters"),
+        ({"Alice": "\u0430lice"}, PASSWORD, "USERNAME: must have the letters of one script only"),
+        ({"alice@example.com": "Evil <a@example.com>"}, PASSWORD, "EMAIL: must be an e-mail address alone"),
         ({"alice@example.com": "nowhere"}, PASSWORD, "EMAIL: value is not a valid email address"),
     ],
 )

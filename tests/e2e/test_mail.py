@@ -41,7 +41,7 @@ async def test_a_registrations_mail_arrives_and_its_link_works(real_settings: Se
         (message,) = inbox.messages
         assert inbox.recipients == [["alice@example.com"]]
         assert (message["From"], message["To"]) == ("Acme <noreply@acme.example>", "alice@example.com")
-        assert "Hello alice," in text_of(message)
+        assert text_of(message).startswith("Hello,")
         answer = await client.post(f"{URL}/verify-email", json={"token": token_in(message)})
         assert answer.status_code == 204
     assert not (real_settings.data_dir / "mail").exists()

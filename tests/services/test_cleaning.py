@@ -35,9 +35,7 @@ async def count(session: AsyncSession, model: type[Any]) -> int:
 
 async def mail_token(resources: Resources, user: User, purpose: Purpose, lives: timedelta) -> str:
     async with resources.database.transaction() as session:
-        return await one_time_tokens.issue(
-            session, user.id, purpose, bound_to=user.hashed_password, expires_at=utc_now() + lives
-        )
+        return await one_time_tokens.issue(session, user, purpose, expires_at=utc_now() + lives)
 
 
 async def expire_sessions(session: AsyncSession, user: User) -> None:

@@ -112,11 +112,7 @@ async def ask(client: httpx.AsyncClient, make: Factory, way: str, password: str)
         return await client.put("/api/v1/users/me/password", json=body, headers=await make.bearer(bob))
     async with make.resources.database.transaction() as session:
         token = await one_time_tokens.issue(
-            session,
-            bob.id,
-            Purpose.RESET_PASSWORD,
-            bound_to=bob.hashed_password,
-            expires_at=utc_now() + timedelta(minutes=5),
+            session, bob, Purpose.RESET_PASSWORD, expires_at=utc_now() + timedelta(minutes=5)
         )
     return await client.post("/api/v1/auth/reset-password", json={"token": token, "new_password": password})
 

@@ -157,5 +157,5 @@ async def verify_email(data: EmailVerification, session: SessionDep, accounts: A
     responses=responses(401, 403),
 )
 async def request_verification(me: AccountUser, session: SessionDep, accounts: AccountsDep) -> dict[str, str]:
-    await accounts.addresses.request_verification(session, await users.get(session, me.user.id))
+    await accounts.addresses.request_verification(session, await users.get_for_update(session, me.user.id))
     return {"message": "A mail with a link is on its way, unless your address is proven already."}

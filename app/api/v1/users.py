@@ -20,7 +20,7 @@ from app.api.deps import (
     UserWriter,
 )
 from app.api.errors import responses
-from app.api.idempotency import OnceDep
+from app.api.idempotency import IdempotencyDep
 from app.api.limits import MailLimit
 from app.api.routing import Router
 from app.crud.user import UserFilter, users
@@ -39,7 +39,6 @@ from app.schemas.account import (
 )
 from app.schemas.base import MAX_ID, Message, Page, Text
 from app.schemas.user import UserRead
-from app.services.accounts import takes_an_admin_away
 from app.services.audit import record
 from app.services.export import export_account
 
@@ -56,15 +55,20 @@ async def read_me(me: CurrentUser, conditional: ConditionalDep) -> Account:
 
 @router.patch("/me", response_model=UserRead, summary="Change your account", responses=responses(403, 409, 412))
 async def update_me(
-    data: ProfileUpdate, me: AccountUser, session: SessionDep, if_match: IfMatchDep, etag: ETagDep, device: DeviceDep
+    data: ProfileUpdate,
+    me: AccountUser,
+    session: SessionDep,
+    accounts: AccountsDep,
+    device: DeviceDep,
+    if_match: IfMatchDep,
+    etag: ETagDep,
 ) -> User:
-    """Name and full name. The address changes by `/users/me/email`, the password by `/users/me/password`."""
-    user = await users.get_for_update(session, me.user.id)
-    if_match.check(user)
-    changes = data.model_dump()
-    await users.update(session, user, **changes)
-    await record(session, Action.USER_CHANGED, device, actor_id=user.id, fields=sorted(changes))
-    return etag.tag(user)
+    """Another `username` wants `password` and is told by mail; `full_name` wants nothing.
+
+    The address changes by `/users/me/email`, the password by `/users/me/password`.
+    """
+    changes, password = data.model_dump(exclude={"password"}), data.given_password
+    return etag.tag(await accounts.change_profile(session, me, changes, password, device, if_match.check))
 
 
 @router.delete(
@@ -141,15 +145,16 @@ async def list_users(
 async def create_user(
     data: AccountCreate,
     me: UserWriter,
-    _: OnceDep,
+    idempotency: IdempotencyDep,
     session: SessionDep,
     accounts: AccountsDep,
     device: DeviceDep,
     created: CreatedDep,
 ) -> User:
+    """An administrator's wants the scope `admin` as well."""
     fields = data.model_dump(exclude={"password"}) | {"role": Role(data.role)}
-    user = await accounts.add(session, data.password.get_secret_value(), **fields)
-    await record(session, Action.USER_CREATED, device, actor_id=me.user.id, subject_id=user.id, role=user.role.value)
+    password = data.password.get_secret_value()
+    user = await accounts.managed.create(session, idempotency.claim_key, password, device, actor=me, **fields)
     created.at("read_user", user_id=user.id)
     return created.tag(user)
 
@@ -172,13 +177,16 @@ async def update_user(
     if_match: IfMatchDep,
     etag: ETagDep,
 ) -> User:
-    """A deactivated user is signed out everywhere; the last active administrator stays one."""
+    """A deactivated user is signed out everywhere; the last active administrator stays one.
+
+    To make or unmake an administrator, or to change an administrator's account, wants the scope `admin` as well.
+    A changed address is told at the old one.
+    """
     changes = data.model_dump()
-    if takes_an_admin_away(changes):
-        await users.keep_an_admin(session, leaving_id=user_id)
-    user = await users.get_for_update(session, user_id)
-    if_match.check(user)
-    return etag.tag(await accounts.change_by_admin(session, user, changes, device, actor_id=me.user.id))
+    if "role" in changes:
+        changes["role"] = Role(changes["role"])
+    managed, check = accounts.managed, if_match.check
+    return etag.tag(await managed.change(session, user_id, changes, device, actor=me, check=check))
 
 
 @router.delete(
@@ -195,5 +203,5 @@ async def delete_user(
     device: DeviceDep,
     if_match: IfMatchDep,
 ) -> None:
-    await accounts.remove(session, user_id, if_match.check)
-    await record(session, Action.USER_DELETED, device, actor_id=me.user.id, subject_id=user_id)
+    """An administrator's wants the scope `admin` as well."""
+    await accounts.managed.delete(session, user_id, device, actor=me, check=if_match.check)

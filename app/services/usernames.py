@@ -1,0 +1,29 @@
+"""Names that only administrators give: whoever had one could speak for the service."""
+
+import unicodedata
+
+from app.core.errors import UnprocessableError
+from app.models.user import identity_key
+
+# Some of them are mailboxes of RFC 2142.
+NAMES = """
+    abuse account accounts admin administrator administrators admins anonymous billing daemon help helpdesk hostmaster
+    info legal mailerdaemon mod moderator moderators nobody noreply noc official operator owner postmaster privacy root
+    security service staff strata superuser support sysadmin sysop system team webmaster
+"""
+RESERVED = frozenset(NAMES.split())
+# What is easily overlooked: punctuation, and that an i has no dot.
+OVERLOOKED = str.maketrans({"_": None, ".": None, "-": None, "\u0131": "i"})
+
+
+class UsernameReservedError(UnprocessableError):
+    code = "username_reserved"
+    detail = "This name is reserved for those who run the service; choose another."
+
+
+def refuse_reserved(username: str) -> None:
+    """Raises UsernameReservedError, whatever the letter case, accents and punctuation."""
+    letters = unicodedata.normalize("NFKD", identity_key(username))
+    plain = "".join(letter for letter in letters if not unicodedata.combining(letter))
+    if plain.translate(OVERLOOKED) in RESERVED:
+        raise UsernameReservedError

@@ -56,6 +56,18 @@ def pytest_xdist_auto_num_workers(config: pytest.Config) -> int | None:
     return 0 if is_by_name or wants_terminal else None
 
 
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Mark what may differ from database to database: all that gets one from here, and modules that ask which it is.
+
+    What is left passes or fails alike, whatever STRATA_TEST_DATABASE_URL says, and need not run on each.
+    """
+    for item in items:
+        fixtures = set(getattr(item, "fixturenames", ()))  # those of its fixtures too
+        if fixtures & {"migrated_url", "empty_url"} or hasattr(getattr(item, "module", None), "POSTGRES_URL"):
+            item.add_marker("database")
+
+
 def pytest_collection_finish() -> None:
     """What is there before the first test stays to the end: the collector need not look through it in each round."""
     gc.freeze()

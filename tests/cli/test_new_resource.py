@@ -189,7 +189,8 @@ def test_what_is_written_passes_every_check(copy: Path, written: list[str]) -> N
     run(copy, "ruff", "check", *python)
     run(copy, "ruff", "format", "--check", *python)
     # With the repository's cache, or it would analyse every library anew: what differs is told by its content.
-    run(copy, "mypy", "--cache-dir", str(ROOT / ".mypy_cache"), *(name for name in python if not name.startswith("alembic/")))
+    cache = ("--cache-dir", str(ROOT / ".mypy_cache"))
+    run(copy, "mypy", *cache, *(name for name in python if not name.startswith("alembic/")))
     (copy / "contracts.py").write_text("from importlinter.cli import lint_imports_command\n\nlint_imports_command()\n")
     run(copy, "contracts")
     strata_in(copy, "db", "upgrade")

@@ -6,12 +6,13 @@ transaction that is rolled back, except those that ask for `real_database`: they
 """
 
 import asyncio
+import gc
 import itertools
 import json
 import os
 import shutil
 from collections.abc import AsyncIterator, Callable, Generator, Iterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -42,6 +43,36 @@ SECRET_MARKS = ("$argon2id$", "eyJhbGciOi", PASSWORD, SECRET)
 counter = itertools.count()
 
 
+def pytest_configure() -> None:
+    """Whatever the machine's habits, workers, servers and commands that tests start need not compile it all again."""
+    os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_xdist_auto_num_workers(config: pytest.Config) -> int | None:
+    """No workers for tests that are named, or for a debugger: they would start for longer than such a run takes."""
+    is_by_name = all("::" in argument for argument in config.args)
+    wants_terminal = config.getoption("trace") or config.getoption("capture") == "no"
+    return 0 if is_by_name or wants_terminal else None
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Mark what may differ from database to database: all that gets one from here, and modules that ask which it is.
+
+    What is left passes or fails alike, whatever STRATA_TEST_DATABASE_URL says, and need not run on each.
+    """
+    for item in items:
+        fixtures = set(getattr(item, "fixturenames", ()))  # those of its fixtures too
+        if fixtures & {"migrated_url", "empty_url"} or hasattr(getattr(item, "module", None), "POSTGRES_URL"):
+            item.add_marker("database")
+
+
+def pytest_collection_finish() -> None:
+    """What is there before the first test stays to the end: the collector need not look through it in each round."""
+    gc.freeze()
+
+
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_makereport(item: pytest.Item) -> Generator[None, pytest.TestReport, pytest.TestReport]:  # noqa: ARG001 - pytest's
     """A test that has logged or printed a secret fails, whatever else it found."""
@@ -55,11 +86,13 @@ def pytest_runtest_makereport(item: pytest.Item) -> Generator[None, pytest.TestR
 
 
 @pytest.fixture(scope="session", autouse=True)
-def no_settings_from_outside() -> Iterator[None]:
+def no_settings_from_outside(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
     """Neither the developer's environment nor a `.env` may change what the tests see."""
     with pytest.MonkeyPatch.context() as patch:
         for name in os.environ.keys() & {field.upper() for field in Settings.model_fields} | {"DB_DSN", "APP_ENV"}:
             patch.delenv(name, raising=False)
+        # No test trusts the machine's certificates, and each HTTP client that is made would read them all.
+        patch.setenv("SSL_CERT_DIR", str(tmp_path_factory.mktemp("no-certificates")))
         yield
 
 
@@ -172,29 +205,30 @@ def real_settings(real_url: URL, tmp_path: Path) -> Settings:
     return settings_for(real_url, tmp_path)
 
 
-# By all settings but the folder of one test: to make an application, with an index over its routes, takes longer than
-# most tests. What belongs to a test is in its lifespan.
-applications: dict[str, FastAPI] = {}
+# Those that nobody uses at the moment, by all settings but where a test keeps its data: to make an application, with
+# an index over its routes, takes longer than most tests. What belongs to a test is in its lifespan.
+idle_apps: dict[str, FastAPI] = {}
 
 
-def shared_app(settings: Settings) -> FastAPI:
-    key = repr(settings.model_dump(exclude={"data_dir"}))
-    if key not in applications:
-        applications[key] = create_app(settings)
+@contextmanager
+def borrowed_app(settings: Settings) -> Iterator[FastAPI]:
+    """An application that nobody else has meanwhile. One that was added to is not handed out again."""
+    key = repr(settings.model_dump(exclude={"data_dir", "database_url"}))
+    app = idle_apps.pop(key, None) or create_app(settings)
     configure_logging(settings)
-    app = applications[key]
     app.router.lifespan_context = lifespan_of(settings)
-    return app
+    routes = list(app.router.routes)
+    yield app
+    if app.router.routes == routes and not app.dependency_overrides:
+        idle_apps[key] = app
 
 
 @asynccontextmanager
-async def running(
-    settings: Settings, app: FastAPI | None = None
-) -> AsyncIterator[tuple[FastAPI, LifespanManager, Resources]]:
-    """An application with its lifespan, as a server would have it; one that nobody else has, unless it is given."""
-    app = app or create_app(settings)
-    async with LifespanManager(app) as manager:
-        yield app, manager, manager._state["resources"]
+async def running(settings: Settings) -> AsyncIterator[tuple[FastAPI, LifespanManager, Resources]]:
+    """An application with its lifespan, as a server would have it; nobody else has it meanwhile."""
+    with borrowed_app(settings) as app:
+        async with LifespanManager(app) as manager:
+            yield app, manager, manager._state["resources"]
 
 
 @asynccontextmanager
@@ -220,7 +254,7 @@ async def connected(asgi: object, **options: object) -> AsyncIterator[httpx.Asyn
 @pytest.fixture
 async def running_app(settings: Settings) -> AsyncIterator[tuple[LifespanManager, Resources, AsyncSession]]:
     async with (
-        running(settings, shared_app(settings)) as (_, manager, resources),
+        running(settings) as (_, manager, resources),
         in_one_transaction(resources) as session,
     ):
         yield manager, resources, session
@@ -260,8 +294,9 @@ def max_queries(resources: Resources) -> MaxQueries:
 @pytest.fixture
 async def server(real_settings: Settings) -> AsyncIterator[Server]:
     """A real uvicorn on a real port and a database of its own."""
-    async with serve(create_app(real_settings)) as server:
-        yield server
+    with borrowed_app(real_settings) as app:
+        async with serve(app) as server:
+            yield server
 
 
 @pytest.fixture

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from app.core.migrations import ROOT
+from app.core.modules import modules_on
 
 
 def documented_module() -> str:
@@ -27,6 +28,7 @@ def install(folder: Path, source: str, name: str = "stock", *, package: str = "a
     distribution = package.replace("_", "-")
     (info / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {distribution}\nVersion: 1.2.3\n")
     (info / "entry_points.txt").write_text(f"[strata.modules]\n{name} = {value or package}\n")
+    modules_on.cache_clear()
 
 
 @contextmanager

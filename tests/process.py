@@ -6,8 +6,8 @@ import re
 import signal
 import subprocess
 import sys
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -17,6 +17,20 @@ from tests.factories import Factory
 
 STRATA = Path(sys.executable).with_name("strata")
 PATIENCE = 60  # seconds that a start may take on a busy machine
+
+
+@contextmanager
+def usual_interrupt() -> Iterator[None]:
+    """A process that is started meanwhile ends at Ctrl+C, also where the tests run in the background of a script.
+
+    There SIGINT is ignored, and a program inherits that.
+    """
+    handler = signal.getsignal(signal.SIGINT)
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, handler)
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,7 +50,7 @@ class ServerProcess:
             **more,
         }
         output = folder / "server.log"
-        with output.open("wb") as log:
+        with output.open("wb") as log, usual_interrupt():
             process = subprocess.Popen(
                 [STRATA, "serve", "--port", "0", "--workers", str(workers)],
                 cwd=folder,

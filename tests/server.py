@@ -21,7 +21,8 @@ class Server:
 
 @asynccontextmanager
 async def serve(app: FastAPI) -> AsyncIterator[Server]:
-    with socket.socket() as listener:
+    # With its protocol told, or asyncio would leave Nagle's algorithm on, and answers wait for the client's next ACK.
+    with socket.socket(proto=socket.IPPROTO_TCP) as listener:
         listener.bind(("127.0.0.1", 0))
         port = listener.getsockname()[1]
         config = uvicorn.Config(app, log_config=None, access_log=False, timeout_graceful_shutdown=5)

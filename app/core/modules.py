@@ -1,7 +1,9 @@
 """Domain modules of other packages: which are installed, and what is told when one cannot be had."""
 
+import sys
 from collections.abc import Iterable
 from dataclasses import dataclass
+from functools import lru_cache
 from importlib.metadata import EntryPoint, entry_points
 from typing import Self
 
@@ -38,7 +40,13 @@ class Module:
 
 
 def installed_modules() -> list[Module]:
-    return sorted((Module.of(entry_point) for entry_point in entry_points(group=GROUP)), key=str)
+    return list(modules_on(tuple(sys.path)))
+
+
+@lru_cache(maxsize=1)
+def modules_on(path: tuple[str, ...]) -> tuple[Module, ...]:  # noqa: ARG001 - what entry_points() reads by itself
+    """Looked for once: that opens a file of each installed package, and a start asks several times."""
+    return tuple(sorted((Module.of(entry_point) for entry_point in entry_points(group=GROUP)), key=str))
 
 
 def listed_modules(names: Iterable[str]) -> list[Module]:

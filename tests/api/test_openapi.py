@@ -36,8 +36,9 @@ PUBLIC = {
 OAUTH_ERRORS = {"400", "401", "429", "503"}
 
 
-@pytest.fixture
-def document(settings: Settings) -> dict[str, Any]:
+@pytest.fixture(scope="module")
+def document(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
+    settings = Settings(environment="test", data_dir=tmp_path_factory.mktemp("data"), log_level="warning")
     return create_app(settings).openapi()
 
 

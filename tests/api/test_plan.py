@@ -11,13 +11,14 @@ from fastapi import APIRouter, Cookie, Depends, FastAPI, Form, Header, Path, Que
 from fastapi.routing import APIRoute
 from fastapi.security import SecurityScopes
 from pydantic import BaseModel, Field
+from sqlalchemy.engine import URL
 
 from app.api.plan import Plan
 from app.api.routing import Router
 from app.core.config import Settings
 from app.core.errors import ForbiddenError
 from app.main import create_app
-from tests.conftest import connected
+from tests.conftest import connected, settings_for
 
 calls: list[str] = []
 
@@ -114,13 +115,20 @@ def routes(router: APIRouter) -> APIRouter:  # noqa: C901 - a list of small hand
     return router
 
 
-@pytest.fixture
-async def clients(settings: Settings) -> AsyncIterator[tuple[httpx.AsyncClient, httpx.AsyncClient]]:
+@pytest.fixture(scope="module")
+def apps(migrated_url: URL, tmp_path_factory: pytest.TempPathFactory) -> tuple[FastAPI, FastAPI]:
     """One whose dependencies are planned, and one that makes FastAPI walk them: it has an override."""
+    settings = settings_for(migrated_url, tmp_path_factory.mktemp("data"), session_cache=False)
     planned, walking = create_app(settings), create_app(settings)
     walking.dependency_overrides[plain] = lambda: "plain"
     for app in (planned, walking):
         app.include_router(routes(Router(prefix="/try")))
+    return planned, walking
+
+
+@pytest.fixture
+async def clients(apps: tuple[FastAPI, FastAPI]) -> AsyncIterator[tuple[httpx.AsyncClient, httpx.AsyncClient]]:
+    planned, walking = apps
     async with (
         LifespanManager(planned) as here,
         LifespanManager(walking) as there,

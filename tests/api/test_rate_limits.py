@@ -378,7 +378,7 @@ async def strata_serve(folder: Path, **more: str) -> AsyncIterator[httpx.AsyncCl
             *command, env=environment(folder, **more), stdout=log, stderr=log
         )
     try:
-        async with httpx.AsyncClient(base_url=f"http://127.0.0.1:{port}") as client:
+        async with httpx.AsyncClient(base_url=f"http://127.0.0.1:{port}", timeout=30) as client:
             while True:
                 assert process.returncode is None, (folder / "log").read_text()
                 try:

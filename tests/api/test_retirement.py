@@ -8,6 +8,7 @@ import httpx
 import pytest
 from asgi_lifespan import LifespanManager
 from fastapi import APIRouter, Body, Depends, FastAPI, Response
+from sqlalchemy.engine import URL
 
 from app.api.deps import CurrentUser
 from app.api.errors import EarlyAnswer
@@ -15,7 +16,7 @@ from app.api.retirement import retiring
 from app.core.config import Settings
 from app.core.errors import NotFoundError
 from app.main import EXPOSED_HEADERS, create_app
-from tests.conftest import connected
+from tests.conftest import connected, settings_for
 
 DEPRECATED_AT = datetime(2027, 1, 31, 23, 59, 59, 999_999, UTC)
 SUNSET_AT = datetime(2027, 7, 1, 2, tzinfo=timezone(timedelta(hours=2)))
@@ -85,9 +86,10 @@ async def broken_old() -> None:
 async def soon_old() -> None: ...
 
 
-@pytest.fixture
-def app(settings: Settings) -> FastAPI:
-    app = create_app(settings.model_copy(update={"cors_origins": (ORIGIN,)}))
+@pytest.fixture(scope="module")
+def app(migrated_url: URL, tmp_path_factory: pytest.TempPathFactory) -> FastAPI:
+    folder = tmp_path_factory.mktemp("data")
+    app = create_app(settings_for(migrated_url, folder, session_cache=False, cors_origins=ORIGIN))
     app.include_router(router, prefix="/api")
     app.include_router(whole, prefix="/api")
     return app

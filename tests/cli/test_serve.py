@@ -22,6 +22,7 @@ from app.cli.serve import base_url, bind, load_settings
 from tests.cli.conftest import Failure
 from tests.conftest import POSTGRES_URL, SECRET
 from tests.factories import PASSWORD
+from tests.process import usual_interrupt
 from tests.standin import stand_in
 
 STRATA = str(Path(sys.executable).with_name("strata"))
@@ -35,7 +36,7 @@ class Process:
 
     def __init__(self, folder: Path, name: str, arguments: tuple[str, ...], environment: dict[str, str]) -> None:
         self.out, self.err = folder / f"{name}.out", folder / f"{name}.err"
-        with self.out.open("w") as out, self.err.open("w") as err:
+        with self.out.open("w") as out, self.err.open("w") as err, usual_interrupt():
             self.process = subprocess.Popen(
                 [STRATA, "serve", *arguments],
                 cwd=folder,

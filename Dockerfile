@@ -1,10 +1,9 @@
-# syntax=docker/dockerfile:1
-
-# The stage has a name so that Dependabot sees and bumps the version; uv.lock is read by any uv 0.13.
-FROM ghcr.io/astral-sh/uv:0.13.9 AS uv
+# Images are pinned by digest: a tag may mean another one tomorrow. There is no `syntax` line either, which would name one
+# more, that nothing bumps. The stage has a name so that Dependabot sees and bumps it; uv.lock is read by any uv 0.13.
+FROM ghcr.io/astral-sh/uv:0.13.0@sha256:cdc6093146eb3ff6a40107b38f008b789e050e77ad87865e381d9917da55a168 AS uv
 
 # Both stages are the same image: the virtual environment holds a link to its interpreter.
-FROM python:3.13-slim-bookworm AS builder
+FROM python:3.13-slim-bookworm@sha256:5024f48ba9441d4b13a95d3945abc6365538e3a31109833367a1923523c6efed AS builder
 COPY --from=uv /uv /usr/local/bin/uv
 # The cache mount is another file system, where links cannot reach; the image's own Python is the one to use.
 ENV UV_LINK_MODE=copy \
@@ -25,7 +24,7 @@ RUN --mount=type=cache,target=/root/.cache/uv \
     uv sync --locked --no-dev \
     && .venv/bin/python -m compileall -q app alembic
 
-FROM python:3.13-slim-bookworm
+FROM python:3.13-slim-bookworm@sha256:5024f48ba9441d4b13a95d3945abc6365538e3a31109833367a1923523c6efed
 # A fixed number, because Kubernetes and bind mounts know users by number.
 RUN groupadd --gid 10001 strata \
     && useradd --uid 10001 --gid strata --home-dir /data --no-create-home --shell /usr/sbin/nologin strata \

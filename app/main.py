@@ -78,6 +78,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         version=version("strata"),
         description=DESCRIPTION,
         openapi_tags=[*TAGS],
+        openapi_url="/openapi.json" if settings.docs_enabled else None,
         docs_url=None,
         redoc_url=None,
         redirect_slashes=False,
@@ -86,10 +87,9 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         middleware=middleware(settings),
     )
     install_error_handlers(app)
-    app.include_router(system.router)
+    system.include_system(app, settings)
     app.include_router(v1.router)
     app.include_router(v2.router)
-    system.mount_docs_assets(app)
     install_modules(app, settings.modules)
     return app
 

@@ -32,6 +32,10 @@ class Factory:
             session.add(row)
         return row
 
+    def number(self) -> int:
+        """Another one each time, for rows that must differ; small enough for the day of a month."""
+        return 1 + next(self.numbers) % 28
+
     async def user(self, **fields: Any) -> User:
         name = f"user{next(self.numbers)}"
         defaults = {"username": name, "email": f"{name}@example.com", "hashed_password": PASSWORD_HASH}
@@ -45,7 +49,8 @@ class Factory:
         return await self.store(Item(**defaults | fields))
 
     async def order(self, buyer: User, *items: Item) -> Order:
-        """One of each."""
+        """One of each; where none is named, of an item of somebody else's."""
+        items = items or (await self.item(await self.user(), stock=1),)
         async with self.resources.database.transaction() as session:
             return await place_order(session, buyer.id, {item.id: 1 for item in items})
 

@@ -14,7 +14,8 @@ from starlette.staticfiles import StaticFiles
 from app.api.deps import ResourcesDep
 from app.api.errors import responses
 from app.api.routing import Router, UnlimitedRoute
-from app.core.config import Environment
+from app.core.config import Settings
+from app.core.environments import Environment
 from app.core.errors import UnavailableError
 from app.core.migrations import database_revision
 from app.schemas.base import Out
@@ -27,7 +28,10 @@ DOCS_CSP = (
     "img-src 'self' data:; font-src 'self' data:; connect-src 'self'; worker-src blob:; frame-ancestors 'none'"
 )
 
+# Three, since the settings may close the last two.
 router = Router(tags=["system"], route_class=UnlimitedRoute)
+info_router = Router(tags=["system"], route_class=UnlimitedRoute)
+docs_router = Router(tags=["system"], route_class=UnlimitedRoute)
 
 
 ALIVE = b'{"status":"ok"}'
@@ -99,7 +103,7 @@ async def ready(resources: ResourcesDep) -> dict[str, object]:
     return {"status": "ready", "checks": {"database": "ok", "migrations": "ok"}}
 
 
-@router.get("/info", response_model=Info, summary="What is running here?")
+@info_router.get("/info", response_model=Info, summary="What is running here?")
 async def info(resources: ResourcesDep) -> dict[str, str | None]:
     settings = resources.settings
     return {
@@ -122,7 +126,7 @@ def docs_page(page: HTMLResponse) -> HTMLResponse:
     return page
 
 
-@router.get("/docs", include_in_schema=False)
+@docs_router.get("/docs", include_in_schema=False)
 async def swagger_ui(request: Request) -> HTMLResponse:
     root = request.scope.get("root_path", "")
     return docs_page(
@@ -137,12 +141,12 @@ async def swagger_ui(request: Request) -> HTMLResponse:
     )
 
 
-@router.get("/docs/oauth2-redirect", include_in_schema=False)
+@docs_router.get("/docs/oauth2-redirect", include_in_schema=False)
 async def swagger_ui_redirect() -> HTMLResponse:
     return docs_page(get_swagger_ui_oauth2_redirect_html())
 
 
-@router.get("/redoc", include_in_schema=False)
+@docs_router.get("/redoc", include_in_schema=False)
 async def redoc(request: Request) -> HTMLResponse:
     root = request.scope.get("root_path", "")
     return docs_page(
@@ -156,5 +160,11 @@ async def redoc(request: Request) -> HTMLResponse:
     )
 
 
-def mount_docs_assets(app: FastAPI) -> None:
-    app.mount(ASSETS_PATH, StaticFiles(directory=ASSETS), name="docs-assets")
+def include_system(app: FastAPI, settings: Settings) -> None:
+    """What the settings close has no route: it is not found, as any unknown path."""
+    app.include_router(router)
+    if settings.info_enabled:
+        app.include_router(info_router)
+    if settings.docs_enabled:
+        app.include_router(docs_router)
+        app.mount(ASSETS_PATH, StaticFiles(directory=ASSETS), name="docs-assets")

@@ -3,15 +3,23 @@
 import asyncio
 import os
 from collections.abc import Awaitable, Callable
+from contextlib import suppress
 from functools import partial
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 import typer
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from sqlalchemy.ext.asyncio import AsyncSession
 
     from app.core.config import Settings
+    from app.core.database import Database
+
+type Verdict = Literal["fit", "unfit", "unwise", "to be made"]
+
+MARKS = {"fit": ("✓", "green"), "unfit": ("✗", "red"), "unwise": ("!", "yellow"), "to be made": ("·", "cyan")}
 
 
 class UnfitError(Exception):
@@ -22,87 +30,114 @@ class UnwiseError(Exception):
     """A check passed, but something had better be changed; the message says what."""
 
 
+class ToBeMadeError(Exception):
+    """Nothing is wrong: the message says what is not there yet, and that `strata serve` makes it."""
+
+
 def doctor() -> None:
     """Check every setting and service, and say what to mend."""
     from app.core.config import Settings
 
     settings = Settings.load()
-    tell(True, "settings", f"{settings.environment}, no faults")
-    fit = asyncio.run(examine(settings))
-    raise typer.Exit(0 if fit else 1)
+    tell("fit", "settings", f"{settings.environment}, no faults")
+    verdicts = asyncio.run(examine(settings))
+    raise typer.Exit(1 if "unfit" in verdicts else 0)
 
 
-async def examine(settings: "Settings") -> bool:
+async def examine(settings: "Settings") -> list[Verdict]:
     from app.core.database import Database
 
     database = Database(settings.model_copy(update={"db_retry_limit": 1}))
+    try:
+        verdicts = [
+            await report("data directory", lambda: check_data_dir(settings)),
+            await report("signing secret", lambda: check_secret(settings)),
+            *await examine_database(settings, database),
+        ]
+    finally:
+        await database.close()
+    if settings.redis_url is not None:
+        verdicts.append(await report("redis", lambda: check_redis(settings)))
+    if has_any_module(settings):
+        verdicts.append(await report("modules", lambda: check_modules(settings)))
+    if settings.inventory_url is not None:
+        verdicts.append(await report("inventory", lambda: check_inventory(settings)))
+    return verdicts
+
+
+async def examine_database(settings: "Settings", database: "Database") -> list[Verdict]:
+    """Each check makes sense only where what the one before it looked for is there."""
 
     async def with_session(check: Callable[["AsyncSession"], Awaitable[str]]) -> str:
         async with database.primary() as session:
             return await check(session)
 
-    try:
-        has_files = [
-            await report("data directory", lambda: check_data_dir(settings)),
-            await report("signing secret", lambda: check_secret(settings)),
-        ]
-        # Each of these makes sense only when the one before it is fit.
-        has_database = (
-            await report("database", lambda: with_session(check_database))
-            and (
-                settings.database.get_backend_name() == "sqlite"
-                or await report("connections", lambda: with_session(partial(check_connections, settings)))
-            )
-            and await report("migrations", lambda: with_session(check_migrations))
-            and await report("administrator", lambda: with_session(check_admin))
-        )
-    finally:
-        await database.close()
-    has_redis = settings.redis_url is None or await report("redis", lambda: check_redis(settings))
-    has_modules = await report("modules", lambda: check_modules(settings)) if has_any_module(settings) else True
-    has_inventory = settings.inventory_url is None or await report("inventory", lambda: check_inventory(settings))
-    return all(has_files) and has_database and has_redis and has_modules and has_inventory
+    checks: dict[str, Callable[[AsyncSession], Awaitable[str]]] = {
+        "database": check_database,
+        "connections": partial(check_connections, settings),
+        "migrations": check_migrations,
+        "administrator": partial(check_admin, settings),
+    }
+    if settings.database.get_backend_name() == "sqlite":
+        del checks["connections"]
+    verdicts: list[Verdict] = []
+    for name, check in checks.items():
+        verdicts.append(await report(name, partial(with_session, check)))
+        if verdicts[-1] not in {"fit", "unwise"}:
+            break
+    return verdicts
 
 
-async def report(name: str, check: Callable[[], Awaitable[str]]) -> bool:
+async def report(name: str, check: Callable[[], Awaitable[str]]) -> Verdict:
     from app.cli.faults import explain
 
+    verdict: Verdict
     try:
-        tell(True, name, await check())
+        verdict, text = "fit", await check()
     except UnfitError as error:
-        tell(False, name, str(error))
+        verdict, text = "unfit", str(error)
     except UnwiseError as error:
-        tell(None, name, str(error))
-        return True
+        verdict, text = "unwise", str(error)
+    except ToBeMadeError as error:
+        verdict, text = "to be made", str(error)
     except Exception as error:
         lines = explain(error)
         if lines is None:
             raise
-        tell(False, name, " ".join(lines))
-    else:
-        return True
-    return False
+        verdict, text = "unfit", " ".join(lines)
+    tell(verdict, name, text)
+    return verdict
 
 
-def tell(is_fit: bool | None, name: str, text: str) -> None:
-    """`None` is a warning."""
-    marks = {True: typer.style("✓", fg="green"), False: typer.style("✗", fg="red"), None: typer.style("!", fg="yellow")}
-    mark = marks[is_fit]
-    typer.echo(f"{mark} {name:<16}{text}")
+def tell(verdict: Verdict, name: str, text: str) -> None:
+    mark, color = MARKS[verdict]
+    typer.echo(f"{typer.style(mark, fg=color)} {name:<16}{text}")
 
 
 async def check_data_dir(settings: "Settings") -> str:
+    from app.cli.exposed_files import advice, exposed_files
+
     path = settings.data_dir
-    if not path.is_dir():
-        raise UnfitError(f"{path} is not there; `strata serve` makes it")
-    if not os.access(path, os.W_OK):
-        raise UnfitError(f"{path} cannot be written: change its owner, or DATA_DIR")
+    check_folder(path)
+    if paths := exposed_files(settings):
+        raise UnwiseError(advice(paths))
     return f"{path} can be written"
+
+
+def check_folder(path: "Path") -> None:
+    """Where it is missing, whether it can be made."""
+    there = next(folder for folder in (path, *path.absolute().parents) if folder.exists())
+    if not there.is_dir():
+        raise UnfitError(f"{there} is no directory: remove it, or change DATA_DIR")
+    if not os.access(there, os.W_OK | os.X_OK):
+        raise UnfitError(f"{there} cannot be written: change its owner, or DATA_DIR")
+    if there != path:
+        raise ToBeMadeError(f"{path} is not there yet: `strata serve` makes it")
 
 
 async def check_secret(settings: "Settings") -> str:
     from app.core.keys import Keyring
-    from app.core.pem import is_read_by_others
+    from app.core.private_files import is_read_by_others
     from app.core.secret_file import replaced_path, secret_path
 
     if settings.jwt_algorithm != "HS256":
@@ -111,7 +146,7 @@ async def check_secret(settings: "Settings") -> str:
         return "from JWT_SECRET_KEY"
     path = secret_path(settings.data_dir)
     if not path.exists():
-        raise UnfitError(f"none yet; `strata serve` makes one in {path}, or set JWT_SECRET_KEY")
+        raise ToBeMadeError(f"there is none yet: `strata serve` makes it, in {path}")
     for file in (path, replaced_path(settings.data_dir)):
         if file.exists() and is_read_by_others(file):
             raise UnfitError(f"{file} can be read by others: chmod 600 {file}")
@@ -123,7 +158,8 @@ def check_key_files(settings: "Settings") -> str:
     """A warning alone for files that others can read: mounted secrets often are, in a container of their own."""
     from pathlib import Path
 
-    from app.core.pem import is_private_key, is_read_by_others
+    from app.core.pem import is_private_key
+    from app.core.private_files import is_read_by_others
 
     paths = [Path(path) for _, path in settings.named_keys()]
     exposed = [str(path) for path in paths if is_private_key(path) and is_read_by_others(path)]
@@ -133,15 +169,23 @@ def check_key_files(settings: "Settings") -> str:
 
 
 async def check_database(session: "AsyncSession") -> str:
-    from pathlib import Path
-
     from sqlalchemy import text
 
+    from app.core.database_url import shown_url
+    from app.core.sqlite_files import database_path
+
     url = session.get_bind().engine.url
-    if url.get_backend_name() == "sqlite" and not Path(url.database or "").exists():
-        raise UnfitError(f"{url.database} is not there yet; `strata serve` makes it")
+    # Before anything connects, which would make the file.
+    if url.get_backend_name() == "sqlite" and not (path := database_path(url)).exists():
+        check_parent(path)
+        raise ToBeMadeError(f"{path} is not there yet: `strata serve` makes it")
     await session.execute(text("SELECT 1"))
-    return f"{url.render_as_string()} answers"
+    return f"{shown_url(url)} answers"
+
+
+def check_parent(path: "Path") -> None:
+    with suppress(ToBeMadeError):
+        check_folder(path.parent)
 
 
 async def check_connections(settings: "Settings", session: "AsyncSession") -> str:
@@ -202,19 +246,28 @@ async def check_inventory(settings: "Settings") -> str:
 
 
 async def check_migrations(session: "AsyncSession") -> str:
-    from app.core.migrations import database_revision, migration_head
+    from app.core.migrations import database_revision, known_revisions, migration_head
 
     at, head = await database_revision(await session.connection()), migration_head()
+    if at is not None and at not in known_revisions():
+        raise UnfitError(
+            f"at {at}, which this code does not know: run the newer code that made it, "
+            "or take it back with that (`strata db downgrade`)"
+        )
     if at != head:
-        raise UnfitError(f"at {at or 'none'}, needs {head}: run `strata db upgrade`")
+        now = at or "none"
+        raise ToBeMadeError(f"at {now}, needs {head}: `strata serve` makes it so, as does `strata db upgrade`")
     return f"at {at}, up to date"
 
 
-async def check_admin(session: "AsyncSession") -> str:
+async def check_admin(settings: "Settings", session: "AsyncSession") -> str:
     from app.crud.user import users
+    from app.services.admins import password_path
 
     if not await users.has_admin(session):
-        raise UnfitError("there is none: run `strata admin create`")
+        raise ToBeMadeError("there is none yet: `strata serve` makes it, and so does `strata admin create`")
+    if (path := password_path(settings.data_dir)).exists():
+        raise UnwiseError(f"the first one's generated password is still in {path}: sign in, then delete the file")
     return "there is one"
 
 

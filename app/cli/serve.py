@@ -1,14 +1,18 @@
 """`strata serve`: migrate, make the first administrator, and answer requests."""
 
 import asyncio
+import logging
 import os
 import signal
 import socket
-import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 from typer import Option
+
+from app.cli.greeting import greet, say_stopped
 
 if TYPE_CHECKING:
     import uvicorn
@@ -38,13 +42,13 @@ def serve(
     signal.signal(signal.SIGTERM, stop)
     settings = load_settings(1 if reload else workers)
     configure_logging(settings)
-    with bind(host, port) as listener:
+    with faults_as_logged(settings), bind(host, port) as listener:
         admin = prepare(settings)
         config = uvicorn_config(settings, reload)
         # From here on requests queue: the address that is shown works at once.
         listener.listen(config.backlog)
-        greet(settings, listener, admin)
-        run(config, listener)
+        greet(settings, base_url(listener), admin)
+        run(settings, config, listener)
 
 
 def load_settings(workers: int | None) -> "Settings":
@@ -54,6 +58,35 @@ def load_settings(workers: int | None) -> "Settings":
     if workers is not None:
         os.environ["WEB_CONCURRENCY"] = str(workers)
     return Settings.load()
+
+
+@contextmanager
+def faults_as_logged(settings: "Settings") -> Iterator[None]:
+    """Where the log is JSON, whatever ends the start is a line of it; what is wrong with the settings came before."""
+    if not settings.uses_json_logs:
+        yield
+        return
+    logging.captureWarnings(True)
+    try:
+        yield
+    except typer.Exit:
+        raise
+    except Exception as error:  # noqa: BLE001 - whatever it is, it ends here
+        log_fault(error)
+        raise typer.Exit(1) from None
+
+
+def log_fault(error: Exception) -> None:
+    import structlog
+
+    from app.cli.faults import explain
+
+    log = structlog.get_logger()
+    lines = explain(error)
+    if lines is None:
+        log.critical("unexpected error", exc_info=error)
+    for line in lines or []:
+        log.error(line)
 
 
 def stop(*_: object) -> None:
@@ -66,6 +99,8 @@ def stop(*_: object) -> None:
 
 def bind(host: str, port: int) -> socket.socket:
     """Take the port before anything else is done, so that a busy one is told at once."""
+    from app.cli.faults import MistakeError
+
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     listener = socket.socket(family, socket.SOCK_STREAM)
     listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
@@ -75,14 +110,11 @@ def bind(host: str, port: int) -> socket.socket:
         listener.listen()
     except OSError as error:
         listener.close()
-        fail(f"Cannot listen on {host}:{port}: {error.strerror or error}. Choose another with --host or --port.")
+        raise MistakeError(
+            f"Cannot listen on {host}:{port}: {error.strerror or error}. Choose another with --host or --port."
+        ) from None
     listener.set_inheritable(True)
     return listener
-
-
-def fail(message: str) -> None:
-    typer.secho(f"error: {message}", fg="red", err=True)
-    raise typer.Exit(1)
 
 
 def prepare(settings: "Settings") -> "FirstAdmin | None":
@@ -93,6 +125,7 @@ def prepare(settings: "Settings") -> "FirstAdmin | None":
     try_modules(settings)
     Keyring.from_settings(settings)
     upgrade(settings)
+    warn_of_exposed_files(settings)
     return asyncio.run(first_admin(settings))
 
 
@@ -104,37 +137,27 @@ def try_modules(settings: "Settings") -> None:
         create_app(settings)
 
 
+def warn_of_exposed_files(settings: "Settings") -> None:
+    import structlog
+
+    from app.cli.exposed_files import advice, exposed_files
+
+    if paths := exposed_files(settings):
+        structlog.get_logger().warning(advice(paths))
+
+
 async def first_admin(settings: "Settings") -> "FirstAdmin | None":
     from app.core.database import Database
     from app.core.passwords import PasswordHasher
-    from app.services.admins import ensure_first_admin
+    from app.services.admins import ensure_first_admin, keep_password
 
+    # What cannot be shown to anybody is kept in a file.
+    keep = keep_password if settings.uses_json_logs else None
     database = Database(settings)
     try:
-        return await ensure_first_admin(database, PasswordHasher(), settings)
+        return await ensure_first_admin(database, PasswordHasher(), settings, keep)
     finally:
         await database.close()
-
-
-def greet(settings: "Settings", listener: socket.socket, admin: "FirstAdmin | None") -> None:
-    """What to open in the browser, and the generated password, which is shown this once."""
-    from app.cli.version import describe
-
-    url = base_url(listener)
-    typer.echo()
-    typer.secho(f"  {describe()} · {settings.environment}", bold=True)
-    typer.echo()
-    rows = [("API", f"{url}/api/v1"), ("Docs", f"{url}/docs"), ("Database", settings.database.render_as_string())]
-    for name, value in rows:
-        typer.echo(f"  {name:<10}{typer.style(value, fg='cyan')}")
-    if admin is not None:
-        typer.echo()
-        typer.echo(f"  {'Admin':<10}{typer.style(admin.username, fg='green')}")
-        if admin.password is not None:
-            note = typer.style("(shown only this once)", dim=True)
-            typer.echo(f"  {'Password':<10}{typer.style(admin.password, fg='green')}  {note}")
-    typer.echo("\n  Ctrl+C stops the server.\n")
-    sys.stdout.flush()
 
 
 def base_url(listener: socket.socket) -> str:
@@ -165,7 +188,7 @@ def uvicorn_config(settings: "Settings", reload: bool) -> "uvicorn.Config":
     )
 
 
-def run(config: "uvicorn.Config", listener: socket.socket) -> None:
+def run(settings: "Settings", config: "uvicorn.Config", listener: socket.socket) -> None:
     import uvicorn
     from uvicorn.supervisors import ChangeReload, Multiprocess
 
@@ -181,4 +204,4 @@ def run(config: "uvicorn.Config", listener: socket.socket) -> None:
             if not server.started:
                 raise typer.Exit(1)
     except KeyboardInterrupt:
-        typer.echo("  Stopped.")
+        say_stopped(settings)

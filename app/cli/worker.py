@@ -1,6 +1,7 @@
 """What a server process does besides what the application does: decisions of a server, and none of a library's."""
 
 import gc
+import logging
 import sys
 from types import ModuleType
 from typing import TYPE_CHECKING
@@ -19,6 +20,7 @@ def create_app() -> "FastAPI":
     from app.core.config import Settings
 
     settings = Settings.load()
+    logging.captureWarnings(settings.uses_json_logs)
     if settings.jwt_algorithm == "HS256":
         leave_out_cryptography()
     from app.main import create_app

@@ -1,17 +1,17 @@
 """Every setting Strata reads, where it comes from, and what it may be."""
 
-import os
 from collections.abc import Iterator
 from datetime import timedelta
 from pathlib import Path
-from typing import Literal, Self
+from typing import Annotated, Literal, Self
 
-from pydantic import AliasChoices, ByteSize, Field, SecretStr, ValidationError, model_validator
+from pydantic import AliasChoices, BeforeValidator, ByteSize, Field, SecretStr, ValidationError, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 from sqlalchemy.engine import URL
 
 from app.core.addresses import PlainAddress
 from app.core.database_url import DIALECTS, parse_database_url
+from app.core.environments import ENVIRONMENTS, EXPOSED, Environment, Names, env_files, environment_faults, tidy
 from app.core.pool_share import default_max_overflow, default_pool_size
 from app.core.setting_faults import describe_fault, find_faults
 from app.core.setting_types import CommaList, RateLimit, SecretList
@@ -19,8 +19,6 @@ from app.core.usernames import Username
 
 # No list of a user's sessions is longer.
 MAX_SESSIONS = 1000
-
-type Environment = Literal["development", "test", "staging", "production"]
 
 
 class SettingsError(Exception):
@@ -43,7 +41,7 @@ class Settings(BaseSettings):
         validate_by_alias=True,
     )
 
-    environment: Environment = "development"
+    environment: Annotated[Environment, BeforeValidator(tidy)] = "development"
     debug: bool = False
     data_dir: Path = Path("var")
     git_commit: str | None = None
@@ -112,6 +110,9 @@ class Settings(BaseSettings):
     max_concurrent_requests: int = Field(default=200, ge=1)
     cache_max_age: int = Field(default=10, ge=0)
 
+    docs_enabled: bool = True
+    info_enabled: bool = True
+
     log_level: Literal["debug", "info", "warning", "error", "critical"] = "info"
     log_format: Literal["console", "json"] | None = None
 
@@ -122,20 +123,23 @@ class Settings(BaseSettings):
         Raises:
             SettingsError: naming every setting that is wrong and what it may be.
         """
-        app_env = os.environ.get("APP_ENV") or os.environ.get("ENVIRONMENT") or "development"
+        faults, settings = environment_faults(), None
         try:
-            return cls(_env_file=(".env", f".env.{app_env}"))
+            settings = cls(_env_file=env_files())
         except ValidationError as error:
             # Where one setting is wrong, defaults that follow from others are not made: no fault of theirs.
-            faults = [fault for fault in error.errors() if fault["type"] != "default_factory_not_called"]
-            raise SettingsError([describe_fault(fault) for fault in faults]) from None
+            told = [fault for fault in error.errors() if fault["type"] != "default_factory_not_called"]
+            faults += [describe_fault(fault) for fault in told]
+        if faults or settings is None:
+            raise SettingsError(faults) from None
+        return settings
 
     @model_validator(mode="before")
     @classmethod
     def environment_follows_app_env(cls, values: dict[str, object]) -> dict[str, object]:
         """`APP_ENV=production` alone must never leave the server in development mode."""
-        app_env = os.environ.get("APP_ENV")
-        if app_env and app_env in Environment.__value__.__args__:
+        app_env = Names.of_process().app_env
+        if app_env in ENVIRONMENTS:
             values.setdefault("environment", app_env)
         return values
 
@@ -149,7 +153,7 @@ class Settings(BaseSettings):
     @property
     def is_exposed(self) -> bool:
         """Whether strangers may reach this server, so that nothing may be left at a convenient default."""
-        return self.environment in {"staging", "production"}
+        return self.environment in EXPOSED
 
     @property
     def database(self) -> URL:

@@ -2,7 +2,6 @@
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from pathlib import Path
 from typing import Any
 from uuid import uuid4
 
@@ -19,7 +18,9 @@ from sqlalchemy.pool import ConnectionPoolEntry
 from app.core.config import Settings
 from app.core.database_errors import sqlstate
 from app.core.driver import DriverPool, LendingPool
+from app.core.private_files import make_private_folder
 from app.core.session import DriverReads, DriverSession
+from app.core.sqlite_files import database_path, make_database_file
 from app.core.transaction import DriverTransaction, Transaction
 
 log = structlog.get_logger()
@@ -137,6 +138,7 @@ def snapshotting(engine: AsyncEngine) -> AsyncEngine:
 
 def create_sqlite_engine(url: URL, settings: Settings) -> AsyncEngine:
     engine = create_async_engine(url, echo=settings.db_echo, hide_parameters=not settings.db_echo)
+    event.listen(engine.sync_engine, "do_connect", lambda *_: make_database_file(url))
     event.listen(engine.sync_engine, "connect", connect_sqlite)
     event.listen(engine.sync_engine, "begin", begin_sqlite)
     return engine
@@ -174,7 +176,7 @@ async def wait_for_database(engine: AsyncEngine, settings: Settings) -> None:
         OSError, SQLAlchemyError: the last failure, when the database stays out of reach.
     """
     if engine.dialect.name == "sqlite":
-        Path(engine.url.database or "").parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        make_private_folder(database_path(engine.url).parent)
     attempts = stamina.retry_context(
         on=is_worth_retrying,
         attempts=settings.db_retry_limit,

@@ -35,3 +35,8 @@ def parse_database_url(text: str) -> URL:
 def is_in_memory(url: URL) -> bool:
     """Whether each connection would get an SQLite database of its own, lost when it closes."""
     return not url.database or ":memory:" in url.database or url.query.get("mode") == "memory"
+
+
+def shown_url(url: URL) -> str:
+    """Without the password, and without the query, which may hold one too."""
+    return url.set(query={}).render_as_string()

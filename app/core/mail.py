@@ -16,6 +16,7 @@ from anyio.to_thread import run_sync
 
 from app.core.config import Settings
 from app.core.mail_url import MailFolder, MailServer, parse_address, parse_mail_url
+from app.core.private_files import make_private_folder
 
 log = structlog.get_logger()
 
@@ -43,7 +44,7 @@ class FileMailer:
 
     def write(self, message: EmailMessage) -> None:
         # Mails hold links that open accounts: nobody else may read them.
-        self.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        make_private_folder(self.folder)
         name = f"{datetime.now(UTC):%Y%m%dT%H%M%S.%fZ}-{secrets.token_hex(4)}.eml"
         draft = self.folder / f".{name}"
         try:

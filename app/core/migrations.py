@@ -46,12 +46,14 @@ def upgrade(settings: Settings) -> None:
 
 def migration_head(versions: Path = VERSIONS) -> str | None:
     """The newest migration that this code knows: the one that no other builds on."""
-    revisions: dict[bool, set[str]] = {True: set(), False: set()}
-    for path in versions.glob("*.py"):
-        for is_down, value in IDENTIFIER.findall(path.read_text()):
-            revisions[bool(is_down)].update(QUOTED.findall(value))
-    heads = revisions[False] - revisions[True]
+    heads = known_revisions(versions) - known_revisions(versions, "down_")
     return heads.pop() if len(heads) == 1 else None
+
+
+def known_revisions(versions: Path = VERSIONS, prefix: str = "") -> set[str]:
+    """The migrations that this code has; with `down_` those that others build on."""
+    found = (match for path in versions.glob("*.py") for match in IDENTIFIER.findall(path.read_text()))
+    return {revision for before, value in found if before == prefix for revision in QUOTED.findall(value)}
 
 
 async def read_revision(settings: Settings) -> str | None:

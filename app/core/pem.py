@@ -79,10 +79,6 @@ def is_private_key(path: Path) -> bool:
     return b"PRIVATE KEY-----" in path.read_bytes()
 
 
-def is_read_by_others(path: Path) -> bool:
-    return bool(path.stat().st_mode & 0o077)
-
-
 def generate_key(algorithm: KeyPairAlgorithm) -> PrivateKey:
     if algorithm == "ES256":
         return generate_private_key(SECP256R1())

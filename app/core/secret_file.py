@@ -5,6 +5,7 @@ import secrets
 from pathlib import Path
 
 from app.core.config import SettingsError
+from app.core.private_files import make_private_folder, write_draft
 from app.core.signing_secret import MIN_SECRET_BYTES
 
 
@@ -36,7 +37,7 @@ def generated_secret(path: Path) -> str:
     try:
         return path.read_text().strip()
     except FileNotFoundError:
-        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        make_private_folder(path.parent)
     draft = write_draft(path, new_secret())
     try:
         # A link appears whole or not at all, and never replaces the one that came first.
@@ -62,13 +63,3 @@ def replace_secret(data_dir: Path) -> None:
 
 def new_secret() -> str:
     return secrets.token_urlsafe(48)
-
-
-def write_draft(path: Path, text: str) -> Path:
-    """A file beside `path`, for its owner alone, to be moved into its place."""
-    draft = path.with_name(f"{path.name}.{secrets.token_hex(8)}")
-    with os.fdopen(os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as file:
-        file.write(text)
-        file.flush()
-        os.fsync(file.fileno())  # before the rename, or a power failure could leave an empty file in its place
-    return draft

@@ -19,12 +19,22 @@ class CRUD[M: Base](RowCRUD[M]):
     What needs more arguments is a named method of a subclass.
     """
 
+    # The column that says whose a row is, of those that others do not see.
+    owner_column = "owner_id"
+
     async def find(self, session: AsyncSession, id_: int) -> M | None:
         return await self.first(session, self.selection.where(self.model.id == id_))
 
     async def get(self, session: AsyncSession, id_: int) -> M:
         """Raise NotFoundError (`<noun>_not_found`) if there is none."""
         return self.found(await self.find(session, id_), id_)
+
+    async def get_visible(self, session: AsyncSession, id_: int, reader_id: int | None) -> M:
+        """Like `get`, for rows that others than their owner do not see: to them it is not there. None sees all."""
+        statement = self.selection.where(self.model.id == id_)
+        if reader_id is not None:
+            statement = statement.where(getattr(self.model, self.owner_column) == reader_id)
+        return self.found(await self.first(session, statement), id_)
 
     async def find_for_update(self, session: AsyncSession, id_: int) -> M | None:
         """Like `find`, and nobody else changes the row until the transaction ends."""

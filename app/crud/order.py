@@ -24,6 +24,8 @@ class OrderFilter:
 
 
 class OrderCRUD(CRUD[Order]):
+    owner_column = "buyer_id"
+
     async def of_buyer(self, session: AsyncSession, buyer_id: int) -> list[Order]:
         mine = self.selection.where(Order.buyer_id == buyer_id).order_by(Order.id)
         return list((await session.scalars(mine)).unique())

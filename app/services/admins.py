@@ -1,7 +1,9 @@
 """Administrators: the one that a new installation starts with, and those made by hand."""
 
 import secrets
+from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
 
 from pydantic import SecretStr
 from sqlalchemy import text
@@ -9,6 +11,7 @@ from sqlalchemy import text
 from app.core.config import Settings
 from app.core.database import Database
 from app.core.passwords import PasswordHasher
+from app.core.private_files import make_private_folder, write_draft
 from app.crud.user import users
 from app.models.user import Role, User
 from app.schemas.user import UserCreate
@@ -25,8 +28,26 @@ class FirstAdmin:
     password: str | None
 
 
-async def ensure_first_admin(database: Database, hasher: PasswordHasher, settings: Settings) -> FirstAdmin | None:
+def password_path(data_dir: Path) -> Path:
+    return data_dir / "first-admin-password"
+
+
+def keep_password(settings: Settings, password: str) -> None:
+    """For its owner alone, in place of a log, which many read."""
+    path = password_path(settings.data_dir)
+    make_private_folder(path.parent)
+    write_draft(path, f"{password}\n").replace(path)
+
+
+async def ensure_first_admin(
+    database: Database,
+    hasher: PasswordHasher,
+    settings: Settings,
+    keep: Callable[[Settings, str], None] | None = None,
+) -> FirstAdmin | None:
     """Make an administrator if there is none; of several instances starting at once one does.
+
+    `keep` gets a generated password before the account is there for good: one that could not be kept opens nothing.
 
     Returns None when there was one already.
     """
@@ -42,6 +63,8 @@ async def ensure_first_admin(database: Database, hasher: PasswordHasher, setting
         if await users.has_admin(session):
             return None
         await users.add(session, admin)
+        if keep is not None and given is None:
+            keep(settings, password)
     return FirstAdmin(admin.username, None if given else password)
 
 

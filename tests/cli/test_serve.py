@@ -15,9 +15,9 @@ from typing import Any
 
 import httpx
 import pytest
-import typer
 from sqlalchemy.engine import URL
 
+from app.cli.faults import MistakeError
 from app.cli.serve import base_url, bind, load_settings
 from tests.cli.conftest import Failure
 from tests.conftest import POSTGRES_URL, SECRET
@@ -66,10 +66,16 @@ class Process:
         found = re.search(rf"^  {name} +(\S+)", self.told, re.MULTILINE)
         return found[1] if found else None
 
+    def line(self, message: str) -> dict[str, Any]:
+        """The first of the JSON log's lines with this message; empty where there is none."""
+        lines = [json.loads(line) for line in self.complaints.splitlines(keepends=True) if line.endswith("}\n")]
+        return next((line for line in lines if line["message"] == message), {})
+
     def client(self) -> httpx.Client:
         """Talks to the server, once it has said where it is."""
-        self.wait_until(lambda: "Ctrl+C stops the server." in self.told)
-        return httpx.Client(base_url=(self.shown("API") or "").removesuffix("/api/v1"), timeout=PATIENCE)
+        self.wait_until(lambda: "Ctrl+C stops the server." in self.told or self.line("serving"))
+        url = (self.shown("API") or self.line("serving")["url"]).removesuffix("/api/v1")
+        return httpx.Client(base_url=url, timeout=PATIENCE)
 
     def log_in(self, client: httpx.Client, password: str | None) -> httpx.Response:
         form = {"username": "admin", "password": password or "none was shown"}
@@ -189,17 +195,15 @@ def test_a_busy_port_is_told_before_anything_is_done(serve: Serve, tmp_path: Pat
     assert not (tmp_path / "var").exists()
 
 
-def test_of_two_that_want_one_port_at_once_one_gets_it(capsys: pytest.CaptureFixture[str]) -> None:
-    with bind("127.0.0.1", 0) as first, pytest.raises(typer.Exit):
+def test_of_two_that_want_one_port_at_once_one_gets_it() -> None:
+    with bind("127.0.0.1", 0) as first, pytest.raises(MistakeError, match="Address already in use"):
         bind("127.0.0.1", first.getsockname()[1])
-    assert "Address already in use" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("host", ["nowhere.invalid", "192.0.2.1", "::2"])
-def test_an_address_that_is_not_ours_is_told(capsys: pytest.CaptureFixture[str], host: str) -> None:
-    with pytest.raises(typer.Exit):
+def test_an_address_that_is_not_ours_is_told(host: str) -> None:
+    with pytest.raises(MistakeError, match=f"Cannot listen on {host}:0: "):
         bind(host, 0)
-    assert f"error: Cannot listen on {host}:0: " in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(("host", "shown"), [("0.0.0.0", "127.0.0.1"), ("127.0.0.1", "127.0.0.1"), ("::1", "[::1]")])

@@ -55,7 +55,7 @@ def test_nothing_needs_to_be_set() -> None:
 
 
 def test_the_environment_wins_over_the_environments_file_over_the_common_file(empty_folder: Path, env: Env) -> None:
-    env(APP_ENV="staging-blue")
+    env(APP_ENV="staging-blue", ENVIRONMENT="test")
     (empty_folder / ".env").write_text("JWT_ISSUER=common\nJWT_AUDIENCE=common\nDB_POOL_SIZE=3\n")
     assert (Settings.load().jwt_issuer, Settings.load().db_max_overflow) == ("common", 20)
     (empty_folder / ".env.staging-blue").write_text("JWT_ISSUER=blue\nDB_POOL_SIZE=4\n")

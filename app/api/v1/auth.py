@@ -8,6 +8,7 @@ from fastapi.security import OAuth2PasswordRequestForm
 from app.api.cookies import RefreshCookieDep
 from app.api.deps import AccountsDep, AccountUser, AuthDep, CreatedDep, DeviceDep, ReadSessionDep, SessionDep
 from app.api.errors import responses
+from app.api.examples import example
 from app.api.limits import LoginLimit, MailLimit, RegisterLimit
 from app.api.routing import Router
 from app.core.errors import NotFoundError
@@ -23,6 +24,9 @@ from app.services.audit import record_sign_out
 from app.services.auth import session_facts
 
 router = Router(prefix="/auth", tags=["auth"])
+
+LOGIN = {"grant_type": "password", "username": "alice", "password": "correct horse battery staple"}
+REFRESH = {"refresh_token": "the refresh_token of the last sign-in or refresh"}
 
 LoginForm = Annotated[OAuth2PasswordRequestForm, Depends()]
 SENT = "If the address belongs to an account, a mail with a link is on its way."
@@ -52,6 +56,7 @@ async def register(
     summary="Sign in",
     dependencies=[LoginLimit],
     responses=responses(401, 403),
+    openapi_extra=example(LOGIN, "application/x-www-form-urlencoded"),
 )
 async def login(form: LoginForm, auth: AuthDep, device: DeviceDep, cookie: RefreshCookieDep) -> dict[str, Any]:
     """The password grant of OAuth 2: `username` may be the e-mail address; `scope` narrows what the token can do."""
@@ -64,6 +69,7 @@ async def login(form: LoginForm, auth: AuthDep, device: DeviceDep, cookie: Refre
     response_model_exclude_none=True,
     summary="Trade a refresh token in",
     responses=responses(401, 403),
+    openapi_extra=example(REFRESH),
 )
 async def refresh(
     auth: AuthDep, device: DeviceDep, cookie: RefreshCookieDep, data: RefreshRequest | None = None
@@ -72,7 +78,13 @@ async def refresh(
     return cookie.answer(await auth.refresh(cookie.read(data), device))
 
 
-@router.post("/logout", status_code=status.HTTP_204_NO_CONTENT, summary="Sign out", responses=responses(401, 403))
+@router.post(
+    "/logout",
+    status_code=status.HTTP_204_NO_CONTENT,
+    summary="Sign out",
+    responses=responses(401, 403),
+    openapi_extra=example(REFRESH),
+)
 async def logout(
     auth: AuthDep, device: DeviceDep, cookie: RefreshCookieDep, data: RefreshRequest | None = None
 ) -> None:

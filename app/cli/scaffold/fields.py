@@ -27,12 +27,17 @@ EXAMPLES = {
 
 @dataclass(frozen=True, slots=True)
 class Target:
-    """What a `ref` points to: its table, and how crud and the tests call it."""
+    """What a `ref` points to: its table, who sees its rows, and how crud and the tests call it.
+
+    `maker` makes a row of anybody's, `own_maker` one of `owner`'s.
+    """
 
     module: str
     table: str
     crud: str
+    is_private: bool = False
     maker: str = ""
+    own_maker: str = ""
     test_module: str = ""
 
 

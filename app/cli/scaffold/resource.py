@@ -28,6 +28,11 @@ class Resource:
         return [field for field in self.fields if field.target is not None]
 
     @property
+    def private_refs(self) -> list[Field]:
+        """Those to rows that others than their owner do not see."""
+        return [field for field in self.refs if field.target is not None and field.target.is_private]
+
+    @property
     def searched(self) -> list[Field]:
         return [field for field in self.fields if field.kind.is_searched]
 

@@ -16,12 +16,27 @@ def with_target(field: Field, root: Path) -> Field:
 def find_target(name: str, root: Path) -> Target:
     """Raises MistakeError if there is no such resource, or no way to make a row of it for the tests."""
     models = sorted(path.stem for path in (root / "app/models").glob("[a-z]*.py"))
-    table = table_of(root / f"app/models/{name}.py", camel(name)) if name in models else None
-    crud = crud_of(root / f"app/crud/{name}.py", camel(name)) if table else None
-    if table is None or crud is None:
-        known = [other for other in models if crud_of(root / f"app/crud/{other}.py", camel(other))]
-        raise MistakeError(f"ref:{name}: there is no such resource. Those there are: {', '.join(known)}.")
-    return find_maker(Target(name, table, crud), root)
+    targets = {other: target for other in models if (target := read_target(other, root)) is not None}
+    if name not in targets:
+        # Also every table of the server's own, of which nobody is to learn what is in it.
+        what = "this is no resource with operations of its own" if name in models else "there is no such resource"
+        raise MistakeError(f"ref:{name}: {what}. Those there are: {', '.join(targets)}.")
+    return find_maker(targets[name], root)
+
+
+def read_target(name: str, root: Path) -> Target | None:
+    """None for what has no table, no SQL or no router of its own."""
+    table = table_of(root / f"app/models/{name}.py", camel(name))
+    crud = crud_of(root / f"app/crud/{name}.py", camel(name))
+    router = root / f"app/api/v1/{table}.py"
+    if table is None or crud is None or not router.exists():
+        return None
+    return Target(name, table, crud, is_private(router))
+
+
+def is_private(router: Path) -> bool:
+    """Whether rows are shown through `visible`, and so to their owner and administrators alone."""
+    return any(isinstance(node, ast.FunctionDef) and node.name == "visible" for node in tree_of(router).body)
 
 
 def tree_of(path: Path) -> ast.Module:
@@ -51,13 +66,20 @@ def find_maker(target: Target, root: Path) -> Target:
     """How tests make a row: the factory's method, or the function of the target's own generated tests."""
     for node in ast.walk(tree_of(root / "tests/factories.py")):
         if isinstance(node, ast.AsyncFunctionDef) and node.name == target.module:
-            owners = ", ".join("await make.user()" for _ in node.args.args[1:])
-            return replace(target, maker=f"(await make.{target.module}({owners})).id")
+            calls = [f"(await make.{target.module}({owner})).id" for owner in owners_of(node)]
+            return replace(target, maker=calls[0], own_maker=calls[1])
     function = f"store_{target.module}"
     for path in sorted((root / "tests/api").glob("test_*.py")):
         if any(isinstance(node, ast.AsyncFunctionDef) and node.name == function for node in tree_of(path).body):
-            return replace(target, maker=f"(await {function}(make)).id", test_module=f"tests.api.{path.stem}")
+            calls = [f"(await {function}(make, make.number(){arguments})).id" for arguments in ("", ", owner=owner")]
+            return replace(target, maker=calls[0], own_maker=calls[1], test_module=f"tests.api.{path.stem}")
     raise MistakeError(
         f"ref:{target.module}: the tests have no way to make one: give Factory in tests/factories.py a method "
         f"`{target.module}(owner)`."
     )
+
+
+def owners_of(maker: ast.AsyncFunctionDef) -> tuple[str, str]:
+    """What a method of the factory is given: anybody, or `owner`."""
+    count = len(maker.args.args) - 1
+    return ", ".join(["await make.user()"] * count), ", ".join(["owner"] * count)

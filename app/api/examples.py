@@ -1,0 +1,8 @@
+"""Examples of whole request bodies, for those whose fields do not make one."""
+
+from typing import Any
+
+
+def example(body: dict[str, Any], media_type: str = "application/json") -> dict[str, Any]:
+    """For a route's `openapi_extra`."""
+    return {"requestBody": {"content": {media_type: {"example": body}}}}

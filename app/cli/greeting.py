@@ -1,0 +1,64 @@
+"""What `strata serve` says once it listens and when it ends: to people, or as lines of the log."""
+
+import sys
+from typing import TYPE_CHECKING
+
+import typer
+
+if TYPE_CHECKING:
+    from app.core.config import Settings
+    from app.services.admins import FirstAdmin
+
+
+def greet(settings: "Settings", url: str, admin: "FirstAdmin | None") -> None:
+    if settings.uses_json_logs:
+        log_start(settings, url, admin)
+    else:
+        show_start(settings, url, admin)
+
+
+def say_stopped(settings: "Settings") -> None:
+    import structlog
+
+    if settings.uses_json_logs:
+        structlog.get_logger().info("stopped")
+    else:
+        typer.echo("  Stopped.")
+
+
+def log_start(settings: "Settings", url: str, admin: "FirstAdmin | None") -> None:
+    """Without the generated password, which a log would keep and pass on: the file that has it is named."""
+    from importlib import metadata
+
+    import structlog
+
+    from app.core.database_url import shown_url
+    from app.services.admins import password_path
+
+    log = structlog.get_logger()
+    if admin is not None:
+        kept = {} if admin.password is None else {"password_file": str(password_path(settings.data_dir))}
+        log.warning("first administrator made", username=admin.username, **kept)
+    facts = {"environment": settings.environment, "version": metadata.version("strata")}
+    log.info("serving", url=url, **facts, database=shown_url(settings.database))
+
+
+def show_start(settings: "Settings", url: str, admin: "FirstAdmin | None") -> None:
+    """What to open in the browser, and the generated password, which is shown this once."""
+    from app.cli.version import describe
+    from app.core.database_url import shown_url
+
+    typer.echo()
+    typer.secho(f"  {describe()} · {settings.environment}", bold=True)
+    typer.echo()
+    docs = [("Docs", f"{url}/docs")] if settings.docs_enabled else []
+    for name, value in [("API", f"{url}/api/v1"), *docs, ("Database", shown_url(settings.database))]:
+        typer.echo(f"  {name:<10}{typer.style(value, fg='cyan')}")
+    if admin is not None:
+        typer.echo()
+        typer.echo(f"  {'Admin':<10}{typer.style(admin.username, fg='green')}")
+        if admin.password is not None:
+            note = typer.style("(shown only this once)", dim=True)
+            typer.echo(f"  {'Password':<10}{typer.style(admin.password, fg='green')}  {note}")
+    typer.echo("\n  Ctrl+C stops the server.\n")
+    sys.stdout.flush()

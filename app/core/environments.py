@@ -1,0 +1,94 @@
+"""Which environment a server is in, and what would leave it in development without anybody having said so."""
+
+from pathlib import Path
+from typing import Annotated, Literal, Self, get_args
+
+from pydantic import BeforeValidator
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+type Environment = Literal["development", "test", "staging", "production"]
+
+ENVIRONMENTS: tuple[str, ...] = get_args(Environment.__value__)
+EXPOSED = {"staging", "production"}
+# What other programs call it. A shell has a file in ENV, so that of these names only such values count.
+LOOKALIKES = ("env", "app_environment", "strata_env", "strata_environment")
+LOOKALIKE_VALUES = {"prod", "production", "live", "stage", "staging"}
+CHOICE = f"{', '.join(ENVIRONMENTS[:-1])} or {ENVIRONMENTS[-1]}"
+
+
+def tidy(value: object) -> object:
+    """Without blanks around it; names of environments in small letters. Others may be those of files."""
+    if not isinstance(value, str):
+        return value
+    return value.strip().lower() if value.strip().lower() in ENVIRONMENTS else value.strip()
+
+
+def tidy_or_none(value: object) -> object:
+    return tidy(value) or None
+
+
+Word = Annotated[str | None, BeforeValidator(tidy_or_none)]
+
+
+class Names(BaseSettings):
+    """What somewhere names an environment, found as every setting is."""
+
+    model_config = SettingsConfigDict(extra="ignore", env_ignore_empty=True, hide_input_in_errors=True)
+
+    app_env: Word = None
+    environment: Word = None
+    env: Word = None
+    app_environment: Word = None
+    strata_env: Word = None
+    strata_environment: Word = None
+
+    @classmethod
+    def of_process(cls) -> Self:
+        return cls()
+
+
+def env_files() -> tuple[str, str]:
+    """`.env`, and the one over it: of APP_ENV, else of the environment that the process or `.env` names."""
+    process = Names.of_process()
+    return ".env", f".env.{process.app_env or Names(_env_file='.env').environment or 'development'}"
+
+
+def environment_faults() -> list[str]:
+    """Whatever would have it run as development, or as another environment, unnoticed."""
+    files = env_files()
+    process, found = Names.of_process(), Names(_env_file=files)
+    if found.environment is None:
+        fault = unset_fault(process, found)
+    elif process.app_env in ENVIRONMENTS:
+        fault = contradiction(process, found)
+    else:
+        fault = missing_file_fault(process, found, files[1])
+    return [] if fault is None else [fault]
+
+
+def unset_fault(process: Names, found: Names) -> str | None:
+    if process.app_env in ENVIRONMENTS:
+        return None
+    if process.app_env is not None:
+        return f"APP_ENV: must be {CHOICE}; another name only chooses a file, and needs ENVIRONMENT to be set as well"
+    if found.app_env is not None:
+        return f"APP_ENV: is read from the process alone, and not from a file; set ENVIRONMENT to {CHOICE} there"
+    for name in LOOKALIKES:
+        if str(getattr(found, name)).lower() in LOOKALIKE_VALUES:
+            return f"{name.upper()}: is not read; set ENVIRONMENT to {CHOICE}"
+    return None
+
+
+def contradiction(process: Names, found: Names) -> str | None:
+    if found.environment not in ENVIRONMENTS or found.environment == process.app_env:
+        return None
+    return f"APP_ENV: is {process.app_env}, but ENVIRONMENT is {found.environment}; leave one of them out"
+
+
+def missing_file_fault(process: Names, found: Names, file: str) -> str | None:
+    """Where the process itself says which environment it is, that counts, whatever the file was to say."""
+    if process.app_env is None or process.environment is not None or found.environment in EXPOSED:
+        return None
+    if Path(file).exists():
+        return None
+    return f"APP_ENV: there is no file {file} in the working directory; make it, or set ENVIRONMENT in the process too"

@@ -1,0 +1,97 @@
+"""Where logs are JSON all that `strata serve` says is: on stderr, a line each, and no secret among them."""
+
+import json
+import signal
+import socket
+from pathlib import Path
+from typing import Any
+
+import pytest
+from sqlalchemy.engine import URL
+
+from app.cli.greeting import show_start
+from app.core.config import Settings
+from tests.cli.test_serve import Process, Serve, serve
+from tests.conftest import SECRET
+from tests.factories import PASSWORD
+
+__all__ = ["serve"]
+
+pytestmark = pytest.mark.real_database
+
+JSON = {"LOG_FORMAT": "json", "JWT_SECRET_KEY": SECRET}
+
+
+def lines_of(process: Process) -> list[dict[str, Any]]:
+    """Each line of stderr is an object; there is no other output."""
+    assert process.told == ""
+    return [json.loads(line) for line in process.complaints.splitlines()]
+
+
+@pytest.mark.parametrize("workers", ["1", "2"])
+def test_a_start_says_where_it_serves_and_where_the_generated_password_is(
+    serve: Serve, empty_url: URL, tmp_path: Path, workers: str
+) -> None:
+    url = empty_url.render_as_string(hide_password=False)
+    server = serve("--port", "0", "--workers", workers, DATABASE_URL=url, **JSON)
+    with server.client() as client:
+        file = tmp_path / "var/first-admin-password"
+        assert file.stat().st_mode & 0o777 == 0o600
+        password = file.read_text().strip()
+        assert server.log_in(client, password).status_code == 200
+        base_url = str(client.base_url)
+    assert server.stop(signal.SIGINT) == 0
+    lines = {line["message"]: line for line in lines_of(server)}
+    assert {"first administrator made", "serving", "request"} <= lines.keys()
+    made, serving = lines["first administrator made"], lines["serving"]
+    assert (made["username"], made["password_file"]) == ("admin", "var/first-admin-password")
+    assert (serving["url"], serving["environment"]) == (base_url, "development")
+    assert serving["version"]
+    assert serving["database"].startswith(empty_url.drivername.partition("+")[0])
+    assert password not in server.complaints
+
+
+def test_a_password_of_the_settings_is_kept_in_no_file(serve: Serve, empty_url: URL, tmp_path: Path) -> None:
+    url = empty_url.render_as_string(hide_password=False)
+    server = serve(DATABASE_URL=url, FIRST_ADMIN_PASSWORD=PASSWORD, ENVIRONMENT="test", JWT_SECRET_KEY=SECRET)
+    server.client().close()
+    assert server.stop(signal.SIGINT) == 0
+    assert lines_of(server)[-1]["message"] == "stopped"
+    (made,) = (line for line in lines_of(server) if line["message"] == "first administrator made")
+    assert made["username"] == "admin"
+    assert "password_file" not in made
+    assert not (tmp_path / "var/first-admin-password").exists()
+
+
+def test_what_ends_a_start_is_a_line_of_the_log_too(serve: Serve) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        server = serve("--port", str(taken.getsockname()[1]), **JSON)
+        assert server.end() == 1
+    (line,) = lines_of(server)
+    assert line["level"] == "error"
+    assert line["message"].startswith("Cannot listen on 127.0.0.1:")
+
+
+def test_a_database_out_of_reach_is_a_line_without_its_password(serve: Serve) -> None:
+    with socket.socket() as unused:
+        unused.bind(("127.0.0.1", 0))
+        url = f"postgresql://u:hunter2-Zq8@127.0.0.1:{unused.getsockname()[1]}/d?password=hunter2-Zq8"
+        server = serve(DATABASE_URL=url, DB_RETRY_LIMIT="1", **JSON)
+        assert server.end() == 1
+    (line,) = (line for line in lines_of(server) if line["level"] == "error")
+    assert line["message"].startswith("The database cannot be used: ")
+    assert "hunter2-Zq8" not in server.complaints
+
+
+def test_the_parameters_of_a_database_url_are_not_shown(capsys: pytest.CaptureFixture[str]) -> None:
+    url = "postgresql://u:hunter2-Zq8@127.0.0.1/d?password=hunter2-Zq8"
+    show_start(Settings.model_validate({"database_url": url}), "http://127.0.0.1:8000", None)
+    shown = capsys.readouterr().out
+    assert "postgresql+asyncpg://u:***@127.0.0.1/d\n" in shown
+    assert "hunter2-Zq8" not in shown
+
+
+def test_closed_docs_are_not_shown(capsys: pytest.CaptureFixture[str]) -> None:
+    for is_open in (True, False):
+        show_start(Settings.model_validate({"docs_enabled": is_open}), "http://127.0.0.1:8000", None)
+        assert ("http://127.0.0.1:8000/docs" in capsys.readouterr().out) is is_open

@@ -18,9 +18,12 @@ from app.api.answer_headers import AnswerHeaders
 from app.api.application import Application
 from app.api.deps import Resources
 from app.api.errors import install_error_handlers
+from app.api.head_limit import DETAIL as HEAD_TOO_LARGE
+from app.api.head_limit import MALFORMED, TOO_LARGE, HeadLimit
 from app.api.middleware import Checks, RequestContext
 from app.api.modules import install_modules
 from app.api.openapi import DESCRIPTION, TAGS
+from app.api.refusals import Refusal
 from app.api.shedding import LoadShedding
 from app.core.access_log import access_log
 from app.core.cache import Cache
@@ -104,7 +107,13 @@ def middleware(settings: Settings) -> list[Middleware]:
         "allow_headers": ["Authorization", "If-Match", "If-None-Match", "Idempotency-Key", "X-Request-ID"],
         "expose_headers": EXPOSED_HEADERS,
     }
+    refusal = partial(Refusal, more=[], headers=headers, with_cors=partial(CORSMiddleware, **cors))
+    refusals = {
+        MALFORMED: refusal(MALFORMED, "bad_request", "This is no request of HTTP as this server understands it."),
+        TOO_LARGE: refusal(TOO_LARGE, "headers_too_large", HEAD_TOO_LARGE),
+    }
     return [
+        Middleware(HeadLimit, refusals=refusals),
         Middleware(
             LoadShedding,
             limit=settings.max_concurrent_requests,

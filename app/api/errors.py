@@ -29,6 +29,7 @@ FRAMEWORK_CODES = {
     413: "body_too_large",
     415: "unsupported_media_type",
     416: "range_not_satisfiable",
+    431: "headers_too_large",
 }
 FRAMEWORK_DETAILS = {
     401: "Log in and send the access token as `Authorization: Bearer <token>`.",

@@ -70,7 +70,7 @@ class BoundedProtocol(HttpToolsProtocol):
     def refuse(self, status: int) -> None:
         """Answer once those before it are answered, and read no more of what the client sends."""
         self.is_refused = True
-        before, cycle = self.cycle, self.refusal(status)
+        before, cycle = self.newest(), self.refusal(status)
         if before is not None and before.more_body:
             # It is the rest of that request which is refused.
             before.disconnected = True
@@ -83,6 +83,10 @@ class BoundedProtocol(HttpToolsProtocol):
             return
         self.cycle = cycle
         self._start_asgi_task(cycle, self.app)
+
+    def newest(self) -> RequestResponseCycle | None:
+        """None before the first request, whatever uvicorn's types say."""
+        return self.cycle
 
     def refusal(self, status: int) -> RequestResponseCycle:
         scope: Any = {

@@ -37,6 +37,7 @@ from app.core.migrations import migration_head
 from app.core.modules import log_modules
 from app.core.passwords import PasswordHasher
 from app.core.ratelimit import RateLimiter
+from app.core.readiness import Readiness
 from app.core.tokens import Tokens
 from app.services.account_changes import open_listener
 from app.services.accounts import Accounts
@@ -183,7 +184,7 @@ def open_resources(settings: Settings, database: Database) -> Resources:
         outbox=outbox,
         limiter=limiter,
         inventory=Inventory.from_settings(settings),
-        migration_head=migration_head(),
+        readiness=Readiness(database, migration_head()),
     )
 
 

@@ -55,7 +55,7 @@ class Readiness:
                 revision = await database_revision(await session.connection())
         except (SQLAlchemyError, OSError) as error:
             is_expected = is_connection_failure(error)
-            log.error("database unavailable", error=type(error).__name__, exc_info=not is_expected)
+            log.exception("database unavailable", error=type(error).__name__, exc_info=not is_expected)
             return DatabaseUnavailableError.code, DatabaseUnavailableError.detail
         if revision == self.migration_head:
             return None

@@ -1,5 +1,6 @@
 """What operators and browsers ask of the server itself: health, readiness, identity, documentation."""
 
+from functools import cache
 from importlib.metadata import version
 from pathlib import Path
 from typing import Annotated, Literal
@@ -90,12 +91,18 @@ async def ready(resources: ResourcesDep) -> dict[str, object]:
     return {"status": "ready", "checks": {"database": "ok", "migrations": "ok"}}
 
 
+@cache
+def own_version() -> str:
+    """Looked up once: to read what the package says of itself takes as long as many requests."""
+    return version("strata")
+
+
 @router.get("/info", response_model=Info, summary="What is running here?")
 async def info(resources: ResourcesDep) -> dict[str, str | None]:
     settings = resources.settings
     return {
         "name": "Strata",
-        "version": version("strata"),
+        "version": own_version(),
         "commit": settings.git_commit,
         "environment": settings.environment,
     }

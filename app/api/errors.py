@@ -39,6 +39,7 @@ FRAMEWORK_DETAILS = {
 }
 
 
+OAUTH_CODES = {"invalid_scope": "invalid_scope", "unsupported_media_type": "invalid_request"}
 LENGTH_FAULTS = {"too_short": ("least", "min_length"), "too_long": ("most", "max_length")}
 
 
@@ -57,7 +58,7 @@ class OAuthError(Exception):
     def of(cls, error: AppError) -> Self:
         if error.status in {429, 503}:
             return cls(error.status, "temporarily_unavailable", error.detail, error.headers)
-        return cls(400, "invalid_scope" if error.code == "invalid_scope" else "invalid_grant", error.detail)
+        return cls(400, OAUTH_CODES.get(error.code, "invalid_grant"), error.detail)
 
 
 class EarlyAnswer(Exception):  # noqa: N818 - an answer, not an error

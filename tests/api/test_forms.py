@@ -42,12 +42,12 @@ async def test_a_usual_form_is_read(client: httpx.AsyncClient, make: Factory, co
 
 
 async def test_a_form_in_an_encoding_of_the_clients_is_not_read(client: httpx.AsyncClient) -> None:
-    known = set(encodings._cache)  # type: ignore[attr-defined] # where Python keeps them
+    known = set(encodings._cache)
     for content_type in OTHERS:
         for content in (multipart(username="alice", password="x"), ""):
             refused = await client.post(URL, content=content, headers={"Content-Type": content_type})
             assert_problem(refused, 415, "unsupported_media_type")
-    assert set(encodings._cache) == known  # type: ignore[attr-defined]
+    assert set(encodings._cache) == known
 
 
 async def test_the_token_endpoint_says_so_in_its_own_form(client: httpx.AsyncClient) -> None:

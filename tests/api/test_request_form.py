@@ -131,20 +131,20 @@ async def test_what_is_no_host_is_refused(client: httpx.AsyncClient) -> None:
     for host in USUAL:
         assert (await client.get("/info", headers={"Host": host})).status_code == 200
     for host in NO_HOSTS:
-        headers = {"Host": host.encode()}
+        headers = {b"Host": host.encode()}
         assert_problem(await client.get("/info", headers=headers), 400, "bad_request")
         assert (await client.get("/health", headers=headers)).status_code == 200, "probes are of any host"
 
 
 async def asgi(app: Any, headers: list[tuple[bytes, bytes]], path: str = "/info", **scope: Any) -> int:
     """The status of an answer to what httpx would not send."""
-    statuses = []
+    statuses: list[int] = []
 
     async def receive() -> dict[str, Any]:
         return {"type": "http.request", "body": b"", "more_body": False}
 
     async def send(message: dict[str, Any]) -> None:
-        statuses.append(message.get("status"))
+        statuses.append(message.get("status", 0))
 
     usual = {
         "type": "http",
@@ -158,7 +158,7 @@ async def asgi(app: Any, headers: list[tuple[bytes, bytes]], path: str = "/info"
         "client": ("127.0.0.1", 1),
     }
     await app(usual | scope, receive, send)
-    return int(statuses[0])
+    return statuses[0]
 
 
 async def test_http_1_1_has_a_host_and_older_ones_need_none(app: FastAPI, settings: Settings) -> None:

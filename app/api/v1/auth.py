@@ -51,7 +51,7 @@ async def register(
     response_model_exclude_none=True,
     summary="Sign in",
     dependencies=[LoginLimit],
-    responses=responses(401, 403),
+    responses=responses(401, 403, 415),
 )
 async def login(form: LoginForm, auth: AuthDep, device: DeviceDep, cookie: RefreshCookieDep) -> dict[str, Any]:
     """The password grant of OAuth 2: `username` may be the e-mail address; `scope` narrows what the token can do."""

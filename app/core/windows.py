@@ -8,7 +8,7 @@ from typing import NamedTuple, Protocol
 
 from limits import RateLimitItem, WindowStats
 
-# Of one limit. More do not fit into some 2 MiB; fewer would be enough for who has a right to be counted.
+# Of one limit: about 2 MiB, and more than a process has clients that come near to a limit at the same time.
 MAX_KEYS = 10_000
 # How many of the keys that were looked at longest ago are looked at for each new one.
 LOOKED_AT = 2

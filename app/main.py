@@ -18,9 +18,12 @@ from app.api.answer_headers import AnswerHeaders
 from app.api.application import Application
 from app.api.deps import Resources
 from app.api.errors import install_error_handlers
+from app.api.head_limit import DETAIL as HEAD_TOO_LARGE
+from app.api.head_limit import MALFORMED, TOO_LARGE, HeadLimit
 from app.api.middleware import Checks, RequestContext
 from app.api.modules import install_modules
 from app.api.openapi import DESCRIPTION, TAGS
+from app.api.refusals import Refusal
 from app.api.shedding import LoadShedding
 from app.core.access_log import access_log
 from app.core.cache import Cache
@@ -34,6 +37,7 @@ from app.core.migrations import migration_head
 from app.core.modules import log_modules
 from app.core.passwords import PasswordHasher
 from app.core.ratelimit import RateLimiter
+from app.core.readiness import Readiness
 from app.core.tokens import Tokens
 from app.services.account_changes import open_listener
 from app.services.accounts import Accounts
@@ -104,7 +108,13 @@ def middleware(settings: Settings) -> list[Middleware]:
         "allow_headers": ["Authorization", "If-Match", "If-None-Match", "Idempotency-Key", "X-Request-ID"],
         "expose_headers": EXPOSED_HEADERS,
     }
+    refusal = partial(Refusal, more=[], headers=headers, with_cors=partial(CORSMiddleware, **cors))
+    refusals = {
+        MALFORMED: refusal(MALFORMED, "bad_request", "This is no request of HTTP as this server understands it."),
+        TOO_LARGE: refusal(TOO_LARGE, "headers_too_large", HEAD_TOO_LARGE),
+    }
     return [
+        Middleware(HeadLimit, refusals=refusals),
         Middleware(
             LoadShedding,
             limit=settings.max_concurrent_requests,
@@ -174,7 +184,7 @@ def open_resources(settings: Settings, database: Database) -> Resources:
         outbox=outbox,
         limiter=limiter,
         inventory=Inventory.from_settings(settings),
-        migration_head=migration_head(),
+        readiness=Readiness(database, migration_head()),
     )
 
 

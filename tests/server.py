@@ -5,6 +5,7 @@ import socket
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from typing import Any
 
 import uvicorn
 from fastapi import FastAPI
@@ -20,12 +21,13 @@ class Server:
 
 
 @asynccontextmanager
-async def serve(app: FastAPI) -> AsyncIterator[Server]:
+async def serve(app: FastAPI, **options: Any) -> AsyncIterator[Server]:
+    """`options` are more of uvicorn's."""
     # With its protocol told, or asyncio would leave Nagle's algorithm on, and answers wait for the client's next ACK.
     with socket.socket(proto=socket.IPPROTO_TCP) as listener:
         listener.bind(("127.0.0.1", 0))
         port = listener.getsockname()[1]
-        config = uvicorn.Config(app, log_config=None, access_log=False, timeout_graceful_shutdown=5)
+        config = uvicorn.Config(app, log_config=None, access_log=False, timeout_graceful_shutdown=5, **options)
         server = uvicorn.Server(config)
         # uvicorn's own would take over the signals of pytest.
         task = asyncio.create_task(server._serve(sockets=[listener]))

@@ -27,7 +27,7 @@ class Cached:
     """
 
     def __init__(self, request: Request, resources: Resources, if_none_match: str | None) -> None:
-        self.address = f"{request.scope['path']}?{request.url.query}"
+        self.address = f"{request.scope['path']}?".encode() + request.scope["query_string"]
         self.resources = resources
         self.if_none_match = if_none_match
 
@@ -59,7 +59,7 @@ class Cached:
                 return await make(session)
 
         # Keyed, so that another deployment on the same Redis, whose generations are others, has other entries.
-        digest = hmac.digest(self.resources.keys.derive("cache")[0], self.address.encode(), "sha256").hex()
+        digest = hmac.digest(self.resources.keys.derive("cache")[0], self.address, "sha256").hex()
         found = await self.resources.cache.get_or_make(f"{crud.resource}:{generation}:{digest}", load)
         tag, _, body = found.partition(b"\n")
         headers = {"Cache-Control": f"public, max-age={self.resources.settings.cache_max_age}"}

@@ -84,7 +84,7 @@ class RefreshCookie:
             if self.request.headers.get("sec-fetch-site") == "same-origin":
                 return
             raise CrossSiteError
-        own = f"{self.request.url.scheme}://{self.request.headers.get('host', '')}"
+        own = f"{self.request.scope['scheme']}://{self.request.headers.get('host', '')}"
         if origin not in {own, *self.settings.cors_origins} - {"*"}:
             raise CrossSiteError
 

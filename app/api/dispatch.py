@@ -1,5 +1,6 @@
 """Leads a request to its route without asking each route in turn, and to the very one that FastAPI would choose."""
 
+import re
 from contextlib import AsyncExitStack
 from typing import Any
 
@@ -8,8 +9,16 @@ from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 from starlette.types import ASGIApp, Receive, Scope, Send
 
+from app.api.errors import framework_problem
 from app.api.route_entry import Destination, Handler
 from app.api.route_index import RouteIndex
+
+# Those that end lines included; and halves of characters, which no text has.
+CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]")
+
+
+async def not_found(scope: Scope, receive: Receive, send: Send) -> None:
+    await framework_problem(scope["state"]["request_id"], 404, "", {})(scope, receive, send)
 
 
 class DirectRequest(Request):
@@ -48,7 +57,9 @@ class Dispatch:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         destination = self.choose(scope)
         if destination is None:
-            await self.walk(scope, receive, send)
+            # What the index passes on may have any character; FastAPI would take `/info` and a line break for `/info`.
+            is_good = scope["type"] != "http" or not CONTROL.search(scope["path"])
+            await (self.walk if is_good else not_found)(scope, receive, send)
             return
         scope["starlette.exception_handlers"] = self.exception_handlers
         if destination.handler is not None and not scope["app"].dependency_overrides:

@@ -6,8 +6,6 @@ have no use.
 """
 
 import json
-from email.message import Message
-from functools import lru_cache
 from typing import Any, Self
 
 from fastapi import Request, Response
@@ -117,10 +115,9 @@ async def read_json(request: Request) -> Any:
         raise BadRequestError from error
 
 
-@lru_cache(maxsize=256)
 def is_json(content_type: str) -> bool:
-    message = Message()
-    message["content-type"] = content_type
-    subtype = message.get_content_subtype()
-    is_application = bool(content_type) and message.get_content_maintype() == "application"
-    return is_application and (subtype == "json" or subtype.endswith("+json"))
+    """As `email.message` reads it, by which FastAPI goes."""
+    if content_type == "application/json":
+        return True
+    kind, _, subtype = content_type.partition(";")[0].strip().lower().partition("/")
+    return kind == "application" and (subtype == "json" or (subtype.endswith("+json") and "/" not in subtype))

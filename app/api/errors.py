@@ -29,6 +29,7 @@ FRAMEWORK_CODES = {
     413: "body_too_large",
     415: "unsupported_media_type",
     416: "range_not_satisfiable",
+    431: "headers_too_large",
 }
 FRAMEWORK_DETAILS = {
     401: "Log in and send the access token as `Authorization: Bearer <token>`.",
@@ -38,6 +39,7 @@ FRAMEWORK_DETAILS = {
 }
 
 
+OAUTH_CODES = {"invalid_scope": "invalid_scope", "unsupported_media_type": "invalid_request"}
 LENGTH_FAULTS = {"too_short": ("least", "min_length"), "too_long": ("most", "max_length")}
 
 
@@ -56,7 +58,7 @@ class OAuthError(Exception):
     def of(cls, error: AppError) -> Self:
         if error.status in {429, 503}:
             return cls(error.status, "temporarily_unavailable", error.detail, error.headers)
-        return cls(400, "invalid_scope" if error.code == "invalid_scope" else "invalid_grant", error.detail)
+        return cls(400, OAUTH_CODES.get(error.code, "invalid_grant"), error.detail)
 
 
 class EarlyAnswer(Exception):  # noqa: N818 - an answer, not an error

@@ -17,12 +17,15 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from app.api.answer_headers import AnswerHeaders
 from app.api.errors import problem
 from app.api.exchange import KEY, Exchange
+from app.api.request_form import PROBES, RequestForm
 from app.core.access_log import access_log
 
 log = structlog.get_logger("strata.access")
 
-PROBES = {"/health", "/ready"}
 MAX_KNOWN_HOSTS = 1000
+MAX_KNOWN_LENGTH = 100
+# An access line that waits for its reader is held in memory.
+MAX_LOGGED_PATH = 1000
 # More would be no length of a body, and Python takes its time to make a number of thousands.
 MAX_DIGITS = 16
 
@@ -48,10 +51,17 @@ class RequestContext:
             await self.app(exchange.scope, receive, exchange.send)
         finally:
             # The path as it was sent: decoded, it could bring line breaks into the log.
-            path = scope.get("raw_path", b"").decode("latin-1") or quote(scope["path"])
+            path = scope.get("raw_path", b"").decode("latin-1") or quote(scope["path"], errors="backslashreplace")
             level = logging.DEBUG if path in PROBES else logging.INFO
             ms = round((time.perf_counter() - exchange.began) * 1000, 1)
-            access_log.tell(level, exchange.method, path, exchange.status, ms, exchange.scope["state"]["request_id"])
+            access_log.tell(
+                level,
+                exchange.method,
+                path[:MAX_LOGGED_PATH],
+                exchange.status,
+                ms,
+                exchange.scope["state"]["request_id"],
+            )
             self.bound_id.reset(token)
             exchange.end()
 
@@ -79,10 +89,11 @@ class LastResort:
 
 
 class Checks:
-    """Hosts, origins and the size of bodies, by Starlette's layers; `LastResort` is where its answer gets CORS headers.
+    """The form of requests, hosts, origins and the size of bodies; `LastResort` is where its answer gets CORS headers.
 
-    They have nothing to say to most requests, which pass by them: those for a host that was found good before, of no
-    other origin, with a body of the announced length (which is how HTTP/1 tells where it ends) or with none.
+    These layers have nothing to say to most requests, which pass by them: those for a host that was found good before,
+    of no other origin, with each field once, and a body of the announced length (which is how HTTP/1 tells where it
+    ends) or none.
     """
 
     def __init__(
@@ -90,34 +101,40 @@ class Checks:
     ) -> None:
         self.max_body_size = max_body_size
         self.app = LastResort(app)
-        self.behind_hosts = CORS(LastResort(BodyLimit(app, max_body_size)), **cors)
-        self.with_checks = TrustedHostMiddleware(self.remember_host, allowed_hosts, www_redirect=False)
-        self.known_hosts: set[bytes | None] = set()
+        self.behind_hosts = BodyLimit(app, max_body_size)
+        self.hosts = TrustedHostMiddleware(self.remember_host, allowed_hosts, www_redirect=False)
+        self.with_checks = CORS(LastResort(RequestForm(self.check_host)), **cors)
+        self.known_hosts: set[bytes] = set()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] != "http":
-            await self.with_checks(scope, receive, send)
-        elif self.needs_no_check(scope):
+        if scope["type"] == "http" and self.needs_no_check(scope):
             scope[MAX_BODY_SIZE_SCOPE_KEY] = self.max_body_size
             await self.app(scope, receive, send)
         else:
-            # Probes call a container by its address.
-            await (self.behind_hosts if scope["path"] in PROBES else self.with_checks)(scope, receive, send)
+            await self.with_checks(scope, receive, send)
 
     def needs_no_check(self, scope: Scope) -> bool:
         given = scope[KEY].given
         if given.get(b"host") not in self.known_hosts and scope["path"] not in PROBES:
             return False
-        if b"origin" in given or b"transfer-encoding" in given:
+        if b"origin" in given or b"transfer-encoding" in given or len(given) != len(scope["headers"]):
             return False
         length = given.get(b"content-length")
         if length is not None and not (length.isdigit() and fits(length, self.max_body_size)):
             return False
         return bool(scope.get("http_version", "")[:1] == "1")
 
+    async def check_host(self, scope: Scope, receive: Receive, send: Send) -> None:
+        # Probes call a container by its address.
+        is_probe = scope["type"] == "http" and scope["path"] in PROBES
+        await (self.behind_hosts if is_probe else self.hosts)(scope, receive, send)
+
     async def remember_host(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] == "http" and len(self.known_hosts) < MAX_KNOWN_HOSTS:
-            self.known_hosts.add(scope[KEY].given.get(b"host"))
+        host = scope[KEY].given.get(b"host") if scope["type"] == "http" else None
+        if host is not None and len(host) <= MAX_KNOWN_LENGTH:
+            if len(self.known_hosts) >= MAX_KNOWN_HOSTS:
+                self.known_hosts.clear()  # or whoever came first with made up ones would keep the good ones out
+            self.known_hosts.add(host)
         await self.behind_hosts(scope, receive, send)
 
 

@@ -14,6 +14,7 @@ from app.core.keys import Keyring
 from app.core.mail import Mailer
 from app.core.passwords import PasswordHasher
 from app.core.ratelimit import RateLimiter
+from app.core.readiness import Readiness
 from app.core.tokens import Claims
 from app.services.accounts import Accounts
 from app.services.auth import Auth
@@ -37,7 +38,7 @@ class Resources:
     outbox: Outbox
     limiter: RateLimiter | None
     inventory: Inventory | None
-    migration_head: str | None
+    readiness: Readiness
 
 
 def resources_of(request: Request) -> Resources:

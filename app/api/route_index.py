@@ -68,7 +68,7 @@ class RouteIndex:
         return self.exact[key] if key in self.exact else self.search(*key)
 
     def search(self, method: str, path: str) -> Found | None:
-        if path.endswith("\n"):  # which `$` at the end of a regular expression overlooks
+        if not path.isprintable():  # a line break at the end, for one, which `$` in a regular expression overlooks
             return None
         first = self.first(method, path)
         if first is None:

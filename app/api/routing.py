@@ -14,6 +14,8 @@ from fastapi.routing import APIRoute
 from sqlalchemy.exc import DBAPIError
 
 from app.api.endpoint import Endpoint
+from app.api.exchange import given_header
+from app.api.forms import require_usual_form
 from app.api.limits import limit_requests
 from app.api.route_entry import Handler, effective_route, set_direct_handler
 from app.api.shapes import FromRows
@@ -43,7 +45,7 @@ class Route(APIRoute):
         route = effective_route(self)
         if (endpoint := Endpoint.of(route)) is not None:
             set_direct_handler(route, partial(self.run, endpoint))
-        return partial(self.run, super().get_route_handler())
+        return partial(self.run, partial(read_form, super().get_route_handler()))
 
     async def run(self, handle: Handler, request: Request) -> Response:
         if self.is_limited:
@@ -70,6 +72,12 @@ class UnlimitedRoute(Route):
     """For probes and the like, which are not counted."""
 
     is_limited = False
+
+
+async def read_form(handle: Handler, request: Request) -> Response:
+    """What FastAPI itself answers may read a form."""
+    require_usual_form(given_header(request, b"content-type") or "")
+    return await handle(request)
 
 
 async def attempt(handle: Handler, request: Request) -> Response:

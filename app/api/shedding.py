@@ -1,14 +1,12 @@
 """More requests at once than this process should serve are turned away, for much less than what serving them costs."""
 
 import asyncio
-import json
-from collections.abc import Callable
 
 import structlog
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from app.api.answer_headers import NO_STORE, VARY_ORIGIN, AnswerHeaders, request_id_of
-from app.api.errors import MEDIA_TYPE, problem
+from app.api.answer_headers import AnswerHeaders
+from app.api.refusals import Refusal, WithCORS
 
 log = structlog.get_logger()
 
@@ -20,49 +18,31 @@ DETAIL = "The server has more requests than it can answer; try again shortly."
 
 
 class LoadShedding:
-    """Stands outside of everything else. A request holds a place until its answer is sent."""
+    """Stands outside of all that a request costs. A request holds a place until its answer is sent."""
 
-    def __init__(
-        self, app: ASGIApp, *, limit: int, headers: AnswerHeaders, with_cors: Callable[[ASGIApp], ASGIApp]
-    ) -> None:
+    def __init__(self, app: ASGIApp, *, limit: int, headers: AnswerHeaders, with_cors: WithCORS) -> None:
         self.app = app
         self.limit = limit
         self.in_flight = 0
         self.refused = 0
         self.refused_before = 0
-        self.body = bytes(problem("\0", 503, "overloaded", DETAIL).body).split(json.dumps("\0").encode())
-        self.headers = ((b"content-type", MEDIA_TYPE.encode()), *headers.guards, NO_STORE)
-        self.for_scripts = with_cors(self.refuse)
+        self.refusals = [
+            Refusal(503, "overloaded", DETAIL, [(b"retry-after", seconds)], headers=headers, with_cors=with_cors)
+            for seconds in RETRY_AFTER
+        ]
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http" or scope["path"] in NEVER_SHED:
             await self.app(scope, receive, send)
         elif self.in_flight >= self.limit:
             self.count()
-            # Scripts of other origins learn when to come back, too.
-            has_origin = b"origin" in dict(scope["headers"])
-            await (self.for_scripts if has_origin else self.refuse)(scope, receive, send)
+            await self.refusals[self.refused % len(self.refusals)](scope, receive, send)
         else:
             self.in_flight += 1
             try:
                 await self.app(scope, receive, send)
             finally:
                 self.in_flight -= 1
-
-    async def refuse(self, scope: Scope, receive: Receive, send: Send) -> None:  # noqa: ARG002 - ASGI's
-        given = dict(reversed(scope["headers"]))
-        request_id = request_id_of(given)
-        body = (b'"%b"' % request_id).join(self.body)
-        headers = [
-            *self.headers,
-            (b"retry-after", RETRY_AFTER[self.refused % len(RETRY_AFTER)]),
-            (b"x-request-id", request_id),
-            (b"content-length", b"%d" % len(body)),
-        ]
-        if b"origin" not in given:
-            headers.append(VARY_ORIGIN)
-        await send({"type": "http.response.start", "status": 503, "headers": headers})
-        await send({"type": "http.response.body", "body": b"" if scope["method"] == "HEAD" else body})
 
     def count(self) -> None:
         """Instead of a line for each: one a second for all of them."""

@@ -7,6 +7,7 @@ import signal
 import socket
 from collections.abc import Iterator
 from contextlib import contextmanager
+from importlib.util import find_spec
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -169,6 +170,8 @@ def base_url(listener: socket.socket) -> str:
 def uvicorn_config(settings: "Settings", reload: bool) -> "uvicorn.Config":
     import uvicorn
 
+    from app.api.head_limit import MAX_BYTES
+
     return uvicorn.Config(
         "app.cli.worker:create_app",
         factory=True,
@@ -178,6 +181,8 @@ def uvicorn_config(settings: "Settings", reload: bool) -> "uvicorn.Config":
         log_config=None,
         access_log=False,
         server_header=False,
+        http=http_protocol(),
+        h11_max_incomplete_event_size=MAX_BYTES,
         ws="none",  # there are none, and their library need not be loaded
         # Nobody's X-Forwarded-For is believed unless the settings name the proxy, loopback's neither.
         proxy_headers=bool(settings.forwarded_allow_ips),
@@ -186,6 +191,11 @@ def uvicorn_config(settings: "Settings", reload: bool) -> "uvicorn.Config":
         # On a machine that is busy enough a worker that starts is silent for longer than uvicorn's five seconds.
         timeout_worker_healthcheck=GRACE_SECONDS,
     )
+
+
+def http_protocol() -> str:
+    """By its name, which every worker imports; without httptools uvicorn's own, which bounds heads itself."""
+    return "app.cli.http_protocol:BoundedProtocol" if find_spec("httptools") else "h11"
 
 
 def run(settings: "Settings", config: "uvicorn.Config", listener: socket.socket) -> None:

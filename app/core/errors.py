@@ -100,6 +100,12 @@ class BodyTooLargeError(AppError):
     detail = "The body is larger than this server accepts."
 
 
+class UnsupportedMediaTypeError(AppError):
+    status = 415
+    code = "unsupported_media_type"
+    detail = "The server does not read bodies of this type."
+
+
 class UnprocessableError(AppError):
     status = 422
     code = "unprocessable"

@@ -21,6 +21,10 @@ if TYPE_CHECKING:
     from app.core.redis import RedisWindows
 
 
+# What clients choose the length of is not kept.
+MAX_KNOWN_LENGTH = 100
+DIGEST_LENGTH = 32  # hexadecimal digits: 128 bits
+
 type Question[T] = Callable[[Windows, list[Limit], str], Awaitable[T]]
 
 
@@ -121,10 +125,17 @@ def limits_of(rate: str) -> list[Limit]:
     return [Limit(item, item.amount, item.get_expiry()) for item in items]
 
 
-@lru_cache(maxsize=4096)
 def digest(key: tuple[str, ...]) -> str:
     """One name for a key of any parts: no two keys share it, and it tells no address or name."""
-    return sha256(json.dumps(key).encode()).hexdigest()
+    return known_digest(key) if sum(map(len, key)) <= MAX_KNOWN_LENGTH else make_digest(key)
+
+
+def make_digest(key: tuple[str, ...]) -> str:
+    return sha256(json.dumps(key).encode()).hexdigest()[:DIGEST_LENGTH]
+
+
+# Of ids and addresses, which come with every request.
+known_digest = lru_cache(maxsize=4096)(make_digest)
 
 
 async def check_all(windows: Windows, limits: list[Limit], key: str) -> Verdict:

@@ -4,6 +4,7 @@ import re
 import time
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from hashlib import sha256
 from typing import Any, Literal
 
 from jose import ExpiredSignatureError, jwk, jwt
@@ -90,7 +91,8 @@ class Tokens:
         self.issuer = issuer
         self.audience = audience
         # Access tokens that were found good, the oldest first. Whether their sessions still exist is asked elsewhere.
-        self.known: dict[str, Claims] = {}
+        # By their hashes: a token may have several thousand characters.
+        self.known: dict[bytes, Claims] = {}
 
     def issue(
         self,
@@ -128,18 +130,21 @@ class Tokens:
         Raises:
             InvalidTokenError: `token_expired` once it is past its time, else `invalid_token`.
         """
-        known = self.known.get(token) if kind == "access" else None
+        if len(token) > MAX_TOKEN_LENGTH:
+            raise InvalidTokenError
+        if kind != "access":
+            return self.check(token, kind)
+        name = sha256(token.encode(errors="surrogatepass")).digest()
+        known = self.known.get(name)
         if known is not None and known.expires_at.timestamp() > time.time():
             return known
-        claims = self.check(token, kind)
-        if kind == "access":
-            self.known[token] = claims
-            if len(self.known) > MAX_KNOWN_TOKENS:
-                del self.known[next(iter(self.known))]
+        claims = self.known[name] = self.check(token, kind)
+        if len(self.known) > MAX_KNOWN_TOKENS:
+            del self.known[next(iter(self.known))]
         return claims
 
     def check(self, token: str, kind: TokenType) -> Claims:
-        if len(token) > MAX_TOKEN_LENGTH or not COMPACT_JWS.fullmatch(token) or not is_canonical(token):
+        if not COMPACT_JWS.fullmatch(token) or not is_canonical(token):
             raise InvalidTokenError
         try:
             return self.read_claims(self.decode(token, self.signers[kind]), kind)

@@ -11,6 +11,7 @@ import structlog
 from fastapi import FastAPI, Request
 
 from app.api import shedding
+from app.api.head_limit import HeadLimit
 from app.api.shedding import LoadShedding
 from app.core.config import Settings
 from app.main import create_app
@@ -72,8 +73,9 @@ async def fill(client: httpx.AsyncClient, gate: Gate, path: str = "/wait") -> li
 
 
 def places(app: FastAPI) -> int:
-    assert isinstance(app.middleware_stack, LoadShedding)
-    return app.middleware_stack.in_flight
+    assert isinstance(app.middleware_stack, HeadLimit)
+    assert isinstance(app.middleware_stack.app, LoadShedding)
+    return app.middleware_stack.app.in_flight
 
 
 async def test_one_more_than_the_limit_is_refused_until_a_place_is_free(

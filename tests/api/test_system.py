@@ -9,6 +9,7 @@ from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from app.core.config import Settings
+from app.core.readiness import MAX_AGE
 from tests.conftest import connected, running
 
 
@@ -28,6 +29,7 @@ async def test_a_database_at_another_migration_is_not_ready(real_settings: Setti
         assert (await client.get("/ready")).status_code == 200
         async with resources.database.transaction() as session:
             await session.execute(text("UPDATE alembic_version SET version_num = 'older'"))
+        resources.readiness.asked_at -= MAX_AGE.total_seconds()
         answer = await client.get("/ready")
         assert (answer.status_code, answer.json()["code"]) == (503, "migrations_pending")
         assert "strata db upgrade" in answer.json()["detail"]

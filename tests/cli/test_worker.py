@@ -61,7 +61,7 @@ def tell(folder: Path, **settings: str) -> dict[str, Any]:
 
 def test_a_worker_uses_the_quick_loop_and_parser(told: dict[str, Any]) -> None:
     assert told["loop"].startswith("uvloop")
-    assert told["http"] == "HttpToolsProtocol"
+    assert told["http"] == "BoundedProtocol"
 
 
 def test_a_worker_loads_nothing_that_it_does_not_need(told: dict[str, Any]) -> None:

@@ -18,7 +18,6 @@ from app.core.errors import RateLimitedError
 from app.core.fallback import Fallback
 from app.core.logging import configure_logging
 from app.core.ratelimit import RateLimiter, Verdict, digest, tightest
-from app.core.windows import SWEEP_AT_KEYS, LocalWindows
 from tests.redis import free_port, need_redis, own_redis
 
 LOST = "redis lost: each process counts its rate limits alone"
@@ -208,18 +207,6 @@ async def test_a_password_that_redis_refuses_stops_nobody(key: str, tmp_path: Pa
         assert (await limiter.hit("5/minute", key)).allowed
         assert limiter.fallback.is_down
         await limiter.close()
-
-
-async def test_keys_that_ran_out_are_dropped_in_passing() -> None:
-    limiter = RateLimiter()
-    assert isinstance(limiter.local, LocalWindows)
-    with time_machine.travel("2026-01-01T00:00:00Z", tick=False) as clock:
-        for number in range(SWEEP_AT_KEYS):
-            await limiter.hit("5/minute", str(number))
-        assert len(limiter.local.windows) == SWEEP_AT_KEYS
-        clock.shift(61)
-        await limiter.hit("5/minute", "one more")
-        assert len(limiter.local.windows) == 1
 
 
 def test_a_refusal_tells_when_to_come_back() -> None:

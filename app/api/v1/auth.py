@@ -55,7 +55,7 @@ async def register(
     response_model_exclude_none=True,
     summary="Sign in",
     dependencies=[LoginLimit],
-    responses=responses(401, 403),
+    responses=responses(401, 403, 415),
     openapi_extra=example(LOGIN, "application/x-www-form-urlencoded"),
 )
 async def login(form: LoginForm, auth: AuthDep, device: DeviceDep, cookie: RefreshCookieDep) -> dict[str, Any]:

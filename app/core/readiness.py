@@ -1,0 +1,63 @@
+"""Whether the database can serve what this code asks of it: one verdict for all who ask within a second."""
+
+import asyncio
+from datetime import timedelta
+
+import structlog
+from sqlalchemy.exc import SQLAlchemyError
+
+from app.core import clock
+from app.core.database import Database
+from app.core.database_errors import is_connection_failure
+from app.core.errors import DatabaseUnavailableError, UnavailableError
+from app.core.migrations import database_revision
+
+log = structlog.get_logger()
+
+MAX_AGE = timedelta(seconds=1)
+
+
+class Readiness:
+    """Probes have no limit, and each would be a connection and a query."""
+
+    def __init__(self, database: Database, migration_head: str | None) -> None:
+        self.database = database
+        self.migration_head = migration_head
+        self.asking = asyncio.Lock()
+        self.asked_at = float("-inf")
+        self.verdicts = 0
+        # Made anew for each who gets it: an exception that is raised twice gathers tracebacks.
+        self.fault: tuple[str, str] | None = None
+
+    async def require(self) -> None:
+        """Raises UnavailableError, if it is not ready."""
+        if not self.is_recent():
+            before = self.verdicts
+            async with self.asking:
+                if self.verdicts == before:  # else somebody has asked meanwhile, for all who wait
+                    await self.ask()
+        if self.fault is not None:
+            code, detail = self.fault
+            raise UnavailableError(detail, code=code)
+
+    def is_recent(self) -> bool:
+        return clock.seconds() - self.asked_at < MAX_AGE.total_seconds()
+
+    async def ask(self) -> None:
+        asked_at = clock.seconds()
+        self.fault = await self.find_fault()
+        self.asked_at = asked_at
+        self.verdicts += 1
+
+    async def find_fault(self) -> tuple[str, str] | None:
+        try:
+            async with self.database.primary() as session:
+                revision = await database_revision(await session.connection())
+        except (SQLAlchemyError, OSError) as error:
+            is_expected = is_connection_failure(error)
+            log.exception("database unavailable", error=type(error).__name__, exc_info=not is_expected)
+            return DatabaseUnavailableError.code, DatabaseUnavailableError.detail
+        if revision == self.migration_head:
+            return None
+        text = f"The database is at migration {revision}, this code needs {self.migration_head}: "
+        return "migrations_pending", f"{text}run `strata db upgrade`."

@@ -80,7 +80,7 @@ def access_token(resources: Resources, number: int) -> str:
     return resources.auth.tokens.issue(
         "access",
         user_id=1,
-        session_id=number,
+        session_id=number + 1,
         session_key=f"{number:032x}",
         jti=str(number),
         issued_at=utc_now(),

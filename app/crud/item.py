@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from decimal import Decimal
 from typing import Any, NamedTuple
 
-from sqlalchemy import ColumnElement, case, literal_column, or_, select, update
+from sqlalchemy import BigInteger, ColumnElement, case, cast, literal_column, or_, select, update
 from sqlalchemy import insert as sql_insert
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.ext.asyncio import AsyncSession
@@ -13,6 +13,7 @@ from sqlalchemy.orm import joinedload
 from sqlalchemy.orm.attributes import set_committed_value
 
 from app.core.database import insert
+from app.core.numbers import MAX_INT32
 from app.core.prepared import Row
 from app.crud.base import CRUD
 from app.crud.page import PageQuery, PageRows, contains
@@ -80,11 +81,15 @@ class ItemCRUD(CRUD[Item]):
         return [ItemForSale(*row) for row in await session.execute(locked)]
 
     async def add_stock(self, session: AsyncSession, amounts: Mapping[int, int]) -> None:
-        """Add so many of each item, or take them away; one UPDATE of rows that the caller has locked."""
+        """Add so many of each item, or take them away; one UPDATE of rows that the caller has locked.
+
+        What comes back to an item that has all it can have meanwhile is not counted.
+        """
         if amounts:
             changed = update(Item).where(Item.id.in_(amounts))
-            more = Item.stock + case(dict(amounts), value=Item.id)
-            await session.execute(changed.values(stock=more, version=Item.version + 1))
+            more = cast(Item.stock, BigInteger) + case(dict(amounts), value=Item.id)
+            stock = case((more > MAX_INT32, MAX_INT32), else_=more)
+            await session.execute(changed.values(stock=stock, version=Item.version + 1))
 
     async def upsert(self, session: AsyncSession, owner: Account, sku: str, fields: Mapping[str, Any]) -> Item:
         """Make the owner's item of this SKU what `fields` say, in one statement; a new one has the version 1."""

@@ -1,10 +1,10 @@
 """Signed-in devices in the database."""
 
-from dataclasses import fields
+from dataclasses import dataclass, fields
 from datetime import datetime
 from functools import partial
 
-from sqlalchemy import bindparam, delete, func, literal_column, select
+from sqlalchemy import ColumnElement, bindparam, delete, func, literal_column, select
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from app.core.prepared import Prepared
@@ -57,6 +57,17 @@ def account_claim_sql(id_: int, account: Account) -> str:
     )
 
 
+@dataclass(frozen=True, slots=True)
+class SessionFilter:
+    """A user's sessions that have not expired by then."""
+
+    user_id: int
+    now: datetime
+
+    def conditions(self) -> list[ColumnElement[bool]]:
+        return [Session.user_id == self.user_id, Session.expires_at > self.now]
+
+
 class SessionCRUD(ExpiringCRUD[Session]):
     async def find_account(
         self, session: AsyncSession, id_: int, user_id: int, now: datetime
@@ -83,4 +94,4 @@ class SessionCRUD(ExpiringCRUD[Session]):
         return await session.scalar(ended) is not None
 
 
-sessions = SessionCRUD(Session, "session")
+sessions = SessionCRUD(Session, "session", sorts={"created_at": Session.created_at})

@@ -53,13 +53,13 @@ class UserCRUD(CRUD[User]):
         )
 
     async def keep_an_admin(self, session: AsyncSession, leaving_id: int) -> None:
-        """Lock the active administrators, and raise LastAdminError if `leaving_id` is the only one.
+        """Lock two active administrators, and raise LastAdminError if `leaving_id` is the only one.
 
-        Call it before the row itself is locked: of two administrators who leave at once the second waits here,
-        and then sees that the first is gone.
+        So one stays who cannot leave before this transaction ends. Call it before the row itself is locked: of two
+        administrators who leave at once the second waits here, and then sees that the first is gone.
         """
-        active = select(User.id).where(User.role == Role.ADMIN, User.is_active).order_by(User.id).with_for_update()
-        if list(await session.scalars(active)) == [leaving_id]:
+        active = select(User.id).where(User.role == Role.ADMIN, User.is_active).order_by(User.id).limit(2)
+        if list(await session.scalars(active.with_for_update())) == [leaving_id]:
             raise LastAdminError
 
     async def refuse_taken_email(self, session: AsyncSession, email: str, *, but: int) -> None:

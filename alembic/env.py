@@ -5,9 +5,10 @@ from typing import Any, Literal
 
 import structlog
 from alembic import context
+from alembic.ddl.sqlite import SQLiteImpl
 from alembic.runtime.migration import MigrationInfo
 from alembic.util import CommandError
-from sqlalchemy import Connection, event, text
+from sqlalchemy import Connection, Table, event, text
 from sqlalchemy.engine.interfaces import DBAPIConnection
 from sqlalchemy.pool import ConnectionPoolEntry
 
@@ -19,11 +20,34 @@ from app.models.decimals import FixedPoint
 
 # Any number that nothing else locks.
 LOCK = 7_305_200
+# In a connection's `info`: those of tables that have been dropped, by their names.
+TRIGGERS = "strata_triggers"
 # Building an index on a large table takes its time, and so does waiting for the instance that builds it.
 STATEMENT_TIMEOUT = 3600.0
 
 log = structlog.get_logger()
 settings: Settings = context.config.attributes.get("settings") or Settings.load()
+
+
+class KeepsTriggers(SQLiteImpl):
+    """Batch mode makes a table anew under another name, and drops the old one: its triggers go with it unless they are
+    made again.
+    """
+
+    __dialect__ = "sqlite"  # Alembic takes this class for it from now on
+
+    def drop_table(self, table: Table, **options: Any) -> None:
+        if self.connection is not None and not self.as_sql:
+            found = "SELECT sql FROM sqlite_master WHERE type = 'trigger' AND tbl_name = :table"
+            triggers = self.connection.scalars(text(found), {"table": table.name}).all()
+            self.connection.info.setdefault(TRIGGERS, {})[table.name] = triggers
+        super().drop_table(table, **options)
+
+    def rename_table(self, old_table_name: str, new_table_name: str, schema: str | None = None) -> None:
+        super().rename_table(old_table_name, new_table_name, schema)
+        if self.connection is not None:
+            for trigger in self.connection.info.get(TRIGGERS, {}).pop(new_table_name, ()):
+                self.connection.exec_driver_sql(trigger)
 
 
 def render_item(kind: str, item: object, _: object) -> str | Literal[False]:

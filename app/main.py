@@ -30,6 +30,7 @@ from app.core.cache import Cache
 from app.core.config import Settings
 from app.core.cursors import CursorSigner
 from app.core.database import Database, wait_for_database
+from app.core.download_slots import DownloadSlots
 from app.core.keys import Keyring
 from app.core.logging import configure_logging
 from app.core.mail import open_mailer
@@ -174,6 +175,7 @@ def open_resources(settings: Settings, database: Database) -> Resources:
     return Resources(
         settings=settings,
         database=database,
+        download_slots=DownloadSlots(),
         hasher=hasher,
         auth=auth,
         accounts=Accounts.from_settings(settings, database, hasher, auth.attempts, limiter, outbox, notices),

@@ -237,7 +237,7 @@ async def in_one_transaction(resources: Resources) -> AsyncIterator[AsyncSession
     database = resources.database
     async with database.engine.connect() as connection:
         transaction = await connection.begin()
-        for sessionmaker in (database.write, database.primary, database.read, database.snapshot):
+        for sessionmaker in (database.write, database.primary, database.read):
             sessionmaker.configure(bind=connection, join_transaction_mode="create_savepoint")
         async with database.write() as session:
             yield session

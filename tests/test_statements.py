@@ -61,7 +61,7 @@ async def test_real_transactions_and_reads_cost_what_those_of_a_test_do(real_set
     async with running(real_settings) as (_, manager, resources), connected(manager.app) as client:
         make = Factory(resources)
         headers = await make.bearer(await make.user())
-        for path, expected in (("/items", 2), ("/users/me/export", 7)):
+        for path, expected in (("/items", 2), ("/users/me/export", 8)):
             with at_most(expected, resources.database) as sent:
                 assert (await client.get(f"/api/v1{path}", headers=headers)).status_code == 200
             assert len(sent) == expected

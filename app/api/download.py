@@ -1,14 +1,69 @@
-"""Answers of any length: they go out as they are made, and stop when nobody takes them."""
+"""Answers of any length: they go out as they are made, few at a time, and end when nobody takes them."""
 
+import asyncio
 from collections.abc import AsyncGenerator, AsyncIterator
-from contextlib import aclosing
+from contextlib import aclosing, nullcontext
+from dataclasses import dataclass
+from datetime import timedelta
+from functools import partial
+from typing import Annotated
 
+import structlog
+from fastapi import Depends, Request
+from starlette.requests import ClientDisconnect
 from starlette.responses import StreamingResponse
-from starlette.types import Receive, Scope, Send
+from starlette.types import Message, Receive, Scope, Send
+
+from app.api.deps import CurrentUser
+from app.api.exchange import KEY, Exchange
+from app.api.limits import count
+from app.api.resources import resources_of
+
+log = structlog.get_logger()
+
+# The server takes a piece once the client has taken most of the one before: so much has to arrive in that time.
+PIECE = 64 * 1024
+PIECE_TIMEOUT = timedelta(seconds=30)
+
+
+@dataclass(frozen=True, slots=True)
+class DownloadSlot:
+    # False where only the headers are asked for.
+    is_wanted: bool
+
+
+async def hold_slot(request: Request, me: CurrentUser) -> AsyncIterator[DownloadSlot]:
+    """One of the user's slots until the answer is sent, however that ends.
+
+    Raises:
+        TooManyDownloadsError, OverloadedError: there is none left.
+    """
+    is_wanted = exchange_of(request.scope).method != "HEAD"
+    # A request that runs again holds it already.
+    takes_slot = is_wanted and not request.scope["state"].get("holds_slot")
+    with resources_of(request).download_slots.hold(me.user.id) if takes_slot else nullcontext():
+        request.scope["state"]["holds_slot"] = True
+        yield DownloadSlot(is_wanted)
+
+
+DownloadSlotDep = Annotated[DownloadSlot, Depends(hold_slot)]
+
+
+async def limit_exports(request: Request, me: CurrentUser, slot: DownloadSlotDep) -> None:
+    """RATE_LIMIT_EXPORT, for each user; who gets no slot has exported nothing."""
+    resources = resources_of(request)
+    if slot.is_wanted:
+        await count(request, resources, resources.settings.rate_limit_export, "export", str(me.user.id))
+
+
+ExportLimit = Annotated[None, Depends(limit_exports)]
 
 
 class Download(StreamingResponse):
-    """Closes what it reads from however it ends, so that no connection to the database waits for a collector."""
+    """Closes what it reads from however it ends. `chunks` holds no connection to the database in between.
+
+    Who leaves is noticed between two pieces: to cancel a statement would cost its connection.
+    """
 
     def __init__(self, chunks: AsyncGenerator[bytes], media_type: str, filename: str) -> None:
         super().__init__(
@@ -17,14 +72,59 @@ class Download(StreamingResponse):
         self.chunks = chunks
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        exchange = exchange_of(scope)
         async with aclosing(self.chunks):
             # Before anything is sent: what goes wrong at the beginning still gets an answer of its own.
-            first = await anext(self.chunks, b"")
-            self.body_iterator = prepend(first, self.chunks)
-            await super().__call__(scope, receive, send)
+            first = b"" if exchange.method == "HEAD" else await anext(self.chunks, b"")
+            rest = no_chunks() if exchange.method == "HEAD" else self.chunks
+            has_left = asyncio.create_task(self.listen_for_disconnect(receive))
+            self.body_iterator = pieces(first, rest, has_left)
+            try:
+                await self.stream_response(partial(send_in_time, exchange, send))
+            finally:
+                has_left.cancel()
 
 
-async def prepend(first: bytes, rest: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
-    yield first
+async def send_in_time(exchange: Exchange, send: Send, message: Message) -> None:
+    """Raises ClientDisconnect if the client does not take what came before."""
+    try:
+        async with asyncio.timeout(PIECE_TIMEOUT.total_seconds()):
+            await send(message)
+    except TimeoutError:
+        log.info("a download was cut off: its client takes nothing")
+        await cut(exchange)
+        raise ClientDisconnect from None
+
+
+def exchange_of(scope: Scope) -> Exchange:
+    exchange: Exchange = scope[KEY]
+    return exchange
+
+
+async def no_chunks() -> AsyncIterator[bytes]:
+    return
+    yield
+
+
+async def pieces(first: bytes, rest: AsyncIterator[bytes], has_left: asyncio.Task[None]) -> AsyncIterator[bytes]:
+    """At least one, so that the headers are always those of a stream; none for whom has left."""
+    for piece in cut_up(first):
+        yield piece
     async for chunk in rest:
-        yield chunk
+        for piece in cut_up(chunk):
+            if has_left.done():
+                return
+            yield piece
+
+
+def cut_up(chunk: bytes) -> list[bytes]:
+    return [chunk[start : start + PIECE] for start in range(0, len(chunk) or 1, PIECE)]
+
+
+async def cut(exchange: Exchange) -> None:
+    """End the connection now: closed as usual it would stay until the client has taken what is on its way."""
+    # uvicorn's `send` is a method of what has the connection; other servers close it in their own way.
+    transport = getattr(getattr(exchange.transmit, "__self__", None), "transport", None)
+    if transport is not None:
+        transport.abort()
+        await asyncio.sleep(0)  # the server hears of it

@@ -10,6 +10,7 @@ from app.core.cache import Cache
 from app.core.config import Settings
 from app.core.cursors import CursorSigner
 from app.core.database import Database
+from app.core.download_slots import DownloadSlots
 from app.core.keys import Keyring
 from app.core.mail import Mailer
 from app.core.passwords import PasswordHasher
@@ -28,6 +29,7 @@ class Resources:
 
     settings: Settings
     database: Database
+    download_slots: DownloadSlots
     hasher: PasswordHasher
     auth: Auth
     accounts: Accounts

@@ -92,6 +92,7 @@ class Settings(BaseSettings):
     rate_limit_login: RateLimit = "10/minute"
     rate_limit_register: RateLimit = "30/minute"
     rate_limit_mail: RateLimit = "5/hour"
+    rate_limit_export: RateLimit = "5/hour"
 
     mail_url: SecretStr | None = None
     mail_from: str = "Strata <strata@localhost>"

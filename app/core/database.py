@@ -27,6 +27,7 @@ log = structlog.get_logger()
 
 BEGIN = "strata_begin"
 SQLITE_BUSY_TIMEOUT_MS = 30_000
+IDLE_IN_TRANSACTION_SECONDS = 60
 # SQLSTATEs that no amount of waiting mends: bad password, no such role, no such database.
 HOPELESS = {"28P01", "28000", "3D000"}
 
@@ -42,8 +43,7 @@ class Database:
     """The kinds of session on the engines of one process.
 
     `write` begins a transaction; `read` runs each statement by itself, on the replica where
-    one is set; `primary` does so on the primary, for reads that must see the latest write; `snapshot`
-    reads all that it reads as of one moment, for as long as that takes.
+    one is set; `primary` does so on the primary, for reads that must see the latest write.
     """
 
     def __init__(self, settings: Settings) -> None:
@@ -57,7 +57,6 @@ class Database:
         self.write = sessions(self.engine, DriverTransaction, self.pool)
         self.primary = sessions(autocommitting(self.engine, settings), DriverReads, self.pool)
         self.read = sessions(autocommitting(self.read_engine, settings), DriverReads, read_pool)
-        self.snapshot = sessions(snapshotting(self.read_engine))
 
     def transaction(self) -> Transaction:
         """A session whose work is kept when it ends, unless an error ends it."""
@@ -114,7 +113,12 @@ def asyncpg_arguments(url: URL, settings: Settings) -> dict[str, Any]:
         arguments["prepared_statement_cache_size"] = 0
         arguments["prepared_statement_name_func"] = lambda: f"__strata_{uuid4()}__"
     else:
-        arguments["server_settings"]["statement_timeout"] = f"{settings.db_statement_timeout * 1000:.0f}"
+        # The last line: whatever holds a transaction and does nothing in it loses its connection.
+        idle_timeout = max(settings.db_statement_timeout, IDLE_IN_TRANSACTION_SECONDS)
+        arguments["server_settings"] |= {
+            "statement_timeout": f"{settings.db_statement_timeout * 1000:.0f}",
+            "idle_in_transaction_session_timeout": f"{idle_timeout * 1000:.0f}",
+        }
     return arguments
 
 
@@ -127,13 +131,6 @@ def autocommitting(engine: AsyncEngine, settings: Settings) -> AsyncEngine:
         # Outside a transaction PREPARE and EXECUTE could meet different servers.
         return engine
     return engine.execution_options(isolation_level="AUTOCOMMIT")
-
-
-def snapshotting(engine: AsyncEngine) -> AsyncEngine:
-    """The same pool, with transactions that write nothing and see nothing of what is written meanwhile."""
-    if engine.dialect.name == "sqlite":
-        return engine.execution_options(**{BEGIN: "BEGIN"})
-    return engine.execution_options(isolation_level="REPEATABLE READ", postgresql_readonly=True)
 
 
 def create_sqlite_engine(url: URL, settings: Settings) -> AsyncEngine:

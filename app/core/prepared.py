@@ -29,6 +29,11 @@ class Row:
         def __getattr__(self, name: str) -> Any: ...
 
 
+def row_fields(row: Row) -> dict[str, Any]:
+    """The columns of a row by their names."""
+    return {name: getattr(row, name) for name in row._fields}
+
+
 @dataclass(frozen=True, slots=True)
 class DriverStatement:
     """What the driver is given: SQL with numbered parameters, which ones in which order, and how values change."""

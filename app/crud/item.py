@@ -1,18 +1,18 @@
 """Items in the database."""
 
-from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
 from typing import Any, NamedTuple
 
-from sqlalchemy import ColumnElement, case, literal_column, or_, select, update
+from sqlalchemy import BigInteger, ColumnElement, case, cast, literal_column, or_, select, update
 from sqlalchemy import insert as sql_insert
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.ext.asyncio import AsyncSession
-from sqlalchemy.orm import joinedload
 from sqlalchemy.orm.attributes import set_committed_value
 
 from app.core.database import insert
+from app.core.numbers import MAX_INT32
 from app.core.prepared import Row
 from app.crud.base import CRUD
 from app.crud.page import PageQuery, PageRows, contains
@@ -21,8 +21,6 @@ from app.models.base import utc_now
 from app.models.item import Item
 from app.models.user import User
 
-# Rows that an export reads at a time.
-BATCH = 500
 # As a subquery, which fits RETURNING too; the column as a text, since INSERT has no FROM for it to be of.
 OWNER_NAME = select(User.username).where(User.id == literal_column("items.owner_id")).scalar_subquery()
 
@@ -65,10 +63,6 @@ class ItemForSale(NamedTuple):
 
 
 class ItemCRUD(CRUD[Item]):
-    async def of_owner(self, session: AsyncSession, owner_id: int) -> list[Item]:
-        mine = self.selection.options(joinedload(Item.owner, innerjoin=True).load_only(User.id, User.username))
-        return list(await session.scalars(mine.where(Item.owner_id == owner_id).order_by(Item.id)))
-
     async def search(self, session: AsyncSession, query: PageQuery, filter_: ItemFilter) -> PageRows[Row]:
         return await self.page(session, query, filter_)
 
@@ -80,11 +74,15 @@ class ItemCRUD(CRUD[Item]):
         return [ItemForSale(*row) for row in await session.execute(locked)]
 
     async def add_stock(self, session: AsyncSession, amounts: Mapping[int, int]) -> None:
-        """Add so many of each item, or take them away; one UPDATE of rows that the caller has locked."""
+        """Add so many of each item, or take them away; one UPDATE of rows that the caller has locked.
+
+        What comes back to an item that has all it can have meanwhile is not counted.
+        """
         if amounts:
             changed = update(Item).where(Item.id.in_(amounts))
-            more = Item.stock + case(dict(amounts), value=Item.id)
-            await session.execute(changed.values(stock=more, version=Item.version + 1))
+            more = cast(Item.stock, BigInteger) + case(dict(amounts), value=Item.id)
+            stock = case((more > MAX_INT32, MAX_INT32), else_=more)
+            await session.execute(changed.values(stock=stock, version=Item.version + 1))
 
     async def upsert(self, session: AsyncSession, owner: Account, sku: str, fields: Mapping[str, Any]) -> Item:
         """Make the owner's item of this SKU what `fields` say, in one statement; a new one has the version 1."""
@@ -115,13 +113,6 @@ class ItemCRUD(CRUD[Item]):
         mine = mine.order_by(Item.id).with_for_update(key_share=True)
         changed = update(Item).where(Item.id.in_(mine)).values(is_done=is_done, version=Item.version + 1)
         return len(list(await session.scalars(changed.returning(Item.id))))
-
-    async def stream(self, session: AsyncSession, filter_: ItemFilter) -> AsyncIterator[Sequence[Any]]:
-        """All that fit the filter, by id, a batch at a time from a cursor of the database's."""
-        found = select(*self.shown).where(*filter_.conditions()).order_by(Item.id)
-        result = await session.stream(found.execution_options(yield_per=BATCH))
-        async for batch in result.partitions():
-            yield batch
 
 
 items = ItemCRUD(

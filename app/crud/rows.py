@@ -12,13 +12,13 @@ from app.core.errors import AppError, ConflictError, NotFoundError, Precondition
 from app.core.prepared import Prepared, Row
 from app.core.session import fetch
 from app.core.transaction import expect_more
+from app.crud.batch import BatchCRUD
 from app.crud.guard import UNGUARDED, Guard
 from app.crud.invalidation import cached_followers, count_on
-from app.crud.lists import ListCRUD
 from app.models.base import Base, utc_now
 
 
-class RowCRUD[M: Base](ListCRUD[M]):
+class RowCRUD[M: Base](BatchCRUD[M]):
     """show create change remove."""
 
     async def show(self, session: AsyncSession, id_: int) -> Row:

@@ -1,10 +1,10 @@
 """Signed-in devices in the database."""
 
-from dataclasses import fields
+from dataclasses import dataclass, fields
 from datetime import datetime
 from functools import partial
 
-from sqlalchemy import bindparam, delete, func, literal_column, select
+from sqlalchemy import ColumnElement, bindparam, delete, func, literal_column, select
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from app.core.config import MAX_SESSIONS
@@ -68,6 +68,17 @@ def account_claim_sql(id_: int, key: str, account: Account) -> str:
 LAST_USED_FIRST = (Session.rotated_at.desc(), Session.id.desc())
 
 
+@dataclass(frozen=True, slots=True)
+class SessionFilter:
+    """A user's sessions that have not expired by then."""
+
+    user_id: int
+    now: datetime
+
+    def conditions(self) -> list[ColumnElement[bool]]:
+        return [Session.user_id == self.user_id, Session.expires_at > self.now]
+
+
 class SessionCRUD(ExpiringCRUD[Session]):
     async def find_account(
         self, session: AsyncSession, id_: int, key: str, user_id: int, now: datetime
@@ -116,4 +127,4 @@ class SessionCRUD(ExpiringCRUD[Session]):
         return await session.scalar(ended.returning(Session.id)) is not None
 
 
-sessions = SessionCRUD(Session, "session")
+sessions = SessionCRUD(Session, "session", sorts={"created_at": Session.created_at})

@@ -63,11 +63,11 @@ class UserCRUD(CRUD[User]):
     async def lock_admins(self, session: AsyncSession) -> list[int]:
         """The active administrators, locked.
 
-        Call it before the row of one who may leave is locked: of two who leave at once the second waits here, and
-        then sees that the first is gone.
+        Two of them will do: then one stays who cannot leave before this transaction ends. Call it before the row of one
+        who may leave is locked: of two who leave at once the second waits here, and then sees that the first is gone.
         """
-        active = select(User.id).where(User.role == Role.ADMIN, User.is_active).order_by(User.id).with_for_update()
-        return list(await session.scalars(active))
+        active = select(User.id).where(User.role == Role.ADMIN, User.is_active).order_by(User.id).limit(2)
+        return list(await session.scalars(active.with_for_update()))
 
     def require_another(self, admins: list[int], leaving_id: int) -> None:
         """Raises LastAdminError if the one who leaves is the only one of those locked."""

@@ -1,6 +1,6 @@
 """How often a cached resource has changed."""
 
-from sqlalchemy import UniqueConstraint
+from sqlalchemy import BigInteger, Integer, UniqueConstraint
 from sqlalchemy.orm import Mapped, mapped_column
 
 from app.models.base import Base, Str100, table_args
@@ -13,4 +13,5 @@ class Generation(Base):
     __table_args__ = table_args(UniqueConstraint("resource"))
 
     resource: Mapped[Str100]
-    number: Mapped[int] = mapped_column(default=0)
+    # All writes to a resource count here, for as long as there is one.
+    number: Mapped[int] = mapped_column(BigInteger().with_variant(Integer, "sqlite"), default=0)

@@ -17,6 +17,8 @@ from pydantic import (
     WithJsonSchema,
 )
 
+from app.core.numbers import MAX_INT32
+
 MAX_ID = 2**63 - 1
 # What every reader of JSON has exactly (RFC 8259 section 6): OpenAPI's own bounds are such numbers.
 MAX_JSON_INTEGER = 2**53 - 1
@@ -68,8 +70,8 @@ def decimal_schema(*, pattern: str, maximum: float, places: int, example: str, m
 Id = Annotated[int, Field(ge=1, le=MAX_ID)]
 JsonId = Annotated[StrictInt, Field(ge=1, le=MAX_JSON_INTEGER), BeforeValidator(integral)]
 Flag = StrictBool
-Count = Annotated[StrictInt, Field(ge=0, le=2**31 - 1), BeforeValidator(integral)]
-Version = Annotated[StrictInt, Field(ge=1, le=2**31 - 1), BeforeValidator(integral)]
+Count = Annotated[StrictInt, Field(ge=0, le=MAX_INT32), BeforeValidator(integral)]
+Version = Annotated[StrictInt, Field(ge=1, le=MAX_INT32), BeforeValidator(integral)]
 Text = Annotated[
     str,
     AfterValidator(refuse_control_characters),

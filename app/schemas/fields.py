@@ -17,9 +17,9 @@ from pydantic import (
 )
 from pydantic.json_schema import JsonSchemaValue
 
+from app.core.numbers import MAX_INT32
 from app.schemas.base import NotBlank, Text, decimal_schema, integral, refuse_bool
 
-MAX_INT32 = 2**31 - 1
 MAX_AMOUNT = Decimal("9999999999.99")
 FIRST_YEAR = -3000
 AMOUNT = r"^-?[0-9]{1,10}(\.[0-9]{1,2})?$"

@@ -3,13 +3,16 @@
 import csv
 from collections.abc import AsyncGenerator, Iterable, Sequence
 from io import StringIO
-from typing import Any, Literal
+from typing import Literal
 
-from sqlalchemy import Row
+from sqlalchemy.ext.asyncio import AsyncSession
 
 from app.core.database import Database
+from app.core.prepared import Row, row_fields
+from app.crud.batch import Batch, Place, newest_ids
 from app.crud.item import ItemFilter, items
 from app.schemas.item import ItemRead
+from app.services.batches import BATCH, batches
 
 type ExportFormat = Literal["csv", "ndjson"]
 
@@ -23,20 +26,25 @@ FORMULA_MARKS = ("=", "+", "-", "@", "\t", "\r")
 
 
 async def export_items(database: Database, filter_: ItemFilter, format_: ExportFormat) -> AsyncGenerator[bytes]:
-    """One line for each item, in its own session and a batch at a time: memory does not grow with the rows."""
+    """One line for each item that there is at the beginning, as it is when its batch is read."""
     # Not before there are rows: a database that fails must do so while there is no answer yet.
     head = csv_lines([COLUMNS]) if format_ == "csv" else b""
-    async with database.snapshot() as session:
-        async for batch in items.stream(session, filter_):
-            read = [read_row(row) for row in batch]
-            yield head + (csv_lines(map(cells, read)) if format_ == "csv" else json_lines(read))
-            head = b""
+    async with database.read() as session:
+        (last_id,) = await newest_ids(session, items)
+
+    async def read(session: AsyncSession, after: Place | None) -> Batch:
+        return await items.scan(session, filter_, after, last_id, BATCH)
+
+    async for batch in batches(database.read, read):
+        lines = [read_row(row) for row in batch]
+        yield head + (csv_lines(map(cells, lines)) if format_ == "csv" else json_lines(lines))
+        head = b""
     yield head
 
 
-def read_row(row: Row[*tuple[Any, ...]]) -> ItemRead:
-    fields = row._mapping  # noqa: SLF001 - public, named so that it hides no column
-    return ItemRead.model_validate({**fields, "owner": {"id": row.owner_id, "username": row.owner_username}})
+def read_row(row: Row) -> ItemRead:
+    owner = {"id": row.owner_id, "username": row.owner_username}
+    return ItemRead.model_validate({**row_fields(row), "owner": owner})
 
 
 def json_lines(batch: Iterable[ItemRead]) -> bytes:

@@ -13,6 +13,7 @@ from sqlalchemy.engine import URL, make_url
 from sqlalchemy.exc import DBAPIError, IntegrityError, SQLAlchemyError
 from sqlalchemy.ext.asyncio import AsyncEngine
 
+from app.core import database as database_module
 from app.core import migrations
 from app.core.config import Settings
 from app.core.database import Database, asyncpg_arguments, create_engine, is_worth_retrying, wait_for_database
@@ -431,8 +432,11 @@ async def test_the_server_is_told_who_connects_and_how_long_a_statement_may_take
     direct, pooled = server.parameters
     assert (direct["user"], direct["database"]) == ("u", "d")
     assert (direct["application_name"], direct["statement_timeout"]) == ("strata", "2500")
+    assert direct["idle_in_transaction_session_timeout"] == "60000"
     assert pooled["application_name"] == "strata"
-    assert "statement_timeout" not in pooled, "PgBouncer would refuse the connection"
+    assert not {"statement_timeout", "idle_in_transaction_session_timeout"} & pooled.keys(), (
+        "PgBouncer would refuse them"
+    )
 
 
 @only_postgresql
@@ -447,6 +451,26 @@ async def test_postgresql_knows_the_application_and_ends_long_statements(real_se
             with pytest.raises(DBAPIError) as caught:
                 await session.execute(text("SELECT pg_sleep(10)"))
         assert sqlstate(caught.value) == "57014"
+    finally:
+        await database.close()
+
+
+@only_postgresql
+async def test_a_transaction_that_does_nothing_for_long_loses_its_connection(
+    real_settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(database_module, "IDLE_IN_TRANSACTION_SECONDS", 0.1, raising=False)
+    database = Database(real_settings.model_copy(update={"db_statement_timeout": 0.2}))
+    try:
+        session = await database.transaction().__aenter__()
+        await session.execute(text("SELECT 1"))
+        await asyncio.sleep(0.5)
+        with pytest.raises(DBAPIError) as caught:
+            await session.execute(text("SELECT 1"))
+        await session.close()
+        assert is_connection_failure(caught.value)
+        async with database.transaction() as session:
+            assert await session.scalar(text("SELECT 1")) == 1, "the pool has others"
     finally:
         await database.close()
 

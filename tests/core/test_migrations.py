@@ -206,6 +206,30 @@ def test_rebuilding_a_table_keeps_what_refers_to_it(copied_config: Config, empty
     assert asyncio.run(count_rows(empty_settings)) == (1, 1)
 
 
+@pytest.mark.skipif(POSTGRES_URL is not None, reason="PostgreSQL changes tables in place")
+def test_rebuilding_a_table_keeps_its_triggers(copied_config: Config, empty_settings: Settings) -> None:
+    before = asyncio.run(triggers_of(empty_settings))
+    add_migration(
+        copied_config,
+        "with op.batch_alter_table('audit_events', table_kwargs={'sqlite_autoincrement': True}) as audit_events:\n"
+        "    audit_events.alter_column('ip', existing_type=sa.Text(), type_=sa.String(100))",
+    )
+    command.upgrade(copied_config, "head")
+    assert asyncio.run(triggers_of(empty_settings)) == before
+    assert {table for table, _ in before} == {"audit_events"}
+
+
+async def triggers_of(settings: Settings) -> list[tuple[str, str]]:
+    """The table of each, and what it does."""
+    database = Database(settings)
+    async with database.primary() as session:
+        found = await session.execute(
+            text("SELECT tbl_name, sql FROM sqlite_master WHERE type = 'trigger' ORDER BY name")
+        )
+    await database.close()
+    return [(table, sql) for table, sql in found]
+
+
 def test_a_migration_that_leaves_orphans_is_refused(copied_config: Config, empty_settings: Settings) -> None:
     asyncio.run(store_account(empty_settings))
     add_migration(copied_config, "op.execute('UPDATE sessions SET user_id = 999')")

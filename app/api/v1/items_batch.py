@@ -5,7 +5,7 @@ from typing import Annotated, Any
 from fastapi import Path, Query, Response, status
 
 from app.api.deps import CreatedDep, IfMatchDep, ItemWriter, ResourcesDep, SessionDep
-from app.api.download import Download
+from app.api.download import Download, DownloadSlotDep
 from app.api.errors import responses
 from app.api.idempotency import OnceDep
 from app.api.routing import Router
@@ -69,10 +69,16 @@ async def upsert_by_sku(
     return created.tag(item)
 
 
-@router.get("/export", response_class=Response, summary="Download items", responses=EXPORTED)
+@router.get("/export", response_class=Response, summary="Download items", responses={**EXPORTED, **responses(429)})
 async def export(
-    filter_: FilterDep, resources: ResourcesDep, format_: Annotated[ExportFormat, Query(alias="format")]
+    filter_: FilterDep,
+    _: DownloadSlotDep,
+    resources: ResourcesDep,
+    format_: Annotated[ExportFormat, Query(alias="format")],
 ) -> Download:
-    """All there are, by id, as of the moment the download begins; the filters are those of the list."""
+    """All there are when the download begins, by id, each as it is when it is read; the filters are those of the list.
+
+    Two downloads of a user go on at once. One that nobody takes ends.
+    """
     chunks = export_items(resources.database, filter_, format_)
     return Download(chunks, MEDIA_TYPES[format_], f"items.{format_}")

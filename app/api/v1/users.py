@@ -2,7 +2,7 @@
 
 from typing import Annotated, Any, Literal
 
-from fastapi import Depends, Path, Query, status
+from fastapi import Depends, Path, Query, Response, status
 
 from app.api.deps import (
     AccountsDep,
@@ -15,10 +15,12 @@ from app.api.deps import (
     IfMatchDep,
     PagingDep,
     ReadSessionDep,
+    ResourcesDep,
     SessionDep,
     UserReader,
     UserWriter,
 )
+from app.api.download import Download, DownloadSlotDep, ExportLimit
 from app.api.errors import responses
 from app.api.idempotency import IdempotencyDep
 from app.api.limits import MailLimit
@@ -110,11 +112,25 @@ async def change_email(data: EmailChange, me: AccountUser, accounts: AccountsDep
     return {"message": "A mail with a link is on its way to the new address."}
 
 
-@router.get("/me/export", response_model=Export, summary="Get all your data", responses=responses(403))
-async def export_me(me: AccountUser, session: SessionDep, device: DeviceDep) -> dict[str, Any]:
-    """Everything that is stored about you, as JSON."""
-    await record(session, Action.DATA_EXPORTED, device, actor_id=me.user.id)
-    return await export_account(session, await users.get(session, me.user.id), me.session_key)
+@router.get(
+    "/me/export",
+    response_class=Response,
+    summary="Get all your data",
+    responses={200: {"model": Export}, **responses(403, 429)},
+)
+async def export_me(
+    me: AccountUser,
+    slot: DownloadSlotDep,
+    _: ExportLimit,
+    resources: ResourcesDep,
+    session: SessionDep,
+    device: DeviceDep,
+) -> Download:
+    """Everything that is stored about you, as JSON; each list by id. A few times an hour."""
+    if slot.is_wanted:
+        await record(session, Action.DATA_EXPORTED, device, actor_id=me.user.id)
+    chunks = export_account(resources.database, me.user.id, me.session_key)
+    return Download(chunks, "application/json", "account.json")
 
 
 async def get_filter(

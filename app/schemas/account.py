@@ -5,9 +5,10 @@ from typing import Annotated, Any, Literal
 
 from pydantic import MISSING, Field, SecretStr
 
-from app.schemas.base import MAX_ID, Flag, In, MoneyOut, Out
+from app.schemas.base import Flag, In, MoneyOut, Out
 from app.schemas.item import ItemRead
 from app.schemas.order import OrderRead
+from app.schemas.parameters import IdParameter
 from app.schemas.user import Email, FullName, Password, UserCreate, Username, UserRead
 
 RoleName = Literal["user", "admin"]
@@ -143,4 +144,4 @@ class Dashboard(Out):
     days: Annotated[list[Day], Field(description="The last 30 days, the oldest first.")]
 
 
-AccountId = Annotated[int, Field(ge=1, le=MAX_ID, examples=[7])]
+AccountId = Annotated[IdParameter, Field(examples=[7])]

@@ -7,7 +7,8 @@ from typing import Annotated, Self
 
 from pydantic import AfterValidator, EmailStr, Field, SecretStr, StringConstraints, model_validator
 
-from app.schemas.base import In, Line, Out
+from app.schemas.base import In, Out
+from app.schemas.text import Characters
 
 
 def check_username(name: str) -> str:
@@ -34,7 +35,7 @@ Email = Annotated[EmailStr, Field(examples=["alice@example.com"])]
 Password = Annotated[
     SecretStr, Field(min_length=8, max_length=128, examples=["correct horse battery"]), AfterValidator(check_password)
 ]
-FullName = Annotated[Line, Field(max_length=100, examples=["Alice Liddell"])]
+FullName = Annotated[str, Characters(100, is_line=True), Field(examples=["Alice Liddell"])]
 
 
 class UserCreate(In):

@@ -5,10 +5,12 @@ import unicodedata
 from datetime import datetime
 from typing import Annotated, Self
 
-from pydantic import AfterValidator, EmailStr, Field, SecretStr, StringConstraints, model_validator
+from pydantic import AfterValidator, BeforeValidator, EmailStr, Field, SecretStr, StringConstraints, model_validator
 
 from app.schemas.base import In, Out
 from app.schemas.text import Characters
+
+MAX_EMAIL = 254
 
 
 def check_username(name: str) -> str:
@@ -17,6 +19,13 @@ def check_username(name: str) -> str:
     if not re.fullmatch(r"[\w.-]{3,50}", name):
         raise ValueError("must be 3 to 50 letters, digits and `_ . -`")
     return name
+
+
+def refuse_long_address(address: object) -> object:
+    """Before anybody looks at its parts (RFC 5321 section 4.5.3.1.3, without the brackets)."""
+    if isinstance(address, str) and len(address) > MAX_EMAIL:
+        raise ValueError(f"must have at most {MAX_EMAIL} characters")
+    return address
 
 
 def check_password(password: SecretStr) -> SecretStr:
@@ -31,7 +40,9 @@ Username = Annotated[
     AfterValidator(check_username),
     Field(examples=["alice"]),
 ]
-Email = Annotated[EmailStr, Field(examples=["alice@example.com"])]
+Email = Annotated[
+    EmailStr, BeforeValidator(refuse_long_address), Field(max_length=MAX_EMAIL, examples=["alice@example.com"])
+]
 Password = Annotated[
     SecretStr, Field(min_length=8, max_length=128, examples=["correct horse battery"]), AfterValidator(check_password)
 ]
@@ -48,7 +59,7 @@ class UserCreate(In):
 class Registration(UserCreate):
     """A new account; `confirm_password`, where a form has one, must equal `password`."""
 
-    confirm_password: SecretStr | None = None
+    confirm_password: Annotated[SecretStr, Field(max_length=128)] | None = None
 
     @model_validator(mode="after")
     def passwords_agree(self) -> Self:

@@ -43,7 +43,7 @@ from app.services.accounts import takes_an_admin_away
 from app.services.audit import record
 from app.services.export import export_account
 
-router = Router(prefix="/users", tags=["users"], responses=responses(401))
+router = Router(prefix="/users", tags=["users"], takes_little=True, responses=responses(401))
 
 UserId = Annotated[IdParameter, Path(examples=[7])]
 UserSort = Literal["id", "-id", "username", "-username", "created_at", "-created_at"]

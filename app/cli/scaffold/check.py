@@ -39,6 +39,7 @@ USED_NAMES = {
 USED_CLASSES = {
     *("Any", "Annotated", "Base", "CachedCRUD", "Decimal", "Depends", "Enum", "Field", "Flag", "In", "Index"),
     *("Literal", "Mapped", "Money", "Out", "Page", "Path", "Query", "Response", "Router", "Sequence", "Versioned"),
+    *("AmountQuery", "FlagQuery", "IdParameter", "SearchQuery"),
     *("Amount", "Day", "Email", "Factory", "Identity", "Instant", "Url", "Year"),
 }
 ROOT_MARKS = ("pyproject.toml", "alembic/versions", "tests/api", "app/api/v1/__init__.py")

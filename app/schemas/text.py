@@ -32,12 +32,13 @@ class Characters:
     may_be_blank: bool = True
 
     def __get_pydantic_core_schema__(self, source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
-        bounded: CoreSchema = core_schema.str_schema(max_length=self.max_length)
-        if self.is_line:
-            min_length = 0 if self.may_be_blank else 1
-            stripped = core_schema.str_schema(strip_whitespace=True, min_length=min_length)
-            bounded = core_schema.chain_schema([bounded, stripped])
-        return core_schema.no_info_after_validator_function(refuse_control_characters, bounded)
+        bounded = core_schema.str_schema(max_length=self.max_length)
+        checked = core_schema.no_info_after_validator_function(refuse_control_characters, bounded)
+        if not self.is_line:
+            return checked
+        # Some control characters are white space too: they are looked for before.
+        stripped = core_schema.str_schema(strip_whitespace=True, min_length=0 if self.may_be_blank else 1)
+        return core_schema.chain_schema([checked, stripped])
 
     def __get_pydantic_json_schema__(self, schema: CoreSchema, handler: GetJsonSchemaHandler) -> JsonSchemaValue:
         any_ = rf"[^{CONTROL_CHARACTERS}]*"

@@ -3,7 +3,8 @@
 from collections.abc import Sequence
 from typing import Any
 
-MAX_FAULTS = 50
+from app.schemas.base import MAX_FAULTS
+
 MAX_NAME = 100
 MAX_MESSAGE = 200
 LENGTH_FAULTS = {"too_short": ("least", "min_length"), "too_long": ("most", "max_length")}

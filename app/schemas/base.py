@@ -21,6 +21,8 @@ MAX_ID = 2**63 - 1
 MAX_JSON_INTEGER = 2**53 - 1
 # Each member that a schema does not know is told by its name, but not any number of them.
 MAX_UNKNOWN_MEMBERS = 10
+# Of those that are wrong with a request, as many are told.
+MAX_FAULTS = 50
 
 
 def integral(value: object) -> object:
@@ -128,4 +130,4 @@ class Problem(Out):
 class ValidationProblem(Problem):
     """A problem with the request's own content, field by field."""
 
-    errors: list[FieldFault]
+    errors: Annotated[list[FieldFault], Field(max_length=MAX_FAULTS, description="At most 50 are told.")]

@@ -7,8 +7,7 @@ import httpx
 import pytest
 
 from app.api.body import SMALL_BODY, loads
-from app.api.faults import MAX_FAULTS
-from app.schemas.base import MAX_UNKNOWN_MEMBERS
+from app.schemas.base import MAX_FAULTS, MAX_UNKNOWN_MEMBERS
 from app.schemas.item import ItemCreate
 from tests.api.calls import URL as AUTH
 from tests.factories import PASSWORD, Factory

@@ -1,25 +1,22 @@
 """A value is taken if and only if the OpenAPI document says that it may be sent, and none is answered with a 5xx."""
 
 import json
-import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
 from typing import Any
 from urllib.parse import quote
 
-import jsonschema
 import pytest
 from asgi_lifespan import LifespanManager
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from app.api.deps import Resources
+from tests.api.allowed import fits, fits_as_text
 from tests.api.asgi import Reply, send_bytes
 from tests.api.odd_values import odd_json, odd_texts
-from tests.api.operations import DOCUMENT, Operation, Schema, alternatives, operations, resolved
+from tests.api.operations import Operation, Schema, alternatives, operations, resolved
 from tests.factories import PASSWORD, Factory
 
-FORMATS = jsonschema.FormatChecker(("date", "email"))
 # What ends the session of the one who calls, if it is taken.
 ENDING = {"auth_logout_all", "auth_logout", "auth_delete_session", "users_update", "users_delete", "users_delete_me"}
 # They sign in themselves.
@@ -27,43 +24,6 @@ SIGN_INS = {"auth_login", "auth_token", "auth_refresh", "auth_logout"}
 # With more rules than a JSON Schema can tell: these may be refused, but never be taken against their schema.
 WITH_MORE_RULES = {"username", "email"}
 SAMPLES = {"password": PASSWORD, "current_password": PASSWORD}
-
-
-@FORMATS.checks("date-time", raises=(ValueError, OverflowError))
-def is_instant(value: object) -> bool:
-    return not isinstance(value, str) or bool(datetime.fromisoformat(value.upper()).astimezone(UTC))
-
-
-def match_pattern(_: object, pattern: str, text: object, __: object) -> Iterator[jsonschema.ValidationError]:
-    """As JSON Schema has it: for Python the end is also before a line break."""
-    if isinstance(text, str) and not re.search(re.sub(r"\$$", r"\\Z", pattern), text):
-        yield jsonschema.ValidationError("does not match")
-
-
-Validator = jsonschema.validators.extend(jsonschema.Draft202012Validator, {"pattern": match_pattern})
-
-
-def fits(schema: Schema, value: object) -> bool:
-    """Whether the document allows it; what is no JSON is never allowed."""
-    try:
-        json.dumps(value, allow_nan=False, ensure_ascii=False).encode()
-    except ValueError:
-        return False
-    whole = {**schema, "components": DOCUMENT["components"]}
-    try:
-        return bool(Validator(whole, format_checker=FORMATS).is_valid(value))
-    except OverflowError:  # of a number that is far beyond what any schema here allows
-        return False
-
-
-def fits_as_text(schema: Schema, text: str) -> bool:
-    """Whether a value that the document allows is written so."""
-    written: dict[str, Any] = {"true": True, "false": False}
-    if text.removeprefix("-").isdecimal() and len(text) < 100 and str(int(text)) == text:
-        written[text] = int(text)
-    kinds = {kind.get("type") for kind in alternatives(schema)}
-    is_text = "string" in kinds and fits(schema, text)
-    return is_text or (bool(kinds & {"integer", "boolean"}) and text in written and fits(schema, written[text]))
 
 
 def sample(schema: Schema) -> Any:

@@ -13,9 +13,11 @@ from tests.api.operations import DOCUMENT, Schema, alternatives
 FORMATS = jsonschema.FormatChecker(("date", "email"))
 
 
-@FORMATS.checks("date-time", raises=(ValueError, OverflowError))
 def is_instant(value: object) -> bool:
     return not isinstance(value, str) or bool(datetime.fromisoformat(value.upper()).astimezone(UTC))
+
+
+FORMATS.checks("date-time", raises=(ValueError, OverflowError))(is_instant)
 
 
 def match_pattern(_: object, pattern: str, text: object, __: object) -> Iterator[jsonschema.ValidationError]:

@@ -23,7 +23,7 @@ def alternatives(schema: Schema) -> Iterator[Schema]:
     """All that it allows, `null` apart."""
     schema = resolved(schema)
     if "anyOf" in schema or "oneOf" in schema:
-        for inner in schema.get("anyOf", schema.get("oneOf", ())):
+        for inner in [*schema.get("anyOf", ()), *schema.get("oneOf", ())]:
             yield from alternatives(inner)
     elif schema.get("type") != "null":
         yield schema

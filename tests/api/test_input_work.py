@@ -71,14 +71,15 @@ def list_of(most: int, piece: str, size: int, start: str) -> bytes:
 def form_bodies(operation: Operation, size: int) -> Iterator[Sent]:
     yield "a thousand fields", FORM_TYPE, b"&".join(b"f%d=1" % at for at in range(1000))
     yield "many fields", FORM_TYPE, fill("a=1", size, separator="&")
-    yield "many per cent signs", FORM_TYPE, fill("%ef%b7%ba", size, "username=", "&password=x", "")
+    yield "many per cent signs", FORM_TYPE, fill("%ef%b7%ba", size, "username=", "&password=x&grant_type=password", "")
     part = 'Content-Disposition: form-data; name="{}"\r\n\r\n'
     yield "many parts", MULTIPART, fill(part.format("a") + "1", size, "--x\r\n", "\r\n--x--\r\n", "\r\n--x\r\n")
     file = 'Content-Disposition: form-data; name="a"; filename="a"\r\n\r\n1'
     yield "many files", MULTIPART, fill(file, size, "--x\r\n", "\r\n--x--\r\n", "\r\n--x\r\n")
     yield "many headers", MULTIPART, fill("A: b", size, "--x\r\n", "\r\n--x--\r\n", "\r\n")
     yield "a long header", MULTIPART, fill("a", size, "--x\r\nA: ", "\r\n\r\n--x--\r\n", "")
-    rest = f"\r\n--x\r\n{part.format('password')}x\r\n--x--\r\n"
+    grant = f"\r\n--x\r\n{part.format('grant_type')}password"
+    rest = f"{grant}\r\n--x\r\n{part.format('password')}x\r\n--x--\r\n"
     for name in operation.body_members:
         start = f"--x\r\n{part.format(name)}"
         yield f"long text in {name}", MULTIPART, fill(LONG, size, start, rest, "")

@@ -4,14 +4,29 @@ from contextlib import AsyncExitStack
 from typing import Any
 
 from fastapi.routing import APIRouter
-from starlette.requests import Request
+from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from app.api.body import DirectRequest
-from app.api.errors import framework_problem
 from app.api.route_entry import Destination, Handler
 from app.api.route_index import RouteIndex
+
+
+class DirectRequest(Request):
+    """Starlette's, which reads its body without the generator that it has for streams."""
+
+    async def body(self) -> bytes:
+        if self._stream_consumed or hasattr(self, "_body"):
+            return await super().body()
+        chunks: list[bytes] = []
+        while not self._stream_consumed:
+            message = await self._receive()
+            if message["type"] == "http.disconnect":
+                raise ClientDisconnect
+            chunks.append(message.get("body", b""))
+            self._stream_consumed = not message.get("more_body", False)
+        self._body = b"".join(chunks)
+        return self._body
 
 
 class Dispatch:
@@ -33,9 +48,7 @@ class Dispatch:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         destination = self.choose(scope)
         if destination is None:
-            # `$` at the end of a route's regular expression overlooks a line break.
-            is_broken = scope["type"] == "http" and scope["path"].endswith("\n")
-            await (self.not_found if is_broken else self.walk)(scope, receive, send)
+            await self.walk(scope, receive, send)
             return
         scope["starlette.exception_handlers"] = self.exception_handlers
         if destination.handler is not None and not scope["app"].dependency_overrides:
@@ -44,9 +57,6 @@ class Dispatch:
         async with AsyncExitStack() as stack:
             scope["fastapi_middleware_astack"] = stack
             await destination.app(scope, receive, send)
-
-    async def not_found(self, scope: Scope, receive: Receive, send: Send) -> None:
-        await framework_problem(scope["state"]["request_id"], 404, "", {})(scope, receive, send)
 
     async def answer(self, handler: Handler, request: Request, send: Send) -> None:
         """As `request_response` and `wrap_app_handling_exceptions` do, for what needs no more than that."""

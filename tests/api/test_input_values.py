@@ -112,9 +112,9 @@ def tries_of_forms(operation: Operation, body: Schema, content_type: str, whole:
 def tries_of_json(operation: Operation, body: Schema, content_type: str, whole: dict[str, Any]) -> Iterator[Try]:
     for where, schema in members(body):
         for value in (value for kind in alternatives(schema) for value in odd_json(kind)):
-            content = json.dumps(with_value(whole, where, value)).encode()
-            headers = {"Content-Type": content_type}
-            yield Try(("body", *where), value, fits(schema, value), operation.path_of("1"), headers, content)
+            sent = with_value(whole, where, value)
+            headers, content = {"Content-Type": content_type}, json.dumps(sent).encode()
+            yield Try(("body", *where), value, fits(body, sent), operation.path_of("1"), headers, content)
 
 
 def tries(operation: Operation) -> Iterator[Try]:

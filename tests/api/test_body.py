@@ -13,6 +13,12 @@ from tests.api.calls import URL as AUTH
 from tests.factories import PASSWORD, Factory
 
 ITEMS = "/api/v1/items"
+SIGN_IN = {"grant_type": "password", "username": "alice", "password": PASSWORD}
+
+
+def multipart(fields: dict[str, str]) -> str:
+    part = "--x\r\nContent-Disposition: form-data; name={}\r\n\r\n{}\r\n"
+    return "".join(part.format(name, value) for name, value in fields.items()) + "--x--\r\n"
 
 
 @pytest.mark.parametrize(
@@ -106,20 +112,18 @@ async def test_a_long_name_is_told_in_part(client: httpx.AsyncClient, make: Fact
 
 @pytest.mark.parametrize("charset", ["punycode", "idna", "utf-7", "utf-16", "raw_unicode_escape", "no-such"])
 @pytest.mark.parametrize("path", ["login", "token"])
-async def test_a_form_is_in_utf_8(client: httpx.AsyncClient, path: str, charset: str) -> None:
-    body = b'--x\r\nContent-Disposition: form-data; name="username"\r\n\r\nalice\r\n--x--\r\n'
+async def test_a_form_is_in_utf_8(client: httpx.AsyncClient, make: Factory, path: str, charset: str) -> None:
+    await make.user(username="alice")
     headers = {"Content-Type": f"multipart/form-data; boundary=x; charset={charset}"}
-    answer = await client.post(f"{AUTH}/{path}", content=body, headers=headers)
+    answer = await client.post(f"{AUTH}/{path}", content=multipart(SIGN_IN), headers=headers)
     assert answer.status_code in {400, 415}
 
 
 @pytest.mark.parametrize("charset", ["", "; charset=utf-8", '; charset="UTF-8"', "; charset=US-ASCII"])
 async def test_forms_of_both_kinds_sign_in(client: httpx.AsyncClient, make: Factory, charset: str) -> None:
     await make.user(username="alice")
-    part = "--x\r\nContent-Disposition: form-data; name={}\r\n\r\n{}\r\n"
-    body = f"{part.format('username', 'alice')}{part.format('password', PASSWORD)}--x--\r\n"
     headers = {"Content-Type": f"multipart/form-data; boundary=x{charset}"}
-    assert (await client.post(f"{AUTH}/login", content=body, headers=headers)).status_code == 200
+    assert (await client.post(f"{AUTH}/login", content=multipart(SIGN_IN), headers=headers)).status_code == 200
     headers = {"Content-Type": f"application/x-www-form-urlencoded{charset}"}
     body = f"username=alice&password={PASSWORD}&nobody_knows=this"
     assert (await client.post(f"{AUTH}/login", content=body, headers=headers)).status_code == 200
@@ -135,6 +139,15 @@ async def test_a_field_of_a_form_has_a_length(client: httpx.AsyncClient, field: 
     assert (await client.post(f"{AUTH}/login", data=form | {field: "x" * length})).status_code == 401
     too_long = await client.post(f"{AUTH}/token", data=form | {field: "x" * (length + 1)})
     assert (too_long.status_code, too_long.json()["error"]) == (400, "invalid_request")
+
+
+@pytest.mark.parametrize("path", ["login", "token"])
+async def test_a_form_has_few_fields_and_no_files(client: httpx.AsyncClient, make: Factory, path: str) -> None:
+    await make.user(username="alice")
+    some = SIGN_IN | {f"unknown_{number}": "x" for number in range(17)}
+    assert (await client.post(f"{AUTH}/{path}", data=some)).status_code == 200
+    assert (await client.post(f"{AUTH}/{path}", data=some | {"one": "more"})).status_code == 400
+    assert (await client.post(f"{AUTH}/{path}", data=SIGN_IN, files={"one": b"x"})).status_code == 400
 
 
 def form_of(size: int) -> dict[str, Any]:

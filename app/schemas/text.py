@@ -44,8 +44,9 @@ class Characters:
         any_ = rf"[^{CONTROL_CHARACTERS}]*"
         # At least one character that is not white space, for those who read the schema alone.
         pattern = f"^{any_}$" if self.may_be_blank else rf"^{any_}[^\s{CONTROL_CHARACTERS}]{any_}$"
-        told = handler(schema) | {"maxLength": self.max_length, "pattern": pattern}
-        return told if self.may_be_blank else told | {"minLength": 1}
+        told = {"pattern": pattern} if self.may_be_blank else {"minLength": 1, "pattern": pattern}
+        # A narrower pattern, of a validator beside this one, has the last word.
+        return told | handler(schema)
 
 
 @dataclass(frozen=True, slots=True)

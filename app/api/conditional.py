@@ -9,8 +9,13 @@ from fastapi import Depends, FastAPI, Header, Request, Response
 from app.api.errors import EarlyAnswer
 from app.core.errors import PreconditionFailedError
 
-IfNoneMatchHeader = Annotated[str | None, Header(description="An ETag you have; 304 if it is current.")]
-IfMatchHeader = Annotated[str | None, Header(description="The ETag the change is based on; else 412.")]
+MAX_TAGS = 1000
+IfNoneMatchHeader = Annotated[
+    str | None, Header(max_length=MAX_TAGS, description="An ETag you have; 304 if it is current.")
+]
+IfMatchHeader = Annotated[
+    str | None, Header(max_length=MAX_TAGS, description="The ETag the change is based on; else 412.")
+]
 
 
 # Strong comparison: no W/ before it.

@@ -8,7 +8,8 @@ from fastapi.exceptions import RequestValidationError
 from app.api.deps import ResourcesDep
 from app.core.config import Settings
 from app.core.errors import ForbiddenError
-from app.schemas.auth import RefreshRequest
+from app.schemas.auth import RefreshRequest, RefreshToken
+from app.schemas.parameters import FlagQuery
 from app.services.auth import TokenPair
 
 COOKIE = "refresh_token"
@@ -104,8 +105,8 @@ async def get_refresh_cookie(
     request: Request,
     response: Response,
     resources: ResourcesDep,
-    refresh_token: Annotated[str | None, Cookie(description="In cookie mode, instead of the body.")] = None,
-    cookie: Annotated[bool, Query(description="Put the refresh token in a cookie instead of the body.")] = False,
+    refresh_token: Annotated[RefreshToken | None, Cookie(description="In cookie mode, instead of the body.")] = None,
+    cookie: Annotated[FlagQuery, Query(description="Put the refresh token in a cookie instead of the body.")] = False,
 ) -> RefreshCookie:
     return RefreshCookie(request, response, resources.settings, refresh_token, is_wanted=cookie)
 

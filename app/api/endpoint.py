@@ -16,12 +16,13 @@ from fastapi.utils import is_body_allowed_for_status_code
 from starlette.responses import JSONResponse
 from starlette.types import Receive, Scope, Send
 
+from app.api.body import loads
 from app.api.exchange import given_header
 from app.api.plan import Plan
 from app.api.route_entry import has_plain_answer
 from app.api.shapes import Shape
 from app.api.written_plan import written
-from app.core.errors import BadRequestError
+from app.core.errors import BadRequestError, BodyTooLargeError
 
 JSON = (b"content-type", b"application/json")
 WITHOUT_BODY = {status for status in range(100, 600) if not is_body_allowed_for_status_code(status)}
@@ -54,12 +55,15 @@ class Answer(Response):
 
 
 class Endpoint:
-    def __init__(self, plan: Plan, status: int, field: ModelField | None, shape: Shape | None) -> None:
+    def __init__(
+        self, plan: Plan, status: int, field: ModelField | None, shape: Shape | None, max_body_size: int | None
+    ) -> None:
         self.takes_body = plan.body is not None
         self.run = written(plan)
         self.status = status
         self.field = field
         self.shape = shape
+        self.max_body_size = max_body_size
 
     @classmethod
     def of(cls, route: Any) -> Self | None:
@@ -67,10 +71,11 @@ class Endpoint:
         plan = Plan.of(route.dependant) if has_plain_answer(route) else None
         if plan is None:
             return None
-        return cls(plan, route.status_code or 200, route.response_field, Shape.of(route.response_model))
+        status, shape = route.status_code or 200, Shape.of(route.response_model)
+        return cls(plan, status, route.response_field, shape, route.max_body_size)
 
     async def __call__(self, request: Request) -> Response:
-        body = await read_json(request) if self.takes_body else Undefined
+        body = await read_json(request, self.max_body_size) if self.takes_body else Undefined
         answer = Answer()
         content = await self.run(request, answer, body)
         return content if isinstance(content, Response) else answer.complete(self.status, self.encode(content))
@@ -87,21 +92,23 @@ class Endpoint:
         return self.field.serialize_json(value)
 
 
-async def read_json(request: Request) -> Any:
+async def read_json(request: Request, limit: int | None) -> Any:
     """The body as FastAPI hands it on: parsed where it says that it is JSON.
 
     Raises:
+        BodyTooLargeError: it is larger than this route takes.
         RequestValidationError: it says so, and is not.
         BadRequestError: it is not even text.
     """
     body = await request.body()
     if not body:
         return Undefined
+    if limit is not None and len(body) > limit:
+        raise BodyTooLargeError
     if not is_json(given_header(request, b"content-type") or ""):
         return body
     try:
-        # Python looks for UTF-16 and the like in bytes, which takes as long as the rest.
-        return json.loads(body.decode() if body.isascii() and 0 not in body else body)
+        return loads(body)
     except json.JSONDecodeError as error:
         fault = {
             "type": "json_invalid",

@@ -13,6 +13,7 @@ from starlette.exceptions import HTTPException
 from starlette.responses import JSONResponse
 from starlette.routing import Match
 
+from app.api.faults import told
 from app.core.database_errors import is_connection_failure, is_serialization_failure
 from app.core.errors import AppError, BodyTooLargeError, ConflictError, DatabaseUnavailableError
 from app.schemas.base import Problem, ValidationProblem
@@ -40,7 +41,7 @@ FRAMEWORK_DETAILS = {
 
 
 OAUTH_CODES = {"invalid_scope": "invalid_scope", "unsupported_media_type": "invalid_request"}
-LENGTH_FAULTS = {"too_short": ("least", "min_length"), "too_long": ("most", "max_length")}
+OAUTH_FORM = "Send the parameters as a form in UTF-8, none longer than the documentation says."
 
 
 class OAuthError(Exception):
@@ -123,27 +124,16 @@ async def on_early_answer(_: Request, error: Exception) -> Response:
 async def on_validation_error(request: Request, error: Exception) -> Response:
     assert isinstance(error, RequestValidationError)
     if is_token_endpoint(request):
-        return await on_oauth_error(request, OAuthError(400, "invalid_request", "Send the parameters as a form."))
-    # Without `input` and `ctx`: they may hold a password.
-    errors = [{"loc": list(fault["loc"]), "msg": message(fault), "type": fault["type"]} for fault in error.errors()]
-    return problem(
-        request.state.request_id, 422, "validation_error", "The request is not valid; see `errors`.", errors=errors
-    )
-
-
-def message(fault: dict[str, Any]) -> str:
-    """Pydantic counts "items" where a text is checked by more than its length; people count characters."""
-    if fault["type"] in LENGTH_FAULTS and isinstance(fault["input"], str):
-        adjective, limit = LENGTH_FAULTS[fault["type"]]
-        return f"Must have at {adjective} {fault['ctx'][limit]} characters"
-    return str(fault["msg"])
+        return await on_oauth_error(request, OAuthError(400, "invalid_request", OAUTH_FORM))
+    detail = "The request is not valid; see `errors`."
+    return problem(request.state.request_id, 422, "validation_error", detail, errors=told(error.errors()))
 
 
 async def on_http_exception(request: Request, error: Exception) -> Response:
     """What Starlette and FastAPI raise themselves: unknown paths, wrong methods, bodies too large."""
     assert isinstance(error, HTTPException)
     if error.status_code == 400 and is_token_endpoint(request):
-        return await on_oauth_error(request, OAuthError(400, "invalid_request", "Send the parameters as a form."))
+        return await on_oauth_error(request, OAuthError(400, "invalid_request", OAUTH_FORM))
     headers = dict(error.headers or {})
     if error.status_code == 405:
         headers["Allow"] = ", ".join(allowed_methods(request))

@@ -4,11 +4,12 @@ import re
 
 from app.core.errors import UnsupportedMediaTypeError
 
-# Python keeps every name of an encoding that it was asked for, and looks for a module of that name.
+# Of an encoding that it was asked for, Python looks for a module, and keeps the name; some take hours for what others
+# have in no time.
 MULTIPART = re.compile(
     r"multipart/form-data(?:\s*;\s*(?:"
     r'boundary=(?:"[^"\\]{1,70}"|[^\s;"]{1,70})'
-    r'|charset="?(?:utf-8|us-ascii|iso-8859-1)"?'
+    r'|charset="?(?:utf-?8|us-ascii)"?'
     r"))*\s*",
     re.IGNORECASE,
 )

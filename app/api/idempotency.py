@@ -37,6 +37,7 @@ KeyHeader = Annotated[
     Header(
         alias="Idempotency-Key",
         pattern=r"^[\x21-\x7e]{1,255}$",
+        max_length=255,
         description="Makes repeating the request safe: for 24 hours the same key gets the first answer again.",
         examples=["7f4c2f9a-1d1c-4a57-9c1e-0c8f6d1b2a33"],
     ),

@@ -8,9 +8,9 @@ from app.api.resources import resources_of
 from app.core.cursors import CursorSigner
 from app.core.errors import UnprocessableError
 from app.crud.page import PageQuery, PageRows
-from app.schemas.base import MAX_ID
+from app.schemas.parameters import FlagQuery, LimitQuery, SkipQuery
 
-LimitQuery = Annotated[int, Query(ge=1, le=100)]
+Limit = Annotated[LimitQuery, Query()]
 CursorQuery = Annotated[
     str | None, Query(max_length=1000, description="`next_cursor` of the page before, same filters and sort.")
 ]
@@ -86,16 +86,16 @@ class InvalidCursorError(UnprocessableError):
     detail = "`cursor` must be a `next_cursor` of this list, with the same filters and sort and without `skip`."
 
 
-async def get_cursor_paging(request: Request, limit: LimitQuery = 20, cursor: CursorQuery = None) -> CursorPaging:
+async def get_cursor_paging(request: Request, limit: Limit = 20, cursor: CursorQuery = None) -> CursorPaging:
     return CursorPaging(request.scope["path"], resources_of(request).cursors, limit, cursor)
 
 
 async def get_paging(
     request: Request,
-    skip: Annotated[int, Query(ge=0, le=MAX_ID)] = 0,
-    limit: LimitQuery = 20,
+    skip: Annotated[SkipQuery, Query()] = 0,
+    limit: Limit = 20,
     cursor: CursorQuery = None,
-    include_total: Annotated[bool, Query(description="`false` saves the count; `total` is then null.")] = True,
+    include_total: Annotated[FlagQuery, Query(description="`false` saves the count; `total` is then null.")] = True,
 ) -> Paging:
     return Paging(request.scope["path"], resources_of(request).cursors, limit, cursor, skip, include_total)
 

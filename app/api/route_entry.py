@@ -136,7 +136,6 @@ def has_plain_answer(route: Any) -> bool:
         route.response_model_exclude_defaults,
         route.response_model_exclude_none,
         route.stream_item_field,
-        route.max_body_size,
     )
     is_default = isinstance(route.response_class, DefaultPlaceholder)
     is_usual = route.response_model_by_alias and bool(route.strict_content_type)

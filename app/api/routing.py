@@ -13,6 +13,7 @@ from fastapi.datastructures import DefaultPlaceholder
 from fastapi.routing import APIRoute
 from sqlalchemy.exc import DBAPIError
 
+from app.api.body import SMALL_BODY, StrictRequest
 from app.api.endpoint import Endpoint
 from app.api.exchange import given_header
 from app.api.forms import require_usual_form
@@ -45,7 +46,11 @@ class Route(APIRoute):
         route = effective_route(self)
         if (endpoint := Endpoint.of(route)) is not None:
             set_direct_handler(route, partial(self.run, endpoint))
-        return partial(self.run, partial(read_form, super().get_route_handler()))
+        return partial(self.run_walk, super().get_route_handler())
+
+    async def run_walk(self, handle: Handler, request: Request) -> Response:
+        """By FastAPI's own walk of the dependencies, which may read a form."""
+        return await self.run(partial(read_form, handle), StrictRequest(request.scope, request.receive))
 
     async def run(self, handle: Handler, request: Request) -> Response:
         if self.is_limited:
@@ -123,13 +128,19 @@ def stack_of(request: Request) -> AsyncExitStack:
 
 
 class Router(APIRouter):
-    """FastAPI's, with our routes, and with answers made of rows."""
+    """FastAPI's, with our routes, and with answers made of rows.
 
-    def __init__(self, **options: Any) -> None:
+    With `takes_little` for operations whose bodies are a few short fields: no more is read.
+    """
+
+    def __init__(self, *, takes_little: bool = False, **options: Any) -> None:
         super().__init__(**({"route_class": Route} | options))
+        self.takes_little = takes_little
 
     def add_api_route(self, path: str, endpoint: Callable[..., Any], **options: Any) -> None:
         model = options.get("response_model")
         if model is not None and not isinstance(model, DefaultPlaceholder):
             options["response_model"] = Annotated[model, FromRows()]
+        if self.takes_little and options.get("max_body_size") is None:
+            options["max_body_size"] = SMALL_BODY
         super().add_api_route(path, endpoint, **options)

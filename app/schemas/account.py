@@ -7,9 +7,10 @@ from pydantic import MISSING, ConfigDict, Field, SecretStr, ValidationInfo, fiel
 
 from app.core.addresses import PlainAddress
 from app.core.usernames import Username
-from app.schemas.base import MAX_ID, Flag, In, MoneyOut, Out
+from app.schemas.base import Flag, In, MoneyOut, Out
 from app.schemas.item import ItemRead
 from app.schemas.order import OrderRead
+from app.schemas.parameters import IdParameter
 from app.schemas.user import FullName, Password, UserCreate, UserRead
 
 RoleName = Literal["user", "admin"]
@@ -162,4 +163,4 @@ class Dashboard(Out):
     days: Annotated[list[Day], Field(description="The last 30 days, the oldest first.")]
 
 
-AccountId = Annotated[int, Field(ge=1, le=MAX_ID, examples=[7])]
+AccountId = Annotated[IdParameter, Field(examples=[7])]

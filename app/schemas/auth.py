@@ -2,11 +2,46 @@
 
 from typing import Annotated, Literal
 
-from pydantic import Field
+from pydantic import BaseModel, ConfigDict, Field
 
 from app.schemas.base import In, Out
 
 RefreshToken = Annotated[str, Field(min_length=1, max_length=4096)]
+# Longer than any name or address that an account can have.
+Login = Annotated[str, Field(max_length=254)]
+Secret = Annotated[str, Field(max_length=1024, json_schema_extra={"format": "password"})]
+ScopeText = Annotated[str, Field(max_length=1000)]
+
+
+class OAuthForm(BaseModel):
+    """RFC 6749 section 3.2: parameters that the server does not know are ignored."""
+
+    model_config = ConfigDict(hide_input_in_errors=True)
+
+
+class LoginForm(OAuthForm):
+    """RFC 6749 section 4.3.2. `grant_type` may be left out, and clients need no name."""
+
+    grant_type: Literal["password"] | None = None
+    username: Login
+    password: Secret
+    scope: ScopeText = ""
+    client_id: Annotated[str | None, Field(max_length=255)] = None
+    client_secret: Secret | None = None
+
+
+class TokenForm(OAuthForm):
+    """RFC 6749 sections 4.3.2 and 6."""
+
+    grant_type: Annotated[
+        str, Field(max_length=1000, description="`password` or `refresh_token`.", examples=["password"])
+    ] = ""
+    username: Login = ""
+    password: Secret = ""
+    refresh_token: Annotated[str, Field(max_length=4096)] = ""
+    scope: ScopeText = ""
+    client_id: Annotated[str, Field(max_length=255)] = ""
+    client_secret: Annotated[Secret, Field(description="Refused: apps that users install can keep none.")] = ""
 
 
 class RefreshRequest(In):

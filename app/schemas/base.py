@@ -1,11 +1,9 @@
-"""What requests and answers have in common: strict input, complete output, pages, money."""
+"""What requests and answers have in common: strict input, complete output, pages."""
 
-import re
 from decimal import Decimal
-from typing import Annotated, Any
+from typing import Annotated, Any, ClassVar
 
 from pydantic import (
-    AfterValidator,
     BaseModel,
     BeforeValidator,
     ConfigDict,
@@ -13,32 +11,20 @@ from pydantic import (
     PlainSerializer,
     StrictBool,
     StrictInt,
-    StringConstraints,
     WithJsonSchema,
+    model_validator,
 )
+from pydantic_core import PydanticCustomError
 
 from app.core.numbers import MAX_INT32
 
 MAX_ID = 2**63 - 1
 # What every reader of JSON has exactly (RFC 8259 section 6): OpenAPI's own bounds are such numbers.
 MAX_JSON_INTEGER = 2**53 - 1
-MAX_PRICE = Decimal("9999999.99")
-# Unicode's category Cc without tab, line feed and carriage return, for a regular expression's brackets.
-CONTROL_CHARACTERS = r"\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f"
-
-
-def refuse_control_characters(text: str) -> str:
-    """PostgreSQL can't store NUL, and the others only do harm in a terminal or a log."""
-    if re.search(rf"[{CONTROL_CHARACTERS}]", text):
-        raise ValueError("must not contain control characters")
-    return text
-
-
-def refuse_bool(value: object) -> object:
-    """JSON's `true` is no number, whatever Python thinks."""
-    if isinstance(value, bool):
-        raise ValueError("must be a number or a string with a number")  # noqa: TRY004 - Pydantic reports ValueError alone
-    return value
+# Each member that a schema does not know is told by its name, but not any number of them.
+MAX_UNKNOWN_MEMBERS = 10
+# Of those that are wrong with a request, as many are told.
+MAX_FAULTS = 50
 
 
 def integral(value: object) -> object:
@@ -55,57 +41,10 @@ def plain(rate: Decimal) -> str:
     return f"{rate.normalize():f}"
 
 
-def decimal_schema(*, pattern: str, maximum: float, places: int, example: str, minimum: float = 0) -> dict[str, Any]:
-    """JSON Schema of a decimal up to `maximum`, sent as a string or, where that is exact enough, a number."""
-    return {
-        "anyOf": [
-            {"type": "string", "pattern": pattern},
-            {"type": "number", "minimum": minimum, "maximum": maximum, "multipleOf": 10**-places},
-        ],
-        "description": f"A decimal with at most {places} places.",
-        "examples": [example],
-    }
-
-
-Id = Annotated[int, Field(ge=1, le=MAX_ID)]
 JsonId = Annotated[StrictInt, Field(ge=1, le=MAX_JSON_INTEGER), BeforeValidator(integral)]
 Flag = StrictBool
 Count = Annotated[StrictInt, Field(ge=0, le=MAX_INT32), BeforeValidator(integral)]
 Version = Annotated[StrictInt, Field(ge=1, le=MAX_INT32), BeforeValidator(integral)]
-Text = Annotated[
-    str,
-    AfterValidator(refuse_control_characters),
-    Field(json_schema_extra={"pattern": rf"^[^{CONTROL_CHARACTERS}]*$"}),
-]
-Line = Annotated[Text, StringConstraints(strip_whitespace=True)]
-# At least one character that is not white space, for those who read the schema alone.
-NotBlank = Annotated[
-    Line,
-    StringConstraints(min_length=1),
-    Field(
-        json_schema_extra={
-            "pattern": rf"^[^{CONTROL_CHARACTERS}]*[^\s{CONTROL_CHARACTERS}][^{CONTROL_CHARACTERS}]*$",
-        }
-    ),
-]
-Price = Annotated[
-    Decimal,
-    Field(ge=0, le=MAX_PRICE, decimal_places=2),
-    BeforeValidator(refuse_bool),
-    WithJsonSchema(
-        decimal_schema(pattern=r"^\d{1,7}(\.\d{1,2})?$", maximum=9_999_999.99, places=2, example="19.99"),
-        mode="validation",
-    ),
-]
-TaxRate = Annotated[
-    Decimal,
-    Field(ge=0, le=1, decimal_places=4),
-    BeforeValidator(refuse_bool),
-    WithJsonSchema(
-        decimal_schema(pattern=r"^(0(\.\d{1,4})?|1(\.0{1,4})?)$", maximum=1, places=4, example="0.19"),
-        mode="validation",
-    ),
-]
 MoneyOut = Annotated[
     Decimal,
     PlainSerializer(two_places, return_type=str),
@@ -122,6 +61,21 @@ class In(BaseModel):
     """A request's body. A field nobody knows is a mistake worth telling."""
 
     model_config = ConfigDict(extra="forbid", hide_input_in_errors=True)
+
+    max_members: ClassVar[int] = 0
+
+    @classmethod
+    def __pydantic_init_subclass__(cls, **_: Any) -> None:
+        cls.max_members = len(cls.model_fields) + MAX_UNKNOWN_MEMBERS
+
+    @model_validator(mode="before")
+    @classmethod
+    def refuse_too_many_members(cls, data: Any) -> Any:
+        """Before each of them becomes an error of its own."""
+        if isinstance(data, dict) and len(data) > cls.max_members:
+            limit = {"limit": cls.max_members}
+            raise PydanticCustomError("too_many_members", "Must have at most {limit} members", limit)
+        return data
 
 
 class Out(BaseModel):
@@ -178,4 +132,4 @@ class Problem(Out):
 class ValidationProblem(Problem):
     """A problem with the request's own content, field by field."""
 
-    errors: list[FieldFault]
+    errors: Annotated[list[FieldFault], Field(max_length=MAX_FAULTS, description="At most 50 are told.")]

@@ -11,18 +11,18 @@ from app.schemas.base import (
     Flag,
     In,
     MoneyOut,
-    NotBlank,
     Out,
-    Price,
     RateOut,
-    TaxRate,
-    Text,
     Version,
 )
+from app.schemas.decimals import Price, TaxRate
+from app.schemas.text import Characters
 
-Title = Annotated[NotBlank, StringConstraints(max_length=100), Field(examples=["A red bicycle"])]
-Description = Annotated[Text, Field(max_length=10_000, examples=["Hardly used."])]
-Sku = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9._-]{1,64}$"), Field(examples=["BIKE-RED-01"])]
+Title = Annotated[str, Characters(100, is_line=True, may_be_blank=False), Field(examples=["A red bicycle"])]
+Description = Annotated[str, Characters(10_000), Field(examples=["Hardly used."])]
+Sku = Annotated[
+    str, StringConstraints(pattern=r"^[A-Za-z0-9._-]{1,64}$", max_length=64), Field(examples=["BIKE-RED-01"])
+]
 BasedOn = Annotated[Version, Field(description="The version this change is based on; if another is current: 409.")]
 
 

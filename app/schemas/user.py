@@ -8,7 +8,8 @@ from pydantic import AfterValidator, Field, SecretStr, model_validator
 from app.core.addresses import PlainAddress
 from app.core.invisible import BASIC, refuse_invisible
 from app.core.usernames import Username
-from app.schemas.base import CONTROL_CHARACTERS, In, Line, Out
+from app.schemas.base import In, Out
+from app.schemas.text import CONTROL_CHARACTERS, Characters
 
 
 def check_password(password: SecretStr) -> SecretStr:
@@ -21,10 +22,10 @@ Password = Annotated[
     SecretStr, Field(min_length=8, max_length=128, examples=["correct horse battery"]), AfterValidator(check_password)
 ]
 FullName = Annotated[
-    Line,
+    str,
+    Characters(100, is_line=True),
     AfterValidator(refuse_invisible),
     Field(
-        max_length=100,
         examples=["Alice Liddell"],
         description="Without invisible characters and marks of direction.",
         json_schema_extra={"pattern": rf"^[^{CONTROL_CHARACTERS}{BASIC}]*$"},
@@ -42,7 +43,7 @@ class UserCreate(In):
 class Registration(UserCreate):
     """A new account; `confirm_password`, where a form has one, must equal `password`."""
 
-    confirm_password: SecretStr | None = None
+    confirm_password: Annotated[SecretStr, Field(max_length=128)] | None = None
 
     @model_validator(mode="after")
     def passwords_agree(self) -> Self:

@@ -190,7 +190,7 @@ async def test_an_incomplete_login_is_invalid(client: httpx.AsyncClient, form: d
 
 async def test_strange_names_and_passwords_fail_like_wrong_ones(client: httpx.AsyncClient, make: Factory) -> None:
     await make.user(username="alice", hashed_password=bcrypt.using(rounds=4).hash(PASSWORD))
-    for name, password in (("nul\0", "x"), ("alice", "nul\0"), ("alice", "é" * 200), ("x" * 100_000, "y" * 100_000)):
+    for name, password in (("nul\0", "x"), ("alice", "nul\0"), ("alice", "é" * 200), ("x" * 254, "y" * 1024)):
         assert code(await login(client, name, password)) == (401, "invalid_credentials")
 
 

@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 from typing import Any
 
-import jsonschema  # type: ignore[import-untyped] # its types would be a package more
+import jsonschema
 import pytest
 
 from app.core.config import Settings

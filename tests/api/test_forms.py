@@ -17,6 +17,10 @@ USUAL = [
     'multipart/form-data; charset="utf-8"; boundary=x',
 ]
 OTHERS = [
+    *(
+        f"multipart/form-data; boundary=x; charset={name}"
+        for name in ("punycode", "idna", "utf-16", "raw_unicode_escape")
+    ),
     "multipart/form-data; boundary=x; charset=unheard-of",
     "multipart/form-data; boundary=x; charset*=utf-8''unheard-of",
     'multipart/form-data; boundary=x; charset="un\\heard-of"',

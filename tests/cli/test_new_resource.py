@@ -208,6 +208,7 @@ def test_what_is_written_passes_its_own_tests_and_those_of_the_whole(copy: Path)
         "api/test_payments.py",
         "api/test_receipts.py",
         "api/test_openapi.py",
+        "api/test_input_bounds.py",
         "arch",
         "core/test_migrations.py",
     )

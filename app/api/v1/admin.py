@@ -12,8 +12,9 @@ from app.crud.dashboard import DashboardRows, read_dashboard
 from app.models.audit import Action
 from app.models.base import utc_now
 from app.schemas.account import AuditEventRead, Dashboard
-from app.schemas.base import Id, Page
+from app.schemas.base import Page
 from app.schemas.fields import Instant
+from app.schemas.parameters import IdParameter
 
 router = Router(prefix="/admin", tags=["admin"], responses=responses(401, 403))
 
@@ -25,8 +26,8 @@ async def dashboard(_: AdminUser, session: ReadSessionDep) -> DashboardRows:
 
 async def get_filter(
     action: Annotated[Action | None, Query()] = None,
-    actor_id: Annotated[Id | None, Query(description="Who did it.")] = None,
-    subject_id: Annotated[Id | None, Query(description="Whom it was done to.")] = None,
+    actor_id: Annotated[IdParameter | None, Query(description="Who did it.")] = None,
+    subject_id: Annotated[IdParameter | None, Query(description="Whom it was done to.")] = None,
     since: Annotated[Instant | None, Query(description="From this instant on.")] = None,
     until: Annotated[Instant | None, Query(description="Before this instant.")] = None,
 ) -> AuditFilter:

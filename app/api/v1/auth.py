@@ -2,9 +2,9 @@
 
 from typing import Annotated, Any
 
-from fastapi import Depends, status
-from fastapi.security import OAuth2PasswordRequestForm
+from fastapi import Form, status
 
+from app.api.body import FORM_LIMITS
 from app.api.cookies import RefreshCookieDep
 from app.api.deps import AccountsDep, AccountUser, AuthDep, CreatedDep, DeviceDep, ReadSessionDep, SessionDep
 from app.api.errors import responses
@@ -17,18 +17,18 @@ from app.crud.user import users
 from app.models.base import utc_now
 from app.models.user import User
 from app.schemas.account import AccountId, EmailVerification, ForgottenPassword, PasswordReset, SessionRead
-from app.schemas.auth import RefreshRequest, TokenRead
+from app.schemas.auth import LoginForm, RefreshRequest, TokenRead
 from app.schemas.base import Message
 from app.schemas.user import Registration, UserRead
 from app.services.audit import record_sign_out
 from app.services.auth import session_facts
 
-router = Router(prefix="/auth", tags=["auth"])
+router = Router(prefix="/auth", tags=["auth"], takes_little=True)
 
 LOGIN = {"grant_type": "password", "username": "alice", "password": "correct horse battery staple"}
 REFRESH = {"refresh_token": "the refresh_token of the last sign-in or refresh"}
 
-LoginForm = Annotated[OAuth2PasswordRequestForm, Depends()]
+LoginFormBody = Annotated[LoginForm, Form()]
 SENT = "If the address belongs to an account, a mail with a link is on its way."
 
 
@@ -57,10 +57,11 @@ async def register(
     dependencies=[LoginLimit],
     responses=responses(401, 403, 415),
     openapi_extra=example(LOGIN, "application/x-www-form-urlencoded"),
+    form_limits=FORM_LIMITS,
 )
-async def login(form: LoginForm, auth: AuthDep, device: DeviceDep, cookie: RefreshCookieDep) -> dict[str, Any]:
+async def login(form: LoginFormBody, auth: AuthDep, device: DeviceDep, cookie: RefreshCookieDep) -> dict[str, Any]:
     """The password grant of OAuth 2: `username` may be the e-mail address; `scope` narrows what the token can do."""
-    return cookie.answer(await auth.login(form.username, form.password, " ".join(form.scopes), device))
+    return cookie.answer(await auth.login(form.username, form.password, form.scope, device))
 
 
 @router.post(

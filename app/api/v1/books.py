@@ -12,18 +12,18 @@ from app.api.routing import Router
 from app.core.prepared import Row
 from app.crud.book import BookFilter, books
 from app.crud.guard import Guard
-from app.schemas.base import MAX_ID, Page, Text
+from app.schemas.base import Page
 from app.schemas.book import Author, BookCreate, BookRead, BookReplace, BookUpdate
-from app.schemas.fields import Int32Query
+from app.schemas.parameters import IdParameter, Int32Query, SearchQuery
 
 router = Router(prefix="/books", tags=["books"])
 
-BookId = Annotated[int, Path(ge=1, le=MAX_ID, examples=[42])]
+BookId = Annotated[IdParameter, Path(examples=[42])]
 BookSort = Literal["created_at", "-created_at", "author", "-author", "release_year", "-release_year"]
 
 
 async def get_filter(
-    q: Annotated[Text | None, Query(max_length=100, description="Text in title, author or isbn.")] = None,
+    q: Annotated[SearchQuery | None, Query(description="Text in title, author or isbn.")] = None,
     author: Annotated[Author | None, Query()] = None,
     release_year: Annotated[Int32Query | None, Query()] = None,
 ) -> BookFilter:

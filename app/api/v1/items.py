@@ -22,23 +22,25 @@ from app.api.routing import Router
 from app.core.prepared import Row
 from app.crud.guard import Guard
 from app.crud.item import ItemFilter, items
-from app.schemas.base import MAX_ID, Id, Page, Price, Text
+from app.schemas.base import Page
+from app.schemas.decimals import PriceQuery
 from app.schemas.item import ItemCreate, ItemRead, ItemReplace, ItemUpdate
+from app.schemas.parameters import IdParameter, SearchQuery
 
 router = Router(prefix="/items", tags=["items"], responses=responses(401, 403))
 
-ItemId = Annotated[int, Path(ge=1, le=MAX_ID, examples=[42])]
+ItemId = Annotated[IdParameter, Path(examples=[42])]
 ItemSort = Literal["id", "-id", "created_at", "-created_at", "price", "-price", "title", "-title"]
 IS_DONE: dict[str, bool | None] = {"true": True, "false": False, "any": None}
 
 
 async def get_filter(
     me: ItemReader,
-    q: Annotated[Text | None, Query(max_length=100, description="Text in title or description.")] = None,
-    owner: Annotated[Literal["me"] | Id | None, Query(description="`me`, or a user's id.")] = None,
+    q: Annotated[SearchQuery | None, Query(description="Text in title or description.")] = None,
+    owner: Annotated[Literal["me"] | IdParameter | None, Query(description="`me`, or a user's id.")] = None,
     is_done: Annotated[Literal["true", "false", "any"], Query()] = "false",
-    min_price: Annotated[Price | None, Query()] = None,
-    max_price: Annotated[Price | None, Query()] = None,
+    min_price: Annotated[PriceQuery | None, Query()] = None,
+    max_price: Annotated[PriceQuery | None, Query()] = None,
 ) -> ItemFilter:
     owner_id = me.user.id if owner == "me" else owner
     return ItemFilter(q, owner_id, IS_DONE[is_done], min_price, max_price)

@@ -8,12 +8,12 @@ from app.api.deps import ItemReader, ResourcesDep
 from app.api.errors import responses
 from app.api.routing import Router
 from app.crud.item import items
-from app.schemas.base import MAX_ID
+from app.schemas.parameters import IdParameter
 from app.schemas.stock import StockRead
 
 router = Router(prefix="/items/{item_id}/stock", tags=["items"], responses=responses(401, 403))
 
-ItemId = Annotated[int, Path(ge=1, le=MAX_ID, examples=[42])]
+ItemId = Annotated[IdParameter, Path(examples=[42])]
 
 
 @router.get("", summary="See how many there are", responses=responses(404))

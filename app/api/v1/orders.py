@@ -20,14 +20,15 @@ from app.api.idempotency import OnceDep
 from app.api.routing import Router
 from app.crud.order import OrderFilter, orders
 from app.models.order import Order, OrderStatus
-from app.schemas.base import MAX_ID, Page
+from app.schemas.base import Page
 from app.schemas.order import OrderCreate, OrderRead, StatusName
+from app.schemas.parameters import IdParameter
 from app.services.identity import Identity
 from app.services.orders import cancel_order, pay_order, place_order
 
 router = Router(prefix="/orders", tags=["orders"], responses=responses(401, 403))
 
-OrderId = Annotated[int, Path(ge=1, le=MAX_ID, examples=[1001])]
+OrderId = Annotated[IdParameter, Path(examples=[1001])]
 OrderSort = Literal["created_at", "-created_at"]
 
 

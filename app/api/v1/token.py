@@ -4,15 +4,16 @@ from typing import Annotated, Any
 
 from fastapi import Form, Request, Response
 
+from app.api.body import FORM_LIMITS
 from app.api.deps import AuthDep, DeviceDep
 from app.api.errors import OAuthError
 from app.api.limits import LoginLimit
 from app.api.routing import Router
-from app.schemas.auth import OAuthFault, TokenRead
+from app.schemas.auth import OAuthFault, TokenForm, TokenRead
 from app.services.audit import Device
 from app.services.auth import Auth, TokenPair
 
-router = Router(prefix="/auth", tags=["auth"])
+router = Router(prefix="/auth", tags=["auth"], takes_little=True)
 
 FAULTS: dict[int | str, dict[str, Any]] = {
     400: {"model": OAuthFault, "description": "RFC 6749 section 5.2"},
@@ -23,25 +24,25 @@ FAULTS: dict[int | str, dict[str, Any]] = {
 
 
 @router.post(
-    "/token", response_model=TokenRead, summary="Get tokens (OAuth 2)", responses=FAULTS, dependencies=[LoginLimit]
+    "/token",
+    response_model=TokenRead,
+    summary="Get tokens (OAuth 2)",
+    responses=FAULTS,
+    dependencies=[LoginLimit],
+    form_limits=FORM_LIMITS,
 )
 async def token(
     request: Request,
     response: Response,
     auth: AuthDep,
     device: DeviceDep,
-    grant_type: Annotated[str, Form(description="`password` or `refresh_token`.", examples=["password"])] = "",
-    username: Annotated[str, Form()] = "",
-    password: Annotated[str, Form(json_schema_extra={"format": "password"})] = "",
-    refresh_token: Annotated[str, Form()] = "",
-    scope: Annotated[str, Form()] = "",
-    client_secret: Annotated[str, Form(description="Refused: apps that users install can keep none.")] = "",
+    form: Annotated[TokenForm, Form()],
 ) -> dict[str, Any]:
     """Errors have the form of RFC 6749 section 5.2; clients are public and only name themselves, if at all."""
     response.headers["Pragma"] = "no-cache"  # RFC 6749 section 5.1
-    if client_secret or request.headers.get("authorization"):
+    if form.client_secret or request.headers.get("authorization"):
         raise OAuthError(401, "invalid_client", "Clients have no secrets here: leave client authentication out.")
-    pair = await grant(auth, device, grant_type, username, password, refresh_token, scope)
+    pair = await grant(auth, device, form)
     return {
         "access_token": pair.access_token,
         "refresh_token": pair.refresh_token,
@@ -51,14 +52,12 @@ async def token(
     }
 
 
-async def grant(
-    auth: Auth, device: Device, grant_type: str, username: str, password: str, refresh_token: str, scope: str
-) -> TokenPair:
-    if grant_type == "password" and username and password:
-        return await auth.login(username, password, scope, device)
-    if grant_type == "refresh_token" and refresh_token:
-        return await auth.refresh(refresh_token, device)
-    if grant_type in {"password", "refresh_token", ""}:
-        needed = "refresh_token" if grant_type == "refresh_token" else "username and password"
+async def grant(auth: Auth, device: Device, form: TokenForm) -> TokenPair:
+    if form.grant_type == "password" and form.username and form.password:
+        return await auth.login(form.username, form.password, form.scope, device)
+    if form.grant_type == "refresh_token" and form.refresh_token:
+        return await auth.refresh(form.refresh_token, device)
+    if form.grant_type in {"password", "refresh_token", ""}:
+        needed = "refresh_token" if form.grant_type == "refresh_token" else "username and password"
         raise OAuthError(400, "invalid_request", f"Send grant_type, and {needed}, as form parameters.")
     raise OAuthError(400, "unsupported_grant_type", "grant_type must be `password` or `refresh_token`.")

@@ -39,14 +39,15 @@ from app.schemas.account import (
     ProfileUpdate,
     RoleName,
 )
-from app.schemas.base import MAX_ID, Message, Page, Text
+from app.schemas.base import Message, Page
+from app.schemas.parameters import FlagQuery, IdParameter, SearchQuery
 from app.schemas.user import UserRead
 from app.services.audit import record
 from app.services.export import export_account
 
-router = Router(prefix="/users", tags=["users"], responses=responses(401))
+router = Router(prefix="/users", tags=["users"], takes_little=True, responses=responses(401))
 
-UserId = Annotated[int, Path(ge=1, le=MAX_ID, examples=[7])]
+UserId = Annotated[IdParameter, Path(examples=[7])]
 UserSort = Literal["id", "-id", "username", "-username", "created_at", "-created_at"]
 
 
@@ -134,9 +135,9 @@ async def export_me(
 
 
 async def get_filter(
-    q: Annotated[Text | None, Query(max_length=100, description="Text in name, address or full name.")] = None,
+    q: Annotated[SearchQuery | None, Query(description="Text in name, address or full name.")] = None,
     role: Annotated[RoleName | None, Query()] = None,
-    is_active: Annotated[bool | None, Query()] = None,
+    is_active: Annotated[FlagQuery | None, Query()] = None,
 ) -> UserFilter:
     return UserFilter(q, Role(role) if role else None, is_active)
 

@@ -37,9 +37,10 @@ USED_NAMES = {
     "mapped_column",
 }
 USED_CLASSES = {
-    *("Any", "Annotated", "Base", "CachedCRUD", "Decimal", "Depends", "Enum", "Field", "Flag", "Id", "In", "Index"),
+    *("Any", "Annotated", "Base", "CachedCRUD", "Decimal", "Depends", "Enum", "Field", "Flag", "In", "Index"),
     *("Literal", "Mapped", "Money", "Out", "Page", "Path", "Query", "Response", "Router", "Sequence", "Versioned"),
-    *("Amount", "Day", "Email", "Factory", "Identity", "Instant", "Text", "Url", "Year"),
+    *("AmountQuery", "FlagQuery", "IdParameter", "SearchQuery"),
+    *("Amount", "Day", "Email", "Factory", "Identity", "Instant", "Url", "Year"),
 }
 ROOT_MARKS = ("pyproject.toml", "alembic/versions", "tests/api", "app/api/v1/__init__.py")
 

@@ -9,9 +9,10 @@ from app.cli.scaffold.names import camel
 # Names in a generated schema that a field's type must not hide.
 TAKEN = {
     *("Annotated", "Any", "Decimal", "Field", "Flag", "In", "Literal", "MISSING", "MoneyOut", "Out", "Page"),
-    *("Text", "OnceDep", "PagingDep", "SessionDep", "CachedDep", "CreatedDep", "ETagDep"),
+    *("OnceDep", "PagingDep", "SessionDep", "CachedDep", "CreatedDep", "ETagDep"),
     *("Amount", "Day", "Email", "Instant", "Int32", "Int32Query", "Line255", "LongText", "JsonId", "Url", "Year"),
-    *("Depends", "Id", "Path", "Query", "Response", "Router", "AsyncSession", "Identity", "CursorPage", "FilterDep"),
+    *("AmountQuery", "FlagQuery", "IdParameter", "SearchQuery"),
+    *("Depends", "Path", "Query", "Response", "Router", "AsyncSession", "Identity", "CursorPage", "FilterDep"),
 }
 # What the documentation shows; the words are there to be changed.
 EXAMPLES = {

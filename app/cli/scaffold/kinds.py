@@ -73,11 +73,11 @@ KINDS = {
         Kind(
             "decimal", "Money", "fixed_point(12, 2)", "Amount", "MoneyOut", '"{n}.50"',
             ('"1.999"', '"NaN"', '"10000000000"', "True"), stored='Decimal("{n}.50")',
-            is_sortable=True, accepts=Amount, source=lambda value: f'Decimal("{value:.2f}")',
+            query="AmountQuery", is_sortable=True, accepts=Amount, source=lambda value: f'Decimal("{value:.2f}")',
         ),
         Kind(
             "bool", "bool", "sa.Boolean()", "Flag", "bool", "{n} % 2 == 1", ('"yes"', "1"),
-            query="bool", accepts=Flag, refuses_flags=("unique",), read_default=truth,
+            query="FlagQuery", accepts=Flag, refuses_flags=("unique",), read_default=truth,
         ),
         Kind(
             "date", "date", "sa.Date()", "Day", "date", '"2026-01-{n:02}"',
@@ -102,7 +102,7 @@ KINDS = {
             query="Int32Query", example=1974, is_sortable=True, accepts=Year, read_default=whole,
         ),
         Kind(
-            "ref", "int", "key()", "JsonId", "int", "", ("0", '"1"', "True"), query="Id", example=7,
+            "ref", "int", "key()", "JsonId", "int", "", ("0", '"1"', "True"), query="IdParameter", example=7,
         ),
         Kind(
             "enum", "", "", "", "", "", ('"something else"', "7"), refuses_flags=("unique",),

@@ -8,7 +8,7 @@ from fastapi.exceptions import RequestValidationError
 from app.api.deps import ResourcesDep
 from app.core.config import Settings
 from app.core.errors import ForbiddenError
-from app.schemas.auth import RefreshRequest, RefreshToken
+from app.schemas.auth import RefreshRequest
 from app.schemas.parameters import FlagQuery
 from app.services.auth import TokenPair
 
@@ -105,7 +105,10 @@ async def get_refresh_cookie(
     request: Request,
     response: Response,
     resources: ResourcesDep,
-    refresh_token: Annotated[RefreshToken | None, Cookie(description="In cookie mode, instead of the body.")] = None,
+    # An empty one is a token that is no good, like any other.
+    refresh_token: Annotated[
+        str | None, Cookie(max_length=4096, description="In cookie mode, instead of the body.")
+    ] = None,
     cookie: Annotated[FlagQuery, Query(description="Put the refresh token in a cookie instead of the body.")] = False,
 ) -> RefreshCookie:
     return RefreshCookie(request, response, resources.settings, refresh_token, is_wanted=cookie)

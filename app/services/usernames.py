@@ -7,9 +7,9 @@ from app.models.user import identity_key
 
 # Some of them are mailboxes of RFC 2142.
 NAMES = """
-    abuse account accounts admin administrator administrators admins anonymous billing daemon help helpdesk hostmaster
-    info legal mailerdaemon mod moderator moderators nobody noreply noc official operator owner postmaster privacy root
-    security service staff strata superuser support sysadmin sysop system team webmaster
+    abuse admin administrator administrators admins anonymous billing daemon help helpdesk hostmaster info legal
+    mailerdaemon moderator moderators noc noreply official postmaster privacy root security staff strata superuser
+    support sysadmin sysop system webmaster
 """
 RESERVED = frozenset(NAMES.split())
 # What is easily overlooked: punctuation, and that an i has no dot.

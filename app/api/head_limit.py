@@ -13,6 +13,8 @@ DETAIL = f"The head of the request has more than {MAX_FIELDS} fields or {MAX_BYT
 MALFORMED = 400
 # Where a server says that it could not read a request to its end, and why: one of the two above.
 REFUSED = "strata.refused"
+# Where a server says that it has bounded the bytes of a head itself.
+BOUNDED = "strata.bounded_head"
 # All that a refusal looks at.
 KEPT = {b"origin", b"x-request-id"}
 
@@ -40,5 +42,7 @@ def has_bounded_head(scope: Scope) -> bool:
     headers = scope["headers"]
     if len(headers) > MAX_FIELDS:
         return False
+    if BOUNDED in scope:
+        return True
     target = len(scope.get("raw_path") or scope["path"]) + len(scope["query_string"])
     return target + sum(map(len, chain.from_iterable(headers))) <= MAX_BYTES

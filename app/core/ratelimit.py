@@ -126,8 +126,8 @@ def limits_of(rate: str) -> list[Limit]:
 
 
 def digest(key: tuple[str, ...]) -> str:
-    """One name for a key of any parts: no two keys share it, and it tells no address or name."""
-    return known_digest(key) if sum(map(len, key)) <= MAX_KNOWN_LENGTH else make_digest(key)
+    """One name for a key, whose last part clients may choose: no two keys share it, and it tells no address or name."""
+    return known_digest(key) if len(key[-1]) <= MAX_KNOWN_LENGTH else make_digest(key)
 
 
 def make_digest(key: tuple[str, ...]) -> str:

@@ -57,7 +57,8 @@ class LocalWindows:
         if hits is None:
             make_room(keys, now - limit.seconds)
             hits = keys[key] = array("d")
-        forget(hits, now - limit.seconds)
+        elif hits and hits[0] <= now - limit.seconds:
+            forget(hits, now - limit.seconds)
         has_room = len(hits) < limit.amount
         if has_room:
             hits.append(now)

@@ -71,7 +71,13 @@ class Side:
 
 async def start(stack: AsyncExitStack, name: str, checkout: Path, folder: Path) -> Side:
     await asyncio.to_thread(folder.mkdir)
-    command = [checkout / ".venv/bin/python", "-c", SERVE, os.environ.get("DATABASE_URL", DEFAULT_URL), folder]
+    command: list[str | Path] = [
+        checkout / ".venv/bin/python",
+        "-c",
+        SERVE,
+        os.environ.get("DATABASE_URL", DEFAULT_URL),
+        folder,
+    ]
     process = await stack.enter_async_context(child(*command, stdin=PIPE, stdout=PIPE, cwd=checkout / "benchmarks"))
     assert process.stdout is not None
     told = await process.stdout.readline()
@@ -86,7 +92,7 @@ async def main(options: argparse.Namespace) -> None:
         checkouts = {"before": options.before.resolve(), "after": HERE}
         sides = [await start(stack, name, path, folder / name) for name, path in checkouts.items()]
         print(
-            "| scenario | requests a second: before, after | ratio | least CPU of a request in ms: before, after | ratio |"
+            "| scenario | requests a second: before, after | ratio | least CPU, ms a request: before, after | ratio |"
         )
         print("| --- | --- | ---: | --- | ---: |")
         for scenario in options.scenario.split(","):
@@ -104,7 +110,7 @@ async def main(options: argparse.Namespace) -> None:
 
 
 def row(scenario: str, runs: dict[str, list[Run]]) -> str:
-    """Of the rates the medians, and the median of the rounds' ratios; of the CPU the least, which nothing else adds to."""
+    """Of the rates the medians, and the median of the rounds' ratios; of CPU the least: other programs add to it."""
     rates, cpu = (
         {name: [getattr(run, what) for run in runs[name]] for name in runs} for what in ("rate", "server_cpu")
     )

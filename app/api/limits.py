@@ -51,7 +51,7 @@ def caller(request: Request, resources: Resources) -> tuple[str, str]:
         claims = claims_of(request)
     except InvalidTokenError:
         claims = None  # whoever guesses tokens is stopped as anybody else at their address
-    if claims is not None and claims.session_key not in resources.auth.ended:
+    if claims is not None and claims.session_key not in resources.auth.ended.known:
         return "user", str(claims.user_id)
     return "address", client_network(request)
 

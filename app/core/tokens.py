@@ -130,11 +130,11 @@ class Tokens:
         Raises:
             InvalidTokenError: `token_expired` once it is past its time, else `invalid_token`.
         """
-        if len(token) > MAX_TOKEN_LENGTH:
+        if len(token) > MAX_TOKEN_LENGTH or not token.isascii():
             raise InvalidTokenError
         if kind != "access":
             return self.check(token, kind)
-        name = sha256(token.encode(errors="surrogatepass")).digest()
+        name = sha256(token.encode()).digest()
         known = self.known.get(name)
         if known is not None and known.expires_at.timestamp() > time.time():
             return known

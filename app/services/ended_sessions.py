@@ -14,9 +14,6 @@ class EndedSessions:
         self.max_entries = max_entries
         self.known: dict[str, None] = {}
 
-    def __contains__(self, key: str) -> bool:
-        return key in self.known
-
     def add(self, *keys: str) -> None:
         self.known |= dict.fromkeys(keys)
         while len(self.known) > self.max_entries:

@@ -91,4 +91,4 @@ def test_of_too_many_ended_sessions_the_oldest_are_forgotten() -> None:
     ended = EndedSessions(max_entries=3)
     ended.add(*"abcd")
     ended.add("d")
-    assert [key in ended for key in "abcd"] == [False, True, True, True]
+    assert [key in ended.known for key in "abcd"] == [False, True, True, True]

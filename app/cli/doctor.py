@@ -1,17 +1,29 @@
 """`strata doctor`: is everything there that a server needs, and if not, what is to be done?"""
 
 import asyncio
-import os
 from collections.abc import Awaitable, Callable
-from contextlib import suppress
 from functools import partial
 from typing import TYPE_CHECKING, Literal
 
 import typer
 
-if TYPE_CHECKING:
-    from pathlib import Path
+from app.cli.checks import (
+    ToBeMadeError,
+    UnfitError,
+    UnwiseError,
+    check_admin,
+    check_connections,
+    check_data_dir,
+    check_database,
+    check_inventory,
+    check_migrations,
+    check_modules,
+    check_redis,
+    check_secret,
+    has_any_module,
+)
 
+if TYPE_CHECKING:
     from sqlalchemy.ext.asyncio import AsyncSession
 
     from app.core.config import Settings
@@ -20,18 +32,6 @@ if TYPE_CHECKING:
 type Verdict = Literal["fit", "unfit", "unwise", "to be made"]
 
 MARKS = {"fit": ("✓", "green"), "unfit": ("✗", "red"), "unwise": ("!", "yellow"), "to be made": ("·", "cyan")}
-
-
-class UnfitError(Exception):
-    """A check failed; the message says what to mend."""
-
-
-class UnwiseError(Exception):
-    """A check passed, but something had better be changed; the message says what."""
-
-
-class ToBeMadeError(Exception):
-    """Nothing is wrong: the message says what is not there yet, and that `strata serve` makes it."""
 
 
 def doctor() -> None:
@@ -112,179 +112,3 @@ async def report(name: str, check: Callable[[], Awaitable[str]]) -> Verdict:
 def tell(verdict: Verdict, name: str, text: str) -> None:
     mark, color = MARKS[verdict]
     typer.echo(f"{typer.style(mark, fg=color)} {name:<16}{text}")
-
-
-async def check_data_dir(settings: "Settings") -> str:
-    from app.cli.exposed_files import advice, exposed_files
-
-    path = settings.data_dir
-    check_folder(path)
-    if paths := exposed_files(settings):
-        raise UnwiseError(advice(paths))
-    return f"{path} can be written"
-
-
-def check_folder(path: "Path") -> None:
-    """Where it is missing, whether it can be made."""
-    there = next(folder for folder in (path, *path.absolute().parents) if folder.exists())
-    if not there.is_dir():
-        raise UnfitError(f"{there} is no directory: remove it, or change DATA_DIR")
-    if not os.access(there, os.W_OK | os.X_OK):
-        raise UnfitError(f"{there} cannot be written: change its owner, or DATA_DIR")
-    if there != path:
-        raise ToBeMadeError(f"{path} is not there yet: `strata serve` makes it")
-
-
-async def check_secret(settings: "Settings") -> str:
-    from app.core.keys import Keyring
-    from app.core.private_files import is_read_by_others
-    from app.core.secret_file import replaced_path, secret_path
-
-    if settings.jwt_algorithm != "HS256":
-        return check_key_files(settings)
-    if settings.jwt_secret_key is not None:
-        return "from JWT_SECRET_KEY"
-    path = secret_path(settings.data_dir)
-    if not path.exists():
-        raise ToBeMadeError(f"there is none yet: `strata serve` makes it, in {path}")
-    for file in (path, replaced_path(settings.data_dir)):
-        if file.exists() and is_read_by_others(file):
-            raise UnfitError(f"{file} can be read by others: chmod 600 {file}")
-    Keyring.from_settings(settings)  # raises SettingsError for half a secret
-    return f"generated, in {path}"
-
-
-def check_key_files(settings: "Settings") -> str:
-    """A warning alone for files that others can read: mounted secrets often are, in a container of their own."""
-    from pathlib import Path
-
-    from app.core.pem import is_private_key
-    from app.core.private_files import is_read_by_others
-
-    paths = [Path(path) for _, path in settings.named_keys()]
-    exposed = [str(path) for path in paths if is_private_key(path) and is_read_by_others(path)]
-    if exposed:
-        raise UnwiseError(f"private keys that others can read: chmod 600 {' '.join(exposed)}")
-    return f"{settings.jwt_algorithm}, in {paths[0]}"
-
-
-async def check_database(session: "AsyncSession") -> str:
-    from sqlalchemy import text
-
-    from app.core.database_url import shown_url
-    from app.core.sqlite_files import database_path
-
-    url = session.get_bind().engine.url
-    # Before anything connects, which would make the file.
-    if url.get_backend_name() == "sqlite" and not (path := database_path(url)).exists():
-        check_parent(path)
-        raise ToBeMadeError(f"{path} is not there yet: `strata serve` makes it")
-    await session.execute(text("SELECT 1"))
-    return f"{shown_url(url)} answers"
-
-
-def check_parent(path: "Path") -> None:
-    with suppress(ToBeMadeError):
-        check_folder(path.parent)
-
-
-async def check_connections(settings: "Settings", session: "AsyncSession") -> str:
-    """Whether the server has as many as all workers together may open, `strata serve --workers` aside."""
-    from sqlalchemy import text
-
-    workers, each = settings.web_concurrency, settings.db_pool_size + settings.db_max_overflow
-    wanted = f"{workers} {'worker' if workers == 1 else 'workers'} with up to {each} each"
-    if settings.db_pgbouncer:
-        return f"{wanted}, to PgBouncer"
-    names = ("max_connections", "superuser_reserved_connections")
-    most, reserved = [int(await session.scalar(text(f"SHOW {name}")) or 0) for name in names]
-    if workers * each > most - reserved:
-        raise UnwiseError(
-            f"{wanted}, but the server has {most - reserved}: lower WEB_CONCURRENCY, DB_POOL_SIZE or "
-            "DB_MAX_OVERFLOW, or raise max_connections"
-        )
-    return f"{wanted}; the server has {most - reserved}"
-
-
-async def check_redis(settings: "Settings") -> str:
-    from redis.exceptions import RedisError
-
-    from app.core.ratelimit import RateLimiter
-
-    assert settings.redis_url is not None
-    limiter = RateLimiter(settings.redis_url.get_secret_value())
-    try:
-        await limiter.ping()
-    except (RedisError, OSError) as error:
-        raise UnwiseError(
-            f"does not answer ({error}): start it, or mend or unset REDIS_URL. "
-            "The server runs without it; each process then counts its rate limits alone"
-        ) from None
-    finally:
-        await limiter.close()
-    return "answers"
-
-
-async def check_inventory(settings: "Settings") -> str:
-    from app.core.errors import UnavailableError
-    from app.services.inventory import Inventory
-
-    inventory = Inventory.from_settings(settings)
-    assert inventory is not None
-    try:
-        lets_us_in = await inventory.ping()
-    except UnavailableError:
-        raise UnwiseError(
-            "does not answer: start it, or mend or unset INVENTORY_URL. "
-            "The server runs without it; the stock of items is then answered with 503"
-        ) from None
-    finally:
-        await inventory.close()
-    if not lets_us_in:
-        raise UnfitError("refuses us: check the user and the password in INVENTORY_URL")
-    return "answers"
-
-
-async def check_migrations(session: "AsyncSession") -> str:
-    from app.core.migrations import database_revision, known_revisions, migration_head
-
-    at, head = await database_revision(await session.connection()), migration_head()
-    if at is not None and at not in known_revisions():
-        raise UnfitError(
-            f"at {at}, which this code does not know: run the newer code that made it, "
-            "or take it back with that (`strata db downgrade`)"
-        )
-    if at != head:
-        now = at or "none"
-        raise ToBeMadeError(f"at {now}, needs {head}: `strata serve` makes it so, as does `strata db upgrade`")
-    return f"at {at}, up to date"
-
-
-async def check_admin(settings: "Settings", session: "AsyncSession") -> str:
-    from app.crud.user import users
-    from app.services.admins import password_path
-
-    if not await users.has_admin(session):
-        raise ToBeMadeError("there is none yet: `strata serve` makes it, and so does `strata admin create`")
-    if (path := password_path(settings.data_dir)).exists():
-        raise UnwiseError(f"the first one's generated password is still in {path}: sign in, then delete the file")
-    return "there is one"
-
-
-def has_any_module(settings: "Settings") -> bool:
-    from app.core.modules import installed_modules
-
-    return bool(settings.modules or installed_modules())
-
-
-async def check_modules(settings: "Settings") -> str:
-    """Load them as a server would: what is installed may still fail."""
-    from app.core.modules import listed_modules, unlisted_modules
-    from app.main import create_app
-
-    create_app(settings)
-    parts = {
-        "loaded": listed_modules(settings.modules),
-        "installed but not listed in MODULES": unlisted_modules(settings.modules),
-    }
-    return "; ".join(f"{how}: {', '.join(map(str, modules))}" for how, modules in parts.items() if modules)

@@ -11,6 +11,7 @@ import uvicorn
 from fastapi import FastAPI
 
 from app.api.deps import Resources
+from app.cli.http_protocol import BoundedProtocol
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,7 +23,8 @@ class Server:
 
 @asynccontextmanager
 async def serve(app: FastAPI, **options: Any) -> AsyncIterator[Server]:
-    """`options` are more of uvicorn's."""
+    """With the protocol of `strata serve`; `options` are more of uvicorn's."""
+    options = {"http": BoundedProtocol} | options
     # With its protocol told, or asyncio would leave Nagle's algorithm on, and answers wait for the client's next ACK.
     with socket.socket(proto=socket.IPPROTO_TCP) as listener:
         listener.bind(("127.0.0.1", 0))

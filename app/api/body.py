@@ -8,8 +8,6 @@ from app.api.dispatch import DirectRequest
 
 # Of operations that take a few short fields: in a form a password of 1024 characters may need 12 KiB.
 SMALL_BODY = 32 * 1024
-# Beside `max_body_size`, for what FastAPI reads of a form. OAuth 2 has unknown fields ignored.
-FORM_LIMITS: Any = {"max_fields": 20, "max_files": 0, "max_part_size": 16 * 1024}
 BOM = b"\xef\xbb\xbf"
 # All up to the first half of a surrogate pair without the other one; `*+` never goes back.
 SOUND = re.compile(

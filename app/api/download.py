@@ -18,6 +18,7 @@ from app.api.deps import CurrentUser
 from app.api.exchange import KEY, Exchange
 from app.api.limits import count
 from app.api.resources import resources_of
+from app.api.server_scope import ABORT
 
 log = structlog.get_logger()
 
@@ -123,8 +124,7 @@ def cut_up(chunk: bytes) -> list[bytes]:
 
 async def cut(exchange: Exchange) -> None:
     """End the connection now: closed as usual it would stay until the client has taken what is on its way."""
-    # uvicorn's `send` is a method of what has the connection; other servers close it in their own way.
-    transport = getattr(getattr(exchange.transmit, "__self__", None), "transport", None)
-    if transport is not None:
-        transport.abort()
+    # Servers that leave none close it in their own way.
+    if (abort := exchange.scope.get(ABORT)) is not None:
+        abort()
         await asyncio.sleep(0)  # the server hears of it

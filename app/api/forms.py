@@ -1,9 +1,12 @@
-"""Types of forms: those that may be read."""
+"""Forms: which of them are read, and how much of them."""
 
 import re
+from typing import Any
 
 from app.core.errors import UnsupportedMediaTypeError
 
+# Beside `max_body_size`, for what FastAPI reads of a form. OAuth 2 has unknown fields ignored.
+FORM_LIMITS: Any = {"max_fields": 20, "max_files": 0, "max_part_size": 16 * 1024}
 # Of an encoding that it was asked for, Python looks for a module, and keeps the name; some take hours for what others
 # have in no time.
 MULTIPART = re.compile(

@@ -5,16 +5,14 @@ from itertools import chain
 
 from starlette.types import ASGIApp, Receive, Scope, Send
 
+from app.api.server_scope import BOUNDED, REFUSED
+
 MAX_FIELDS = 100
 # Of the request's target, and of names and values of its fields.
 MAX_BYTES = 64 * 1024
 TOO_LARGE = 431
 DETAIL = f"The head of the request has more than {MAX_FIELDS} fields or {MAX_BYTES // 1024} KiB: send fewer or shorter."
 MALFORMED = 400
-# Where a server says that it could not read a request to its end, and why: one of the two above.
-REFUSED = "strata.refused"
-# Where a server says that it has bounded the bytes of a head itself.
-BOUNDED = "strata.bounded_head"
 # All that a refusal looks at.
 KEPT = {b"origin", b"x-request-id"}
 

@@ -7,7 +7,8 @@ from uvicorn.config import Config
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
 from uvicorn.server import ServerState
 
-from app.api.head_limit import BOUNDED, MALFORMED, MAX_BYTES, REFUSED, TOO_LARGE
+from app.api.head_limit import MALFORMED, MAX_BYTES, TOO_LARGE
+from app.api.server_scope import ABORT, BOUNDED, REFUSED
 
 # The application runs one of a connection's requests at a time; so many more wait for it.
 MAX_PIPELINED = 100
@@ -58,6 +59,7 @@ class BoundedProtocol(HttpToolsProtocol):
             raise RuntimeError("too many requests at once")  # the parser stops, and the request is refused
         # A copy: what follows the body is no header of the request (RFC 9110 section 6.5.1).
         self.scope["headers"] = self.headers.copy()
+        self.scope[ABORT] = self.transport.abort  # type: ignore[literal-required] # a key of ours
         self.scope[BOUNDED] = True  # type: ignore[literal-required] # a key of ours
         super().on_headers_complete()
 

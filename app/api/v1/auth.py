@@ -4,11 +4,11 @@ from typing import Annotated, Any
 
 from fastapi import Form, status
 
-from app.api.body import FORM_LIMITS
 from app.api.cookies import RefreshCookieDep
 from app.api.deps import AccountsDep, AccountUser, AuthDep, CreatedDep, DeviceDep, ReadSessionDep, SessionDep
 from app.api.errors import responses
 from app.api.examples import example
+from app.api.forms import FORM_LIMITS
 from app.api.limits import LoginLimit, MailLimit, RegisterLimit
 from app.api.routing import Router
 from app.core.errors import NotFoundError

@@ -4,9 +4,9 @@ from typing import Annotated, Any
 
 from fastapi import Form, Request, Response
 
-from app.api.body import FORM_LIMITS
 from app.api.deps import AuthDep, DeviceDep
 from app.api.errors import OAuthError
+from app.api.forms import FORM_LIMITS
 from app.api.limits import LoginLimit
 from app.api.routing import Router
 from app.schemas.auth import OAuthFault, TokenForm, TokenRead

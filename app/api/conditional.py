@@ -19,10 +19,10 @@ IfMatchHeader = Annotated[
 ]
 
 
-# What a proxy that compresses adds to a tag: `W/` (nginx, CDNs), or the coding (`"3-gzip"`, `"3;br"`); none of ours ends
-# like that. If-Match should compare strongly (RFC 9110 section 13.1.1), but then no write behind such a proxy would ever
-# fit. Weak tags are refused there since several states of a resource may share one. Ours are versions: whoever has a
-# representation of version 3, compressed or not, has seen version 3.
+# What a proxy that compresses adds to a tag: `W/` (nginx, CDNs), or the coding (`"3-gzip"`, `"3;br"`); none of ours
+# ends like that. If-Match should compare strongly (RFC 9110 section 13.1.1), but no write behind such a proxy would
+# ever fit then. Weak tags are refused there since several states of a resource may share one. Ours are versions:
+# whoever has a representation of version 3, compressed or not, has seen version 3.
 CODING = r"(?:(?:--?|;)(?:gzip|br|zstd|deflate))?"
 TAG = re.compile(rf'(?:^|,)\s*(?:W/)?"([^"]*?){CODING}"\s*(?=,|$)')
 VERSION_TAG = re.compile(rf'(?:^|,)\s*(?:W/)?"([1-9][0-9]{{0,9}}){CODING}"\s*(?=,|$)')

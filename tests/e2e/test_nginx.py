@@ -57,7 +57,9 @@ class Site:
 
 
 @asynccontextmanager
-async def site(settings: Settings, folder: Path, location: int = 0, **replacements: str) -> AsyncIterator[Site]:
+async def site(
+    settings: Settings, folder: Path, location: int = 0, replacements: dict[str, str] | None = None
+) -> AsyncIterator[Site]:
     prefix = PREFIX if location else ""
     with borrowed_app(settings.model_copy(update={"root_path": prefix})) as app:
         async with serve(app, proxy_headers=True, forwarded_allow_ips=["127.0.0.1"]) as server:
@@ -145,7 +147,7 @@ async def test_the_cookie_is_sent_back_to_where_it_works(
 
 async def test_the_scheme_is_the_one_that_nginx_was_asked_with(real_settings: Settings, tmp_path: Path) -> None:
     """`https` in place of `$scheme`: the tests have no certificate."""
-    async with site(real_settings, tmp_path, **{"$scheme": "https"}) as proxied:
+    async with site(real_settings, tmp_path, replacements={"$scheme": "https"}) as proxied:
         alice = await proxied.make.user()
         form = {"username": alice.username, "password": PASSWORD}
         for origin, status in ((proxied.origin.replace("http:", "https:"), 200), (proxied.origin, 403)):

@@ -24,6 +24,7 @@ from app.api.middleware import Checks, RequestContext
 from app.api.modules import install_modules
 from app.api.openapi import DESCRIPTION, TAGS
 from app.api.refusals import Refusal
+from app.api.root_path import RootPath
 from app.api.shedding import LoadShedding
 from app.core.access_log import access_log
 from app.core.cache import Cache
@@ -83,6 +84,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         version=version("strata"),
         description=DESCRIPTION,
         openapi_tags=[*TAGS],
+        public_root=settings.root_path,
         openapi_url="/openapi.json" if settings.docs_enabled else None,
         docs_url=None,
         redoc_url=None,
@@ -114,7 +116,9 @@ def middleware(settings: Settings) -> list[Middleware]:
         MALFORMED: refusal(MALFORMED, "bad_request", "This is no request of HTTP as this server understands it."),
         TOO_LARGE: refusal(TOO_LARGE, "headers_too_large", HEAD_TOO_LARGE),
     }
+    prefix = [Middleware(RootPath, root_path=settings.root_path)] if settings.root_path else []
     return [
+        *prefix,
         Middleware(HeadLimit, refusals=refusals),
         Middleware(
             LoadShedding,

@@ -1,5 +1,8 @@
 """FastAPI's application, with our way from its middleware to a route."""
 
+from collections.abc import Iterator
+from typing import Any
+
 from fastapi.middleware.asyncexitstack import AsyncExitStackMiddleware
 from starlette.middleware.exceptions import ExceptionMiddleware
 from starlette.types import ASGIApp, Receive, Scope, Send
@@ -7,11 +10,27 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from app.api.dispatch import Dispatch
 from app.api.openapi import OpenAPIApp
 
+OAUTH_URLS = {"authorizationUrl", "refreshUrl", "tokenUrl"}
+
 
 class Application(OpenAPIApp):
     """Without Starlette's `ServerErrorMiddleware`: `LastResort` answers what nobody caught."""
 
     has_nothing_around = False
+
+    def __init__(self, *, public_root: str = "", **options: Any) -> None:
+        """`public_root` is what clients see before our paths: `ROOT_PATH`."""
+        super().__init__(servers=[{"url": public_root}] if public_root else None, **options)
+        self.public_root = public_root
+
+    def openapi(self) -> dict[str, Any]:
+        document = super().openapi()
+        if self.public_root:
+            # Clients resolve these without `servers`. FastAPI keeps the document: they may have the prefix already.
+            for flow in oauth_flows(document):
+                for name in OAUTH_URLS & flow.keys():
+                    flow[name] = self.public_root + flow[name].removeprefix(self.public_root)
+        return document
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if self.has_nothing_around and scope["type"] == "http" and self.middleware_stack is not None:
@@ -29,3 +48,8 @@ class Application(OpenAPIApp):
         # FastAPI would look again with each request whether somebody has configured OpenTelemetry by now.
         self.has_nothing_around = not self.root_path and not self._native_telemetry.enabled()
         return app
+
+
+def oauth_flows(document: dict[str, Any]) -> Iterator[dict[str, Any]]:
+    for scheme in document["components"].get("securitySchemes", {}).values():
+        yield from scheme.get("flows", {}).values()

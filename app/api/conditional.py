@@ -4,8 +4,9 @@ import re
 from functools import lru_cache
 from typing import Annotated, Protocol
 
-from fastapi import Depends, FastAPI, Header, Request, Response
+from fastapi import Depends, Header, Request, Response
 
+from app.api.application import Application
 from app.api.errors import EarlyAnswer
 from app.core.errors import PreconditionFailedError
 
@@ -18,8 +19,13 @@ IfMatchHeader = Annotated[
 ]
 
 
-# Strong comparison: no W/ before it.
-VERSION_TAG = re.compile(r'(?:^|,)\s*"([1-9][0-9]{0,9})"\s*(?=,|$)')
+# What a proxy that compresses adds to a tag: `W/` (nginx, CDNs), or the coding (`"3-gzip"`, `"3;br"`); none of ours
+# ends like that. If-Match should compare strongly (RFC 9110 section 13.1.1), but no write behind such a proxy would
+# ever fit then. Weak tags are refused there since several states of a resource may share one. Ours are versions:
+# whoever has a representation of version 3, compressed or not, has seen version 3.
+CODING = r"(?:(?:--?|;)(?:gzip|br|zstd|deflate))?"
+TAG = re.compile(rf'(?:^|,)\s*(?:W/)?"([^"]*?){CODING}"\s*(?=,|$)')
+VERSION_TAG = re.compile(rf'(?:^|,)\s*(?:W/)?"([1-9][0-9]{{0,9}}){CODING}"\s*(?=,|$)')
 
 
 class HasVersion(Protocol):
@@ -38,21 +44,20 @@ def version_tag(version: int) -> str:
 
 
 def names(header: str, tag: str) -> bool:
-    """Whether a list of entity tags (RFC 9110 section 8.8.3) has this one, or is `*`."""
-    return header.strip() == "*" or tag in (candidate.strip() for candidate in header.split(","))
+    """Whether a list of entity tags (RFC 9110 section 8.8.3) has this one, or is `*`; compared weakly."""
+    return header.strip() == "*" or tag.strip('"') in TAG.findall(header)
 
 
 def require_modified(if_none_match: str | None, tag: str, **headers: str) -> None:
     """Answers a client that already has this version with 304."""
-    # If-None-Match compares weakly: a proxy that compressed the answer may have added W/.
-    if if_none_match is not None and names(if_none_match.replace("W/", ""), tag):
+    if if_none_match is not None and names(if_none_match, tag):
         raise EarlyAnswer(Response(status_code=304, headers={"ETag": tag, **headers}))
 
 
 @lru_cache
-def path_of(app: FastAPI, handler: str, names: tuple[str, ...]) -> str:
+def path_of(app: Application, handler: str, names: tuple[str, ...]) -> str:
     """With `{name}` where each parameter goes: to look for a route takes longer than to insert a row."""
-    return str(app.url_path_for(handler, **{name: f"{{{name}}}" for name in names}))
+    return app.public_root + str(app.url_path_for(handler, **{name: f"{{{name}}}" for name in names}))
 
 
 def add_header(response: Response, name: bytes, value: str) -> None:
@@ -97,7 +102,7 @@ class Conditional(ETag):
 
 
 class IfMatch:
-    """RFC 9110 section 13.1.1: a write that only applies to the version the client has seen."""
+    """RFC 9110 section 13.1.1, but for weak tags: a write that only applies to the version the client has seen."""
 
     def __init__(self, if_match: str | None) -> None:
         self.if_match = if_match

@@ -75,7 +75,13 @@ class RefreshCookie:
 
     def set(self, value: str, max_age: int) -> None:
         self.response.set_cookie(
-            COOKIE, value, max_age=max_age, path=PATH, secure=True, httponly=True, samesite="strict"
+            COOKIE,
+            value,
+            max_age=max_age,
+            path=self.settings.root_path + PATH,
+            secure=True,
+            httponly=True,
+            samesite="strict",
         )
 
     def refuse_other_sites(self) -> None:

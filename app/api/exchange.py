@@ -11,6 +11,7 @@ from starlette.types import Message, Receive, Scope, Send
 from app.api.answer_headers import AnswerHeaders, Pairs, request_id_of, vary
 from app.api.errors import framework_problem
 from app.api.retirement import retirement_of
+from app.api.root_path import root_path_of
 
 MINIMUM_SIZE = 1024  # of what is worth being compressed
 NOT_COMPRESSED = frozenset(media_type.encode() for media_type in DEFAULT_EXCLUDED_CONTENT_TYPES)
@@ -133,7 +134,7 @@ class Exchange:
                 (b"ratelimit-reset", b"%d" % verdict.reset_seconds),
             )
         if retirement := retirement_of(self.scope):
-            retirement.announce(MutableHeaders(raw=headers))
+            retirement.announce(MutableHeaders(raw=headers), root_path_of(self.scope))
         if self.status == 204:  # FastAPI names a type for what is not there
             headers = [pair for pair in headers if pair[0] != b"content-type"]
         return headers

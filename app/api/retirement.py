@@ -21,16 +21,18 @@ class Retirement:
 
     deprecation: str
     sunset: str | None
-    links: tuple[str, ...]
+    links: tuple[tuple[str, str], ...]
 
     async def __call__(self) -> None: ...
 
-    def announce(self, headers: MutableHeaders) -> None:
+    def announce(self, headers: MutableHeaders, root_path: str) -> None:
         headers["Deprecation"] = self.deprecation
         if self.sunset is not None:
             headers["Sunset"] = self.sunset
-        for link in self.links:
-            headers.append("Link", link)
+        for target, relation in self.links:
+            # A path is one of ours; what begins with two slashes names another host.
+            is_ours = target.startswith("/") and not target.startswith("//")
+            headers.append("Link", f'<{root_path if is_ours else ""}{target}>; rel="{relation}"')
 
 
 def retiring(
@@ -54,7 +56,7 @@ def retiring(
     retirement = Retirement(
         f"@{int(deprecated_at.timestamp())}",
         format_datetime(sunset_at.astimezone(UTC), usegmt=True) if sunset_at else None,
-        tuple(link(target, relation) for relation, target in links.items() if target is not None),
+        tuple((checked(target), relation) for relation, target in links.items() if target is not None),
     )
     return {"deprecated": True, "dependencies": [Depends(retirement), *dependencies]}
 
@@ -67,10 +69,10 @@ def check_instants(deprecated_at: datetime, sunset_at: datetime | None) -> None:
         raise ValueError(f"the sunset, {sunset_at}, is before the deprecation, {deprecated_at}")
 
 
-def link(target: str, relation: str) -> str:
+def checked(target: str) -> str:
     if not URI.fullmatch(target):
         raise ValueError(f"{target!r} is no URI")
-    return f'<{target}>; rel="{relation}"'
+    return target
 
 
 def retirement_of(scope: Scope) -> Retirement | None:

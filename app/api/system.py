@@ -3,7 +3,7 @@
 from functools import cache
 from importlib.metadata import version
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 import fastapi_offline
 from fastapi import FastAPI, Request, Response
@@ -14,6 +14,7 @@ from starlette.staticfiles import StaticFiles
 
 from app.api.deps import ResourcesDep
 from app.api.errors import responses
+from app.api.root_path import root_path_of
 from app.api.routing import Router, UnlimitedRoute
 from app.core.config import Settings
 from app.core.environments import Environment
@@ -119,6 +120,15 @@ async def jwks(resources: ResourcesDep, response: Response) -> dict[str, object]
     return {"keys": resources.keys.public_keys()}
 
 
+class Assets(StaticFiles):
+    """With weak tags: what is sent may be compressed, and no range of the file is a part of that (RFC 9110 13.1.5)."""
+
+    def file_response(self, *args: Any, **options: Any) -> Response:
+        response = super().file_response(*args, **options)
+        response.headers["ETag"] = f"W/{response.headers['ETag']}"
+        return response
+
+
 def docs_page(page: HTMLResponse) -> HTMLResponse:
     page.headers["Content-Security-Policy"] = DOCS_CSP
     return page
@@ -126,7 +136,7 @@ def docs_page(page: HTMLResponse) -> HTMLResponse:
 
 @docs_router.get("/docs", include_in_schema=False)
 async def swagger_ui(request: Request) -> HTMLResponse:
-    root = request.scope.get("root_path", "")
+    root = root_path_of(request.scope)
     return docs_page(
         get_swagger_ui_html(
             openapi_url=f"{root}/openapi.json",
@@ -146,7 +156,7 @@ async def swagger_ui_redirect() -> HTMLResponse:
 
 @docs_router.get("/redoc", include_in_schema=False)
 async def redoc(request: Request) -> HTMLResponse:
-    root = request.scope.get("root_path", "")
+    root = root_path_of(request.scope)
     return docs_page(
         get_redoc_html(
             openapi_url=f"{root}/openapi.json",
@@ -165,4 +175,4 @@ def include_system(app: FastAPI, settings: Settings) -> None:
         app.include_router(info_router)
     if settings.docs_enabled:
         app.include_router(docs_router)
-        app.mount(ASSETS_PATH, StaticFiles(directory=ASSETS), name="docs-assets")
+        app.mount(ASSETS_PATH, Assets(directory=ASSETS), name="docs-assets")

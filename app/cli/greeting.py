@@ -11,6 +11,8 @@ if TYPE_CHECKING:
 
 
 def greet(settings: "Settings", url: str, admin: "FirstAdmin | None") -> None:
+    """`url` is where the server listens; what is told is below ROOT_PATH, as it is behind the proxy."""
+    url += settings.root_path
     if settings.uses_json_logs:
         log_start(settings, url, admin)
     else:

@@ -13,6 +13,7 @@ from app.core.addresses import PlainAddress
 from app.core.database_url import DIALECTS, parse_database_url
 from app.core.environments import ENVIRONMENTS, EXPOSED, Environment, Names, env_files, environment_faults, tidy
 from app.core.pool_share import default_max_overflow, default_pool_size
+from app.core.root_path import RootPath
 from app.core.setting_faults import describe_fault, find_faults
 from app.core.setting_types import CommaList, RateLimit, SecretList
 from app.core.usernames import Username
@@ -107,6 +108,7 @@ class Settings(BaseSettings):
     cors_origins: CommaList = ()
     trusted_hosts: CommaList = ()
     forwarded_allow_ips: CommaList = ()
+    root_path: RootPath = ""
     max_body_size: ByteSize = Field(default=ByteSize(1024 * 1024), ge=1)
     max_concurrent_requests: int = Field(default=200, ge=1)
     cache_max_age: int = Field(default=10, ge=0)

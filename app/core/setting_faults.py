@@ -93,8 +93,10 @@ def mail_faults(settings: "Settings") -> list[str]:
     if settings.mail_url:
         faults += faults_of("MAIL_URL", parse_mail_url, settings.mail_url.get_secret_value())
     faults += faults_of("MAIL_FROM", check_sender, settings.mail_from)
-    if not settings.frontend_url.startswith(("https://", "http://")) or "#" in settings.frontend_url:
-        faults.append("FRONTEND_URL: must be the address of the front end, as in https://app.example.com")
+    if not is_http_url(settings.frontend_url):
+        faults.append(
+            "FRONTEND_URL: must be the address of the front end, as in https://app.example.com/shop, without ? and #"
+        )
     return faults
 
 

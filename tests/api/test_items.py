@@ -205,8 +205,6 @@ async def test_if_match_protects_a_newer_version(client: httpx.AsyncClient, make
     body = {"title": "x"} if method != "DELETE" else None
     stale = await client.request(method, f"{URL}/{item.id}", json=body, headers=headers | {"If-Match": '"1"'})
     assert (stale.status_code, stale.json()["code"]) == (412, "version_mismatch")
-    weak = await client.request(method, f"{URL}/{item.id}", json=body, headers=headers | {"If-Match": 'W/"2"'})
-    assert weak.status_code == 412, "If-Match compares strongly"
     fresh = await client.request(method, f"{URL}/{item.id}", json=body, headers=headers | {"If-Match": '"2"'})
     assert fresh.status_code in {200, 204}
 

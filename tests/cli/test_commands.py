@@ -90,6 +90,12 @@ def test_openapi_is_written_to_a_file(strata: Strata, folder: Path) -> None:
     assert (folder / "openapi.json").read_text() == strata("openapi").stdout
 
 
+@pytest.mark.usefixtures("folder")
+def test_openapi_knows_the_prefix_of_the_proxy(strata: Strata, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("ROOT_PATH", "/shop/")
+    assert json.loads(strata("openapi").stdout)["servers"] == [{"url": "/shop"}]
+
+
 def test_openapi_says_when_it_cannot_write(fails: Fails, folder: Path) -> None:
     (folder / "file").touch()
     failure = fails("openapi", "--output", "file/openapi.json")

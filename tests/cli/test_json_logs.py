@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from sqlalchemy.engine import URL
 
-from app.cli.greeting import show_start
+from app.cli.greeting import greet, show_start
 from app.core.config import Settings
 from tests.cli.test_serve import Process, Serve, serve
 from tests.conftest import SECRET
@@ -95,3 +95,10 @@ def test_closed_docs_are_not_shown(capsys: pytest.CaptureFixture[str]) -> None:
     for is_open in (True, False):
         show_start(Settings.model_validate({"docs_enabled": is_open}), "http://127.0.0.1:8000", None)
         assert ("http://127.0.0.1:8000/docs" in capsys.readouterr().out) is is_open
+
+
+def test_below_a_prefix_the_greeting_shows_it(capsys: pytest.CaptureFixture[str]) -> None:
+    greet(Settings.model_validate({"root_path": "/shop/"}), "http://127.0.0.1:8000", None)
+    shown = capsys.readouterr().out
+    assert "http://127.0.0.1:8000/shop/api/v1\n" in shown
+    assert "http://127.0.0.1:8000/shop/docs\n" in shown

@@ -386,3 +386,50 @@ def test_a_pool_that_is_set_is_that_large_in_each_worker(env: Env) -> None:
 def test_a_senseless_number_of_workers_is_the_only_fault(env: Env) -> None:
     env(WEB_CONCURRENCY="many")
     assert faults() == ["WEB_CONCURRENCY: input should be a valid integer, unable to parse string as an integer"]
+
+
+@pytest.mark.parametrize(
+    ("text", "root_path"),
+    [
+        ("/shop", "/shop"),
+        ("/shop/", "/shop"),
+        ("/a/b-c_d.e~1/", "/a/b-c_d.e~1"),
+        ("/", ""),
+        ("", ""),
+        ("/apis", "/apis"),
+    ],
+)
+def test_a_root_path_has_no_slash_at_its_end(env: Env, text: str, root_path: str) -> None:
+    env(ROOT_PATH=text)
+    assert Settings.load().root_path == root_path
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "shop",
+        "https://example.com/shop",
+        "//example.com",
+        "/shop?x=1",
+        "/shop#x",
+        "/a/../b",
+        "/./a",
+        "/a//b",
+        "/sh op",
+        "/caf%C3%A9",
+        "/café",
+        "/a;b",
+        "/a\n/b",
+        "/{a}",
+    ],
+)
+def test_a_wrong_root_path_is_a_fault_that_says_what_it_may_be(env: Env, text: str) -> None:
+    env(ROOT_PATH=text)
+    assert faults() == ["ROOT_PATH: must be a path like /shop, of letters, digits and `-._~` between slashes"]
+
+
+@pytest.mark.parametrize("text", ["/api", "/api/v1/", "/docs", "/health"])
+def test_a_root_path_is_none_of_our_own(env: Env, text: str) -> None:
+    env(ROOT_PATH=text)
+    (fault,) = faults()
+    assert fault.startswith(f"ROOT_PATH: must not begin with /{text.split('/')[1]}, which is a path of the API's own")

@@ -242,7 +242,9 @@ def test_a_wrong_sender_is_a_fault(sender: str) -> None:
         settings_with(mail_from=sender)
 
 
-@pytest.mark.parametrize("url", ["app.example.com", "javascript:alert(1)", "https://app.example.com/#/"])
+@pytest.mark.parametrize(
+    "url", ["app.example.com", "javascript:alert(1)", "https://app.example.com/#/", "https://app.example.com/?page="]
+)
 def test_a_wrong_frontend_url_is_a_fault(url: str) -> None:
     with pytest.raises(ValidationError, match="FRONTEND_URL: "):
         settings_with(frontend_url=url)

@@ -147,3 +147,13 @@ def test_durations_read_well(minutes: int, text: str) -> None:
 def test_moments_are_in_utc() -> None:
     at = datetime(2026, 11, 22, 17, 21, tzinfo=UTC) + timedelta(seconds=59)
     assert moment(at) == "2026-11-22 17:21 UTC"
+
+
+@pytest.mark.parametrize(
+    "front_end", ["https://a.example/shop", "https://a.example/shop/", "https://a.example:8443/a/b"]
+)
+@pytest.mark.parametrize("name", ["verify_email", "reset_password", "change_email"])
+def test_a_front_end_below_a_path_gets_its_links_there(settings: Settings, name: MailName, front_end: str) -> None:
+    below = settings.model_copy(update={"frontend_url": front_end})
+    wanted = f"{front_end.rstrip('/')}/{name.replace('_', '-')}#token="
+    assert all(wanted in part for part in parts(render(name, "bob@example.com", below, **VALUES)))

@@ -7,6 +7,8 @@ from pathlib import Path
 from typing import Any, Literal
 from urllib.parse import SplitResult, parse_qsl, unquote, urlsplit
 
+from app.core.home_folder import expand_home
+
 type Encryption = Literal["tls", "starttls", "opportunistic", "none"]
 
 PORTS = {"smtp": 587, "smtps": 465}
@@ -67,7 +69,7 @@ def mail_folder(url: SplitResult) -> MailFolder:
     # file://mail/outbox would name the machine `mail`; nobody who writes it means that.
     if url.netloc or not url.path or url.query:
         raise ValueError("must be file:///an/absolute/folder, or file:folder for one below the working directory")
-    return MailFolder(Path(unquote(url.path)))
+    return MailFolder(expand_home(Path(unquote(url.path))))
 
 
 def encryption(url: SplitResult) -> Encryption:

@@ -40,8 +40,8 @@ def repeated_names(path: Path) -> Iterator[str]:
         known[name] = binding.value
 
 
-def names_in(path: Path) -> list[str]:
-    return [binding.key for binding in read_bindings(path) if binding.key]
+def pairs_in(path: Path) -> list[tuple[str, str]]:
+    return [(binding.key, binding.value or "") for binding in read_bindings(path) if binding.key]
 
 
 def read_bindings(path: Path) -> list[Binding]:

@@ -1,13 +1,16 @@
 """Which environment a server is in, and what would leave it in development without anybody having said so."""
 
+import os
+from collections.abc import Iterator
+from difflib import get_close_matches
 from pathlib import Path
 from re import fullmatch
 from typing import Annotated, Literal, Self, get_args
 
 from pydantic import BeforeValidator
 
-from app.core.env_files import file_faults
-from app.core.setting_sources import PlainSettings
+from app.core.env_files import file_faults, pairs_in
+from app.core.setting_sources import PlainSettings, plain_value
 
 type Environment = Literal["development", "test", "staging", "production"]
 
@@ -16,6 +19,8 @@ EXPOSED = {"staging", "production"}
 # What other programs call it. A shell has a file in ENV, so that of these names only such values count.
 LOOKALIKES = ("env", "app_environment", "strata_env", "strata_environment")
 LOOKALIKE_VALUES = {"prod", "production", "live", "stage", "staging"}
+# How much of a name must be as in ours: all but a letter or so, so that others' variables are left alone.
+LIKENESS = 0.85
 # A name that chooses a file and nothing else.
 FILE_NAME = r"[\w.-]{1,100}"
 CHOICE = f"{', '.join(ENVIRONMENTS[:-1])} or {ENVIRONMENTS[-1]}"
@@ -90,7 +95,18 @@ def unset_fault(process: Names, found: Names) -> str | None:
     for name in LOOKALIKES:
         if str(getattr(found, name)).lower() in LOOKALIKE_VALUES:
             return f"{name.upper()}: is not read; set ENVIRONMENT to {CHOICE}"
-    return None
+    slips = (name for name, value in all_pairs() if value.lower() in LOOKALIKE_VALUES and is_slip(name.upper()))
+    return next((f"{name}: is not read; set ENVIRONMENT to {CHOICE}" for name in slips), None)
+
+
+def all_pairs() -> Iterator[tuple[str, str]]:
+    yield from ((name, plain_value(value, is_quoted=True)) for name, value in os.environ.items())
+    for file in env_files():
+        yield from pairs_in(Path(file))
+
+
+def is_slip(name: str) -> bool:
+    return bool(get_close_matches(name, ["ENVIRONMENT", "APP_ENV"], cutoff=LIKENESS))
 
 
 def contradiction(process: Names, found: Names) -> str | None:

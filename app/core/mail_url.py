@@ -17,6 +17,7 @@ NO_URL = (
     "is not a mail URL such as smtp://user:password@host:587, smtps://host or file:///var/mail; "
     "in user and password write / as %2F, : as %3A, @ as %40, # as %23, ? as %3F"
 )
+NO_ADDRESS = "must be one e-mail address, as in Strata <strata@example.com>"
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,10 +94,13 @@ def parse_address(text: str) -> Address:
     Raises:
         ValueError: if it is none, several, or more than an address (a line break, say).
     """
-    header: Any = HeaderRegistry()("To", text)
+    try:
+        header: Any = HeaderRegistry()("To", text)
+    except Exception:  # noqa: BLE001 - the standard library's parser fails at nonsense in ways of its own
+        raise ValueError(NO_ADDRESS) from None
     # Letters outside ASCII before the `@` are fine where the server knows SMTPUTF8 (RFC 6531).
     defects = [defect for defect in header.defects if not isinstance(defect, NonASCIILocalPartDefect)]
     if defects or len(header.addresses) != 1 or header.groups[0].display_name is not None:
-        raise ValueError("must be one e-mail address, as in Strata <strata@example.com>")
+        raise ValueError(NO_ADDRESS)
     address: Address = header.addresses[0]
     return address

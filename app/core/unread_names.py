@@ -6,8 +6,8 @@ from difflib import get_close_matches
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from app.core.env_files import names_in, repeated_names
-from app.core.environments import env_files
+from app.core.env_files import pairs_in, repeated_names
+from app.core.environments import LIKENESS, env_files
 
 if TYPE_CHECKING:
     from app.core.config import Settings
@@ -30,8 +30,6 @@ OTHER_NAMES = {
     "SECRET_KEY": "JWT_SECRET_KEY",
     "SMTP_URL": "MAIL_URL",
 }
-# High enough for a letter too many or too few, and low enough to leave others' variables alone.
-LIKENESS = 0.85
 
 
 def file_warnings(settings: "Settings") -> list[str]:
@@ -39,7 +37,7 @@ def file_warnings(settings: "Settings") -> list[str]:
     warnings: list[str] = []
     for path in map(Path, env_files()):
         warnings += repeated_names(path)
-        warnings += (f"{path}: {warning}" for warning in unread_names(settings, names_in(path)))
+        warnings += (f"{path}: {warning}" for warning in unread_names(settings, dict(pairs_in(path))))
     return warnings
 
 

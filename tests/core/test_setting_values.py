@@ -306,6 +306,16 @@ def test_what_paths_cannot_be_added_to_is_refused_at_the_start(name: str, value:
     assert fault(name, value).startswith(f"{name}: must be ")
 
 
+@pytest.mark.parametrize("value", ["us", "us@", "a@b.example, c@d.example", "us:;_", "us:a@b.example;", "<a@b.example"])
+def test_what_is_no_sender_is_refused_at_the_start(value: str) -> None:
+    assert fault("MAIL_FROM", value).startswith("MAIL_FROM: must be one e-mail address, as in ")
+
+
+@pytest.mark.parametrize("value", ["us@example.com", "Us <us@example.com>", '"Us, them" <us@example.com>'])
+def test_a_sender_may_have_a_name(value: str) -> None:
+    assert load("MAIL_FROM", value).mail_from == value
+
+
 def test_links_in_mails_have_no_user() -> None:
     assert fault("FRONTEND_URL", "https://me:secret@a.example").startswith("FRONTEND_URL: must be the address of ")
 

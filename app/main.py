@@ -31,6 +31,7 @@ from app.core.cache import Cache
 from app.core.config import Settings
 from app.core.cursors import CursorSigner
 from app.core.database import Database, wait_for_database
+from app.core.deployment import PREFIX, redis_prefix
 from app.core.download_slots import DownloadSlots
 from app.core.keys import Keyring
 from app.core.logging import configure_logging
@@ -143,7 +144,7 @@ def lifespan_of(settings: Settings) -> Lifespan[FastAPI]:
         database = Database(settings)
         try:
             await wait_for_database(database.engine, settings)
-            resources = open_resources(settings, database)
+            resources = open_resources(settings, database, await redis_prefix(settings, database.engine))
             cleaner = asyncio.create_task(keep_clean(database))
             listener = open_listener(settings, database, resources.auth.account_cache)
             try:
@@ -168,11 +169,11 @@ def lifespan_of(settings: Settings) -> Lifespan[FastAPI]:
     return lifespan
 
 
-def open_resources(settings: Settings, database: Database) -> Resources:
+def open_resources(settings: Settings, database: Database, prefix: str = PREFIX) -> Resources:
     keys = Keyring.from_settings(settings)
     hasher = PasswordHasher()
     tokens = Tokens(keys, settings.jwt_issuer, settings.jwt_audience)
-    limiter = RateLimiter.from_settings(settings)
+    limiter = RateLimiter.from_settings(settings, prefix)
     mailer, outbox = open_mailer(settings), Outbox()
     notices = Notices(settings, outbox, mailer, limiter)
     auth = Auth.from_settings(settings, database, hasher, tokens, limiter, notices)
@@ -183,7 +184,7 @@ def open_resources(settings: Settings, database: Database) -> Resources:
         hasher=hasher,
         auth=auth,
         accounts=Accounts.from_settings(settings, database, hasher, auth.attempts, limiter, outbox, notices),
-        cache=Cache.from_settings(settings),
+        cache=Cache.from_settings(settings, prefix),
         cursors=CursorSigner(keys),
         keys=keys,
         mailer=mailer,

@@ -186,11 +186,10 @@ def empty_url(tmp_path: Path, worker_id: str) -> Iterator[URL]:
     asyncio.run(run_on_server(f'DROP DATABASE "{name}" WITH (FORCE)'))
 
 
-@pytest.fixture
-def real_url(migrated_url: URL, tmp_path: Path, worker_id: str) -> Iterator[URL]:
-    """A migrated database for one test alone, where commits are commits."""
+@contextmanager
+def copied(migrated_url: URL, copy: Path, worker_id: str) -> Iterator[URL]:
+    """`copy` is where an SQLite database is copied to."""
     if POSTGRES_URL is None:
-        copy = tmp_path / "real.db"
         shutil.copy(str(migrated_url.database), copy)
         yield migrated_url.set(database=str(copy))
         return
@@ -198,6 +197,20 @@ def real_url(migrated_url: URL, tmp_path: Path, worker_id: str) -> Iterator[URL]
     asyncio.run(run_on_server(f'CREATE DATABASE "{name}" TEMPLATE "{migrated_url.database}"'))
     yield migrated_url.set(database=name)
     asyncio.run(run_on_server(f'DROP DATABASE "{name}" WITH (FORCE)'))
+
+
+@pytest.fixture
+def real_url(migrated_url: URL, tmp_path: Path, worker_id: str) -> Iterator[URL]:
+    """A migrated database for one test alone, where commits are commits."""
+    with copied(migrated_url, tmp_path / "real.db", worker_id) as url:
+        yield url
+
+
+@pytest.fixture
+def another_url(migrated_url: URL, tmp_path: Path, worker_id: str) -> Iterator[URL]:
+    """One more, as another deployment has it."""
+    with copied(migrated_url, tmp_path / "another.db", worker_id) as url:
+        yield url
 
 
 @pytest.fixture

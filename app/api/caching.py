@@ -58,7 +58,7 @@ class Cached:
             async with database.primary() as session:
                 return await make(session)
 
-        # Keyed, so that another deployment on the same Redis, whose generations are others, has other entries.
+        # Keyed, so that a copy of the database on the same Redis, whose generations go on apart, has other entries.
         digest = hmac.digest(self.resources.keys.derive("cache")[0], self.address, "sha256").hex()
         found = await self.resources.cache.get_or_make(f"{crud.resource}:{generation}:{digest}", load)
         tag, _, body = found.partition(b"\n")

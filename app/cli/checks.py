@@ -68,10 +68,11 @@ def check_key_files(settings: "Settings") -> str:
     """A warning alone for files that others can read: mounted secrets often are, in a container of their own."""
     from pathlib import Path
 
+    from app.core.home_folder import expand_home
     from app.core.pem import is_private_key
     from app.core.private_files import is_read_by_others
 
-    paths = [Path(path) for _, path in settings.named_keys()]
+    paths = [expand_home(Path(path)) for _, path in settings.named_keys()]
     exposed = [str(path) for path in paths if is_private_key(path) and is_read_by_others(path)]
     if exposed:
         raise UnwiseError(f"private keys that others can read: chmod 600 {' '.join(exposed)}")

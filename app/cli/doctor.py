@@ -40,8 +40,16 @@ def doctor() -> None:
 
     settings = Settings.load()
     tell("fit", "settings", f"{settings.environment}, no faults")
+    for warning in unread(settings):
+        tell("unwise", "settings", warning)
     verdicts = asyncio.run(examine(settings))
     raise typer.Exit(1 if "unfit" in verdicts else 0)
+
+
+def unread(settings: "Settings") -> list[str]:
+    from app.core.unread_names import file_warnings, process_warnings
+
+    return file_warnings(settings) + process_warnings(settings)
 
 
 async def examine(settings: "Settings") -> list[Verdict]:

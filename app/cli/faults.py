@@ -45,8 +45,14 @@ def explain_outage(error: DBAPIError | OSError) -> str:
     if hint is not None:
         return hint
     if isinstance(error, OSError) and error.filename is not None:
-        return f"Cannot use {error.filename}: {error.strerror}. Check DATA_DIR."
+        return f"Cannot use {error.filename}: {error.strerror}. {whose_file(str(error.filename))}"
     if "no such table" in str(error):
         return MISSING_TABLES
     cause = error.orig if isinstance(error, DBAPIError) else error
     return f"The database cannot be used: {cause}"
+
+
+def whose_file(path: str) -> str:
+    if "/.postgresql/" in path or path.endswith("/.pgpass"):
+        return "The driver looks there for its keys: set HOME to a folder that this user may read."
+    return "Check DATA_DIR."

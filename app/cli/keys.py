@@ -59,13 +59,14 @@ def add_key_file(settings: "Settings", algorithm: "KeyPairAlgorithm") -> None:
     from pathlib import Path
 
     from app.core.config import SettingsError
+    from app.core.home_folder import expand_home
     from app.core.keys import Key
     from app.core.pem import generate_key, write_private_key
 
     assert settings.jwt_secret_key is not None
     current = settings.jwt_secret_key.get_secret_value()
     key = generate_key(algorithm)
-    path = Path(current).with_name(f"jwt-{algorithm.lower()}-{Key.of_pair(key).id[:8]}.pem")
+    path = expand_home(Path(current)).with_name(f"jwt-{algorithm.lower()}-{Key.of_pair(key).id[:8]}.pem")
     try:
         write_private_key(path, key)
     except OSError as error:

@@ -126,7 +126,7 @@ def prepare(settings: "Settings") -> "FirstAdmin | None":
     try_modules(settings)
     Keyring.from_settings(settings)
     upgrade(settings)
-    warn_of_exposed_files(settings)
+    warn(settings)
     return asyncio.run(first_admin(settings))
 
 
@@ -138,13 +138,17 @@ def try_modules(settings: "Settings") -> None:
         create_app(settings)
 
 
-def warn_of_exposed_files(settings: "Settings") -> None:
+def warn(settings: "Settings") -> None:
     import structlog
 
     from app.cli.exposed_files import advice, exposed_files
+    from app.core.unread_names import file_warnings
 
+    log = structlog.get_logger()
     if paths := exposed_files(settings):
-        structlog.get_logger().warning(advice(paths))
+        log.warning(advice(paths))
+    for warning in file_warnings(settings):
+        log.warning(warning)
 
 
 async def first_admin(settings: "Settings") -> "FirstAdmin | None":

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Protocol, Self
 from weakref import WeakValueDictionary
 
 from app.core.config import Settings
+from app.core.deployment import PREFIX
 from app.core.fallback import RETRY, Fallback
 
 if TYPE_CHECKING:
@@ -68,9 +69,11 @@ class Cache:
     and nobody asks for old ones again.
     """
 
-    def __init__(self, redis_url: str | None = None, *, ttl: timedelta = TTL, retry: timedelta = RETRY) -> None:
+    def __init__(
+        self, redis_url: str | None = None, prefix: str = PREFIX, *, ttl: timedelta = TTL, retry: timedelta = RETRY
+    ) -> None:
         self.local = LocalStore(ttl=ttl)
-        self.redis = open_redis(redis_url, ttl) if redis_url else None
+        self.redis = open_redis(redis_url, prefix, ttl) if redis_url else None
         self.fallback = Fallback(
             self.redis.errors if self.redis else (),
             "redis lost: each process caches alone",
@@ -80,8 +83,9 @@ class Cache:
         self.locks: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
 
     @classmethod
-    def from_settings(cls, settings: Settings) -> Self:
-        return cls(settings.redis_url.get_secret_value() if settings.redis_url else None)
+    def from_settings(cls, settings: Settings, prefix: str = PREFIX) -> Self:
+        """`prefix` is the deployment's, of `redis_prefix`."""
+        return cls(settings.redis_url.get_secret_value() if settings.redis_url else None, prefix)
 
     async def get_or_make(self, key: str, make: Callable[[], Awaitable[bytes]]) -> bytes:
         """The entry, or what `make` returns, which then is the entry. What `make` raises is passed on."""
@@ -105,7 +109,7 @@ class Cache:
             await self.redis.close()
 
 
-def open_redis(url: str, ttl: timedelta) -> "RedisStore":
+def open_redis(url: str, prefix: str, ttl: timedelta) -> "RedisStore":
     from app.core.redis import RedisStore  # noqa: PLC0415 - its library costs those who use none 10 MB
 
-    return RedisStore(url, ttl)
+    return RedisStore(url, prefix, ttl)

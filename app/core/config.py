@@ -5,21 +5,44 @@ from datetime import timedelta
 from pathlib import Path
 from typing import Annotated, Literal, Self
 
-from pydantic import AliasChoices, BeforeValidator, ByteSize, Field, SecretStr, ValidationError, model_validator
-from pydantic_settings import BaseSettings, SettingsConfigDict
+from pydantic import (
+    AliasChoices,
+    BeforeValidator,
+    ByteSize,
+    Field,
+    SecretStr,
+    ValidationError,
+    ValidationInfo,
+    field_validator,
+    model_validator,
+)
+from pydantic_settings import SettingsConfigDict
 from sqlalchemy.engine import URL
 
 from app.core.addresses import PlainAddress
 from app.core.database_url import DIALECTS, parse_database_url
-from app.core.environments import ENVIRONMENTS, EXPOSED, Environment, Names, env_files, environment_faults, tidy
+from app.core.environments import (
+    ENVIRONMENTS,
+    EXPOSED,
+    Environment,
+    Names,
+    env_file_faults,
+    env_files,
+    environment_faults,
+    tidy,
+)
 from app.core.pool_share import default_max_overflow, default_pool_size
 from app.core.root_path import RootPath
 from app.core.setting_faults import describe_fault, find_faults
-from app.core.setting_types import CommaList, RateLimit, SecretList
+from app.core.setting_sources import PlainSettings, read_text
+from app.core.setting_types import CommaList, Folder, Origins, Proxies, RateLimit, RedisPrefix, SecretList, TrustedHosts
 from app.core.usernames import Username
 
 # No list of a user's sessions is longer.
 MAX_SESSIONS = 1000
+# Bounds for what would be a slip, or too much for the arithmetic of dates.
+MAX_DAYS = 36_500
+MAX_BODY_SIZE = 1024**4
 
 
 class SettingsError(Exception):
@@ -30,24 +53,21 @@ class SettingsError(Exception):
         self.faults = faults
 
 
-class Settings(BaseSettings):
+class Settings(PlainSettings):
     """The process environment, then `.env.<APP_ENV>`, then `.env`, then these defaults."""
 
     model_config = SettingsConfigDict(
-        extra="ignore",
-        env_ignore_empty=True,
         frozen=True,
-        hide_input_in_errors=True,
         validate_by_name=True,
         validate_by_alias=True,
     )
 
     environment: Annotated[Environment, BeforeValidator(tidy)] = "development"
     debug: bool = False
-    data_dir: Path = Path("var")
+    data_dir: Folder = Path("var")
     git_commit: str | None = None
     modules: CommaList = ()
-    web_concurrency: int = Field(default=1, ge=1)  # before what follows from it
+    web_concurrency: int = Field(default=1, ge=1, le=1000)  # before what follows from it
 
     database_url: SecretStr | None = Field(default=None, validation_alias=AliasChoices("database_url", "db_dsn"))
     database_read_url: SecretStr | None = None
@@ -70,16 +90,17 @@ class Settings(BaseSettings):
     db_retry_interval: float = Field(default=1, ge=0)
 
     redis_url: SecretStr | None = None
+    redis_prefix: RedisPrefix | None = None
 
     jwt_algorithm: Literal["HS256", "RS256", "ES256"] = "HS256"
     jwt_secret_key: SecretStr | None = None
     jwt_previous_keys: SecretList = ()
     jwt_issuer: str = "strata"
     jwt_audience: str = "strata"
-    access_token_expire_minutes: int = Field(default=30, ge=1)
-    refresh_token_expire_days: int = Field(default=7, ge=1)
-    refresh_reuse_grace_seconds: int = Field(default=10, ge=0)
-    session_max_days: int = Field(default=90, ge=1)
+    access_token_expire_minutes: int = Field(default=30, ge=1, le=MAX_DAYS * 24 * 60)
+    refresh_token_expire_days: int = Field(default=7, ge=1, le=MAX_DAYS)
+    refresh_reuse_grace_seconds: int = Field(default=10, ge=0, le=3600)
+    session_max_days: int = Field(default=90, ge=1, le=MAX_DAYS)
     max_sessions_per_user: int = Field(default=100, ge=1, le=MAX_SESSIONS)
     session_cache: bool = True
 
@@ -105,13 +126,13 @@ class Settings(BaseSettings):
     first_admin_email: PlainAddress = "admin@example.com"
     first_admin_password: SecretStr | None = Field(default=None, min_length=8, max_length=128)
 
-    cors_origins: CommaList = ()
-    trusted_hosts: CommaList = ()
-    forwarded_allow_ips: CommaList = ()
+    cors_origins: Origins = ()
+    trusted_hosts: TrustedHosts = ()
+    forwarded_allow_ips: Proxies = ()
     root_path: RootPath = ""
-    max_body_size: ByteSize = Field(default=ByteSize(1024 * 1024), ge=1)
-    max_concurrent_requests: int = Field(default=200, ge=1)
-    cache_max_age: int = Field(default=10, ge=0)
+    max_body_size: ByteSize = Field(default=ByteSize(1024 * 1024), ge=1, le=MAX_BODY_SIZE)
+    max_concurrent_requests: int = Field(default=200, ge=1, le=1_000_000)
+    cache_max_age: int = Field(default=10, ge=0, le=31_536_000)
 
     docs_enabled: bool = True
     info_enabled: bool = True
@@ -126,6 +147,8 @@ class Settings(BaseSettings):
         Raises:
             SettingsError: naming every setting that is wrong and what it may be.
         """
+        if faults := env_file_faults():
+            raise SettingsError(faults)
         faults, settings = environment_faults(), None
         try:
             settings = cls(_env_file=env_files())
@@ -136,6 +159,11 @@ class Settings(BaseSettings):
         if faults or settings is None:
             raise SettingsError(faults) from None
         return settings
+
+    @field_validator("*", mode="before")
+    @classmethod
+    def is_text(cls, value: object, info: ValidationInfo) -> object:
+        return read_text(cls.model_fields[str(info.field_name)].annotation, value)
 
     @model_validator(mode="before")
     @classmethod

@@ -1,10 +1,16 @@
 """Which environment a server is in, and what would leave it in development without anybody having said so."""
 
+import os
+from collections.abc import Iterator
+from difflib import get_close_matches
 from pathlib import Path
+from re import fullmatch
 from typing import Annotated, Literal, Self, get_args
 
 from pydantic import BeforeValidator
-from pydantic_settings import BaseSettings, SettingsConfigDict
+
+from app.core.env_files import file_faults, pairs_in
+from app.core.setting_sources import PlainSettings, plain_value
 
 type Environment = Literal["development", "test", "staging", "production"]
 
@@ -13,6 +19,10 @@ EXPOSED = {"staging", "production"}
 # What other programs call it. A shell has a file in ENV, so that of these names only such values count.
 LOOKALIKES = ("env", "app_environment", "strata_env", "strata_environment")
 LOOKALIKE_VALUES = {"prod", "production", "live", "stage", "staging"}
+# How much of a name must be as in ours: all but a letter or so, so that others' variables are left alone.
+LIKENESS = 0.85
+# A name that chooses a file and nothing else.
+FILE_NAME = r"[\w.-]{1,100}"
 CHOICE = f"{', '.join(ENVIRONMENTS[:-1])} or {ENVIRONMENTS[-1]}"
 
 
@@ -30,10 +40,8 @@ def tidy_or_none(value: object) -> object:
 Word = Annotated[str | None, BeforeValidator(tidy_or_none)]
 
 
-class Names(BaseSettings):
+class Names(PlainSettings):
     """What somewhere names an environment, found as every setting is."""
-
-    model_config = SettingsConfigDict(extra="ignore", env_ignore_empty=True, hide_input_in_errors=True)
 
     app_env: Word = None
     environment: Word = None
@@ -49,14 +57,25 @@ class Names(BaseSettings):
 
 def env_files() -> tuple[str, str]:
     """`.env`, and the one over it: of APP_ENV, else of the environment that the process or `.env` names."""
-    process = Names.of_process()
-    return ".env", f".env.{process.app_env or Names(_env_file='.env').environment or 'development'}"
+    name = Names.of_process().app_env or Names(_env_file=".env").environment or "development"
+    return ".env", f".env.{name if fullmatch(FILE_NAME, name) else 'development'}"
+
+
+def env_file_faults() -> list[str]:
+    """Of `.env`, and then of the one that it may choose."""
+    try:
+        Path.cwd()
+    except OSError:  # without its files a server would start with the defaults
+        return ["working directory: is gone; go to the folder again"]
+    return file_faults(Path(".env")) or file_faults(Path(env_files()[1]))
 
 
 def environment_faults() -> list[str]:
     """Whatever would have it run as development, or as another environment, unnoticed."""
     files = env_files()
     process, found = Names.of_process(), Names(_env_file=files)
+    if process.app_env is not None and not fullmatch(FILE_NAME, process.app_env):
+        return [f"APP_ENV: must be {CHOICE}, or what a file's name can have: letters, digits and `_ . -`"]
     if found.environment is None:
         fault = unset_fault(process, found)
     elif process.app_env in ENVIRONMENTS:
@@ -76,7 +95,18 @@ def unset_fault(process: Names, found: Names) -> str | None:
     for name in LOOKALIKES:
         if str(getattr(found, name)).lower() in LOOKALIKE_VALUES:
             return f"{name.upper()}: is not read; set ENVIRONMENT to {CHOICE}"
-    return None
+    slips = (name for name, value in all_pairs() if value.lower() in LOOKALIKE_VALUES and is_slip(name.upper()))
+    return next((f"{name}: is not read; set ENVIRONMENT to {CHOICE}" for name in slips), None)
+
+
+def all_pairs() -> Iterator[tuple[str, str]]:
+    yield from ((name, plain_value(value, is_quoted=True)) for name, value in os.environ.items())
+    for file in env_files():
+        yield from pairs_in(Path(file))
+
+
+def is_slip(name: str) -> bool:
+    return bool(get_close_matches(name, ["ENVIRONMENT", "APP_ENV"], cutoff=LIKENESS))
 
 
 def contradiction(process: Names, found: Names) -> str | None:

@@ -7,6 +7,8 @@ from pathlib import Path
 from typing import Any, Literal
 from urllib.parse import SplitResult, parse_qsl, unquote, urlsplit
 
+from app.core.home_folder import expand_home
+
 type Encryption = Literal["tls", "starttls", "opportunistic", "none"]
 
 PORTS = {"smtp": 587, "smtps": 465}
@@ -15,6 +17,7 @@ NO_URL = (
     "is not a mail URL such as smtp://user:password@host:587, smtps://host or file:///var/mail; "
     "in user and password write / as %2F, : as %3A, @ as %40, # as %23, ? as %3F"
 )
+NO_ADDRESS = "must be one e-mail address, as in Strata <strata@example.com>"
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,7 +70,7 @@ def mail_folder(url: SplitResult) -> MailFolder:
     # file://mail/outbox would name the machine `mail`; nobody who writes it means that.
     if url.netloc or not url.path or url.query:
         raise ValueError("must be file:///an/absolute/folder, or file:folder for one below the working directory")
-    return MailFolder(Path(unquote(url.path)))
+    return MailFolder(expand_home(Path(unquote(url.path))))
 
 
 def encryption(url: SplitResult) -> Encryption:
@@ -91,10 +94,13 @@ def parse_address(text: str) -> Address:
     Raises:
         ValueError: if it is none, several, or more than an address (a line break, say).
     """
-    header: Any = HeaderRegistry()("To", text)
+    try:
+        header: Any = HeaderRegistry()("To", text)
+    except Exception:  # noqa: BLE001 - the standard library's parser fails at nonsense in ways of its own
+        raise ValueError(NO_ADDRESS) from None
     # Letters outside ASCII before the `@` are fine where the server knows SMTPUTF8 (RFC 6531).
     defects = [defect for defect in header.defects if not isinstance(defect, NonASCIILocalPartDefect)]
     if defects or len(header.addresses) != 1 or header.groups[0].display_name is not None:
-        raise ValueError("must be one e-mail address, as in Strata <strata@example.com>")
+        raise ValueError(NO_ADDRESS)
     address: Address = header.addresses[0]
     return address

@@ -21,6 +21,8 @@ from cryptography.hazmat.primitives.serialization import (
     load_pem_public_key,
 )
 
+from app.core.home_folder import expand_home
+
 type KeyPairAlgorithm = Literal["RS256", "ES256"]
 type PrivateKey = RSAPrivateKey | EllipticCurvePrivateKey
 type PublicKey = RSAPublicKey | EllipticCurvePublicKey
@@ -57,7 +59,7 @@ def read_file(path: str) -> bytes:
     if "-----BEGIN" in path:
         raise ValueError("must be the path of the PEM file, not what is in it")
     try:
-        return Path(path).read_bytes()
+        return expand_home(Path(path)).read_bytes()
     except FileNotFoundError:
         raise ValueError("must be the path of a PEM file; there is no such file") from None
     except OSError as error:

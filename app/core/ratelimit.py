@@ -13,6 +13,7 @@ from limits import WindowStats, parse_many
 from limits.errors import StorageError
 
 from app.core.config import Settings
+from app.core.deployment import PREFIX
 from app.core.errors import RateLimitedError
 from app.core.fallback import RETRY, Fallback
 from app.core.windows import Limit, LocalWindows, Windows
@@ -64,9 +65,9 @@ class RateLimiter:
     A key is what is counted, in as many parts as it takes: ("login", "192.0.2.1").
     """
 
-    def __init__(self, redis_url: str | None = None, *, retry: timedelta = RETRY) -> None:
+    def __init__(self, redis_url: str | None = None, prefix: str = PREFIX, *, retry: timedelta = RETRY) -> None:
         self.local: Windows = LocalWindows()
-        self.redis = open_redis(redis_url) if redis_url else None
+        self.redis = open_redis(redis_url, prefix) if redis_url else None
         self.shared: Windows | None = self.redis
         self.fallback = Fallback(
             (StorageError,),
@@ -76,11 +77,11 @@ class RateLimiter:
         )
 
     @classmethod
-    def from_settings(cls, settings: Settings) -> Self | None:
-        """None where limits are switched off."""
+    def from_settings(cls, settings: Settings, prefix: str = PREFIX) -> Self | None:
+        """None where limits are switched off; `prefix` is the deployment's, of `redis_prefix`."""
         if not settings.rate_limit_enabled:
             return None
-        return cls(settings.redis_url.get_secret_value() if settings.redis_url else None)
+        return cls(settings.redis_url.get_secret_value() if settings.redis_url else None, prefix)
 
     async def ping(self) -> None:
         """Raises RedisError or OSError if there is a Redis, and it does not answer."""
@@ -112,10 +113,10 @@ class RateLimiter:
         return await self.fallback.ask(lambda: question(shared, limits, name), lambda: question(local, limits, name))
 
 
-def open_redis(url: str) -> "RedisWindows":
+def open_redis(url: str, prefix: str) -> "RedisWindows":
     from app.core.redis import RedisWindows  # noqa: PLC0415 - its library costs those who use none 10 MB
 
-    return RedisWindows(url)
+    return RedisWindows(url, prefix)
 
 
 @lru_cache(maxsize=128)

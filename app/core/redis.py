@@ -13,8 +13,6 @@ from redis.exceptions import RedisError
 
 from app.core.windows import Limit
 
-LIMIT_PREFIX = "strata:limit"
-CACHE_PREFIX = "strata:cache"
 # Requests wait for this: a Redis that is not there must cost little until it is noticed.
 TIMEOUT_SECONDS = 0.5
 MAX_CONNECTIONS = 50
@@ -23,9 +21,9 @@ MAX_CONNECTIONS = 50
 class RedisWindows:
     """Moving windows that all instances count in, on connections of their own."""
 
-    def __init__(self, url: str) -> None:
+    def __init__(self, url: str, prefix: str) -> None:
         self.pool = open_pool(url)
-        self.limiter = shared_limiter(self.pool)
+        self.limiter = shared_limiter(self.pool, f"{prefix}:limit")
 
     async def hit(self, limit: Limit, key: str) -> tuple[bool, WindowStats]:
         return await self.limiter.hit(limit.item, key), await self.look(limit, key)
@@ -48,18 +46,19 @@ class RedisStore:
 
     errors = (RedisError, OSError)
 
-    def __init__(self, url: str, ttl: timedelta) -> None:
+    def __init__(self, url: str, prefix: str, ttl: timedelta) -> None:
         self.pool = open_pool(url)
+        self.prefix = f"{prefix}:cache"
         self.client = Redis(connection_pool=self.pool)
         self.ttl = ttl
 
     async def get(self, key: str) -> bytes | None:
-        entry = await self.client.get(f"{CACHE_PREFIX}:{key}")
+        entry = await self.client.get(f"{self.prefix}:{key}")
         assert not isinstance(entry, str)  # the client is not told to decode
         return entry
 
     async def set(self, key: str, value: bytes) -> None:
-        await self.client.set(f"{CACHE_PREFIX}:{key}", value, px=self.ttl)
+        await self.client.set(f"{self.prefix}:{key}", value, px=self.ttl)
 
     async def close(self) -> None:
         await self.pool.disconnect()
@@ -78,13 +77,13 @@ def open_pool(url: str) -> ConnectionPool:
     )
 
 
-def shared_limiter(pool: ConnectionPool) -> MovingWindowRateLimiter:
+def shared_limiter(pool: ConnectionPool, prefix: str) -> MovingWindowRateLimiter:
     # The address is the pool's; this one only tells the library which kind of server it talks to.
     storage = RedisStorage(
         "redis://",
         wrap_exceptions=True,
         implementation="redispy",
-        key_prefix=LIMIT_PREFIX,
+        key_prefix=prefix,
         connection_pool=pool,  # type: ignore[arg-type] # documented, but missing from its types
     )
     return MovingWindowRateLimiter(storage)

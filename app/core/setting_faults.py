@@ -27,6 +27,17 @@ def find_faults(settings: "Settings") -> list[str]:
     return [fault for find in finders for fault in find(settings)]
 
 
+# How to mend what Pydantic says is wrong.
+MENDS = {
+    "int_parsing": "; write a whole number in digits, without a unit",
+    "int_from_float": "; write a whole number",
+    "float_parsing": "; write it in digits, without a unit",
+    "bool_parsing": "; write true or false",
+    "byte_size": "; write bytes, or as in 512KiB or 2MiB",
+    "byte_size_unit": "; write bytes, or as in 512KiB or 2MiB",
+}
+
+
 def describe_fault(fault: object) -> str:
     """One line (or one a setting) from one Pydantic error."""
     assert isinstance(fault, dict)
@@ -36,7 +47,7 @@ def describe_fault(fault: object) -> str:
     message = (
         fault["msg"].removeprefix("Value error, ").replace(" items", " characters")
     )  # nothing but texts has a length here
-    return f"{name}: {message[0].lower()}{message[1:]}"
+    return f"{name}: {message[0].lower()}{message[1:]}{MENDS.get(fault['type'], '')}"
 
 
 def faults_of[**P](name: str, check: Callable[P, object], *args: P.args, **kwargs: P.kwargs) -> list[str]:
@@ -93,9 +104,9 @@ def mail_faults(settings: "Settings") -> list[str]:
     if settings.mail_url:
         faults += faults_of("MAIL_URL", parse_mail_url, settings.mail_url.get_secret_value())
     faults += faults_of("MAIL_FROM", check_sender, settings.mail_from)
-    if not is_http_url(settings.frontend_url):
+    if not is_http_url(settings.frontend_url) or "@" in settings.frontend_url:
         faults.append(
-            "FRONTEND_URL: must be the address of the front end, as in https://app.example.com/shop, without ? and #"
+            "FRONTEND_URL: must be the address of the front end, as in https://app.example.com/shop, and no user, ? or #"
         )
     return faults
 

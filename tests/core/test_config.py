@@ -226,12 +226,20 @@ def test_sizes_take_units(env: Env, text: str, size: int) -> None:
     assert Settings.load().max_body_size == size
 
 
-@pytest.mark.parametrize("name", ["CORS_ORIGINS", "TRUSTED_HOSTS", "FORWARDED_ALLOW_IPS"])
-def test_lists_are_separated_by_commas(empty_folder: Path, env: Env, name: str) -> None:
-    (empty_folder / ".env").write_text(f'{name}=" a.example , b.example,,"\n')
-    assert getattr(Settings.load(), name.lower()) == ("a.example", "b.example")
-    env(**{name: "c.example"})
-    assert getattr(Settings.load(), name.lower()) == ("c.example",)
+@pytest.mark.parametrize(
+    ("name", "first", "second"),
+    [
+        ("CORS_ORIGINS", "https://a.example", "https://b.example"),
+        ("TRUSTED_HOSTS", "a.example", "b.example"),
+        ("FORWARDED_ALLOW_IPS", "10.0.0.1", "10.0.0.2"),
+        ("MODULES", "stock", "billing"),
+    ],
+)
+def test_lists_are_separated_by_commas(empty_folder: Path, env: Env, name: str, first: str, second: str) -> None:
+    (empty_folder / ".env").write_text(f'{name}=" {first} , {second},,"\n')
+    assert getattr(Settings.load(), name.lower()) == (first, second)
+    env(**{name: second})
+    assert getattr(Settings.load(), name.lower()) == (second,)
     env(**{name: " , "})
     assert getattr(Settings.load(), name.lower()) == ()
 
@@ -385,7 +393,8 @@ def test_a_pool_that_is_set_is_that_large_in_each_worker(env: Env) -> None:
 
 def test_a_senseless_number_of_workers_is_the_only_fault(env: Env) -> None:
     env(WEB_CONCURRENCY="many")
-    assert faults() == ["WEB_CONCURRENCY: input should be a valid integer, unable to parse string as an integer"]
+    (line,) = faults()
+    assert line.startswith("WEB_CONCURRENCY: input should be a valid integer, ")
 
 
 @pytest.mark.parametrize(
@@ -419,7 +428,6 @@ def test_a_root_path_has_no_slash_at_its_end(env: Env, text: str, root_path: str
         "/caf%C3%A9",
         "/café",
         "/a;b",
-        "/a\n/b",
         "/{a}",
     ],
 )

@@ -136,6 +136,20 @@ def test_an_environment_under_another_name_is_told_to_be_of_no_use(
     assert Settings.load().environment == "development"
 
 
+@pytest.mark.parametrize("name", ["ENVIROMENT", "enviroment", "ENVIRONMENTS", "APPENV"])
+@pytest.mark.parametrize("is_in_file", [False, True])
+def test_a_slip_of_the_pen_does_not_leave_it_in_development(
+    env: Env, write: Files, name: str, is_in_file: bool
+) -> None:
+    if is_in_file:
+        write(".env", f"{name}=Production")
+    else:
+        env(**{name: '"production"'})
+    assert faults() == [f"{name}: is not read; set ENVIRONMENT to {ALLOWED}"]
+    env(ENVIRONMENT="test")
+    assert Settings.load().environment == "test"
+
+
 @pytest.mark.parametrize("value", ["/root/.shrc", "development", "local", ""])
 def test_what_else_these_names_hold_is_none_of_ours(env: Env, value: str) -> None:
     env(ENV=value)

@@ -1,0 +1,74 @@
+"""Where settings are read, and what surrounds a value without being a part of it."""
+
+from collections.abc import Mapping
+from typing import Any, Literal, get_args, get_origin
+
+from pydantic_settings import BaseSettings, EnvSettingsSource, PydanticBaseSettingsSource, SettingsConfigDict
+
+# White space for readers, which `str.strip` leaves: the mark at the beginning of files, and a blank without width.
+UNSEEN = "\ufeff\u200b"
+QUOTES = ('"', "'")
+
+
+class PlainSettings(BaseSettings):
+    """Read from the process environment and `.env` files, each value without blanks and line ends around it."""
+
+    model_config = SettingsConfigDict(
+        extra="ignore", env_ignore_empty=True, hide_input_in_errors=True, allow_inf_nan=False
+    )
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],  # noqa: ARG003 - pydantic-settings names these arguments
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,
+        file_secret_settings: PydanticBaseSettingsSource,  # noqa: ARG003 - there are none
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        # Here and not at each field: what is empty then must count as not set, so that the next source is asked.
+        assert isinstance(env_settings, EnvSettingsSource)
+        assert isinstance(dotenv_settings, EnvSettingsSource)
+        # Files have a syntax of their own for quotes; what is left of them there is part of the value.
+        env_settings.env_vars = plain_values(env_settings.env_vars, is_quoted=True)
+        dotenv_settings.env_vars = plain_values(dotenv_settings.env_vars, is_quoted=False)
+        return init_settings, env_settings, dotenv_settings
+
+
+def read_text(annotation: object, value: object) -> object:
+    """Find a choice in any letter case. Raises ValueError for what no setting can hold."""
+    if not isinstance(value, str):
+        return value
+    if any(is_unprintable(character) for character in value):
+        raise ValueError("must be text in UTF-8 without control characters")
+    return next((choice for choice in choices_of(annotation) if choice.lower() == value.lower()), value)
+
+
+def plain_values(values: Mapping[str, str | None], *, is_quoted: bool) -> dict[str, str | None]:
+    plain = {name: plain_value(value, is_quoted=is_quoted) for name, value in values.items() if value is not None}
+    return {name: value for name, value in plain.items() if value}
+
+
+def plain_value(value: str, *, is_quoted: bool) -> str:
+    """Without what surrounds it; `docker run --env-file` and Compose files keep quotes that a shell takes away."""
+    value = trim(value)
+    # With more of them it is a list, or a name in quotes before an address.
+    is_whole = len(value) > 1 and value[0] == value[-1] and value.count(value[0]) == len("''")
+    return trim(value[1:-1]) if is_quoted and is_whole and value[0] in QUOTES else value
+
+
+def trim(text: str) -> str:
+    return text.strip().strip(UNSEEN).strip()
+
+
+def is_unprintable(character: str) -> bool:
+    """Control characters but white space, and bytes that are no UTF-8, which Python reads as lone surrogates."""
+    return (character < " " and not character.isspace()) or "\ud800" <= character <= "\udfff" or character == "\x7f"
+
+
+def choices_of(annotation: Any) -> list[str]:
+    """The words of a `Literal`, wherever it is in a type."""
+    annotation = getattr(annotation, "__value__", annotation)  # of a `type` statement
+    if get_origin(annotation) is Literal:
+        return [choice for choice in get_args(annotation) if isinstance(choice, str)]
+    return [choice for part in get_args(annotation) for choice in choices_of(part)]

@@ -1,4 +1,4 @@
-"""A TCP proxy before PostgreSQL that does to the listener's connection what networks and poolers do."""
+"""A TCP proxy before PostgreSQL that does to connections what networks, poolers and failovers do."""
 
 import asyncio
 import re
@@ -21,6 +21,16 @@ class Proxy:
     refuses: bool = False
     is_pooler: bool = False
     listeners: int = 0
+    # Of the connections that are still heard.
+    passes: asyncio.Event = field(default_factory=asyncio.Event)
+    # Where new connections go, if not where they asked for.
+    port: int | None = None
+
+    def silence(self) -> None:
+        """What is open now stays open, and no byte passes any more; new connections work."""
+        self.passes.clear()
+        self.passes = asyncio.Event()
+        self.passes.set()
 
     def freeze(self) -> None:
         """Nothing arrives any more, and nobody is told."""
@@ -50,12 +60,13 @@ class Proxy:
         *,
         holds: bool,
     ) -> None:
-        there, back = await asyncio.open_connection(host, port)
+        passes = self.passes
+        there, back = await asyncio.open_connection(host, self.port or port)
         back.write(hello)
         try:
             pipes = [
-                asyncio.ensure_future(self.pipe(reader, back, holds=holds)),
-                asyncio.ensure_future(self.pipe(there, writer, holds=holds)),
+                asyncio.ensure_future(self.pipe(reader, back, passes, holds=holds)),
+                asyncio.ensure_future(self.pipe(there, writer, passes, holds=holds)),
             ]
             await asyncio.wait(pipes, return_when=asyncio.FIRST_COMPLETED)
             for pipe in pipes:
@@ -64,9 +75,12 @@ class Proxy:
         finally:
             back.close()
 
-    async def pipe(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, *, holds: bool) -> None:
+    async def pipe(
+        self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, passes: asyncio.Event, *, holds: bool
+    ) -> None:
         with suppress(ConnectionError):
             while data := await reader.read(65536):
+                await passes.wait()
                 if holds:
                     await self.flows.wait()
                     if self.is_pooler:
@@ -80,6 +94,7 @@ async def before(url: URL) -> AsyncIterator[tuple[URL, Proxy]]:
     """The address of a proxy in place of a server's, and the proxy."""
     proxy = Proxy()
     proxy.thaw()
+    proxy.passes.set()
     tasks: set[asyncio.Task[None]] = set()
 
     def accept(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:

@@ -13,7 +13,7 @@ from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 from app.core.config import Settings
 from app.core.database import Database
 from app.core.database_errors import is_connection_failure, sqlstate
-from app.core.driver import LendingPool
+from app.core.lending_pool import LendingPool
 from app.core.prepared import Prepared
 from app.core.session import DriverSession, fetch
 from app.core.transaction import Claim, ClaimError, DriverTransaction, expect_more
@@ -208,7 +208,7 @@ async def test_a_single_statement_is_stored_when_it_returns(database: Database) 
         async with single(database, claim) as session:
             (row,) = await fetch(session, NEW, **new(resource))
             assert row.resource == resource
-            assert session.connection_of_driver is None
+            assert session.loan is None
             assert resource in await stored(database)
 
 

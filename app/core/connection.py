@@ -26,25 +26,25 @@ class WatchedConnection(asyncpg.Connection):  # type: ignore[misc] # asyncpg shi
     else is done on it.
     """
 
-    __slots__ = ("heard_at", "is_abandoned", "is_lent", "is_unwanted", "waits_since")
+    __slots__ = ("heard_at", "is_abandoned", "is_lent", "is_unwanted", "owes")
 
     def __init__(self, *arguments: Any) -> None:
         self.is_abandoned = False
         self.is_lent = False
-        # On a server that is not the primary any more.
+        # Whoever has it may go on with it, and nobody is to have it after them.
         self.is_unwanted = False
-        # Since when PostgreSQL owes an answer.
-        self.waits_since: float | None = None
+        # What PostgreSQL has not answered yet.
+        self.owes: object = None
         self.heard_at = clock.seconds()
         super().__init__(*arguments)
         keep_alive(self._transport.get_extra_info("socket"))
 
     def is_closed(self) -> bool:
-        return self.is_abandoned or super().is_closed()
+        return self.is_abandoned or self._aborted or not self._protocol.is_connected()
 
     def _cancel_current_command(self, *_: asyncio.Future[None] | None) -> None:
         """asyncpg calls this when a statement has timed out, or the task that waited for it was cancelled."""
-        self.is_abandoned = True
+        self.is_abandoned = self.is_unwanted = True
         backend = {"backend_pid": self._protocol.backend_pid, "backend_secret": self._protocol.backend_secret}
         self._loop.create_task(self.abandon(backend))
 

@@ -12,7 +12,7 @@ from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.engine import URL
 from sqlalchemy.engine.interfaces import DBAPIConnection
 from sqlalchemy.exc import SQLAlchemyError
-from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession, async_sessionmaker, create_async_engine
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, AsyncSession, async_sessionmaker, create_async_engine
 from sqlalchemy.pool import ConnectionPoolEntry
 
 from app.core.config import Settings
@@ -30,6 +30,8 @@ log = structlog.get_logger()
 
 BEGIN = "strata_begin"
 SQLITE_BUSY_TIMEOUT_MS = 30_000
+# A standby says so too.
+READ_ONLY = "SELECT current_setting('transaction_read_only')::bool"
 IDLE_IN_TRANSACTION_SECONDS = 60
 # SQLSTATEs that no amount of waiting mends: bad password, no such role, no such database.
 HOPELESS = {"28P01", "28000", "3D000"}
@@ -74,6 +76,15 @@ class Database:
         """What an error takes back within a transaction that goes on."""
         async with session.begin_nested():
             yield
+
+    async def is_read_only(self, connection: AsyncConnection) -> bool:
+        """Whether the primary takes no writes; then its connections are given up, to find the one that does."""
+        if self.watch is None:
+            return False
+        is_read_only: bool = await connection.scalar(text(READ_ONLY)) or False
+        if is_read_only:
+            self.watch.leave_server()
+        return is_read_only
 
     async def close(self) -> None:
         for watch in filter(None, (self.watch, self.read_watch)):

@@ -60,3 +60,8 @@ def is_wrong_server(error: BaseException) -> bool:
 def loses_connection(error: BaseException) -> bool:
     """Whether the server or a pooler ends the connection with this error."""
     return (sqlstate(error) or "").startswith(CONNECTION_ENDS)
+
+
+def is_worth_repeating(error: DBAPIError) -> bool:
+    """Whether the connection was lost, so that another one may serve; not because it took too long."""
+    return error.connection_invalidated and not isinstance(error.orig, OSError)

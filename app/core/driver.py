@@ -41,13 +41,13 @@ class Loan:
     async def answered[T](self, sql: str, answer: Awaitable[T]) -> T:
         """What the driver says, its errors in the form that SQLAlchemy gives them."""
         driver = self.driver
-        driver.waits_since = clock.seconds()
+        driver.owes = answer
         try:
             return await answer
         except (*ERRORS, OSError) as error:
             raise self.wrapped(error, sql) from error
         finally:
-            driver.waits_since = None
+            driver.owes = None
 
     def wrapped(self, error: Exception, sql: str) -> DBAPIError:
         is_lost = self.pool.watch.is_lost(error) or self.driver.is_closed()
@@ -124,7 +124,7 @@ class DriverPool:
     async def give_back(self, loan: Loan) -> None:
         self.places.give_back()
         pool, driver = self.pool, loan.driver
-        if driver.is_closed() or driver.is_unwanted:
+        if driver.is_unwanted:
             loan.invalidate()
             return
         driver.is_lent = False

@@ -24,7 +24,8 @@ PATIENCE = timedelta(seconds=5)
 FIRST_WAIT, MAX_WAIT = 0.1, 10.0
 # Of the triggers only those count that also fire where replication or a restore writes.
 STATE = """
-SELECT pg_backend_pid() AS pid, count(*) AS triggers FROM pg_trigger
+SELECT pg_backend_pid() AS pid, current_setting('transaction_read_only')::bool AS is_read_only, count(*) AS triggers
+FROM pg_trigger
 WHERE tgrelid = ANY (SELECT to_regclass(name) FROM unnest($1::text[]) AS name)
 AND tgname = ANY ($2::name[]) AND tgenabled = 'A'
 """
@@ -40,6 +41,10 @@ class LateAnswerError(NotHeardError):
 
 class PooledConnectionError(NotHeardError):
     """Something between us and PostgreSQL shares its connections out: LISTEN does not work through it."""
+
+
+class ReadOnlyServerError(NotHeardError):
+    """It is not the primary any more: changes are told elsewhere."""
 
 
 class MissingTriggersError(NotHeardError):
@@ -157,6 +162,8 @@ class Listener:
             raise LateAnswerError  # it came when nobody listened any more
         if state["pid"] != connection.get_server_pid():
             raise PooledConnectionError
+        if state["is_read_only"]:
+            raise ReadOnlyServerError
         if state["triggers"] != len(self.source.triggers):
             raise MissingTriggersError
         self.audience.confirm(asked_at)

@@ -4,9 +4,11 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from sqlalchemy import Connection, Engine
+from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession
 from sqlalchemy.orm import Session
 
+from app.core.database_errors import is_worth_repeating
 from app.core.driver import DriverPool, Loan
 from app.core.prepared import Prepared, Row
 
@@ -71,14 +73,21 @@ class DriverSession(AsyncSession):
 
 
 class DriverReads(DriverSession):
-    """Each statement by itself, on a connection that is given back at once."""
+    """Each statement by itself, on a connection that is given back at once; one whose connection is lost, once more."""
+
+    has_repeated = False
 
     async def fetch(self, prepared: Prepared, values: Mapping[str, Any]) -> list[Row]:
         loan = await self.pool.take()
         try:
             return await self.pool.fetch(loan, prepared, values)
+        except DBAPIError as error:
+            if self.has_repeated or not is_worth_repeating(error):
+                raise
         finally:
             await self.pool.give_back(loan)
+        self.has_repeated = True
+        return await self.fetch(prepared, values)
 
 
 class JoiningSession(Session):

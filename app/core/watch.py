@@ -22,9 +22,10 @@ log = structlog.get_logger()
 # One that has been idle for longer is asked whether it is alive; under load none is.
 FRESH_SECONDS = 5
 ASK_SECONDS = 1
-# A statement that takes longer makes the idle connections suspect.
-SLOW_SECONDS = 2
-LOOK_SECONDS = 1
+# A statement that takes longer, to twice as long, makes the idle connections suspect.
+LOOK_SECONDS = 1.5
+# While the server stays read-only, it is found out again and again.
+LOG_SECONDS = 10
 # Which of these sessions PostgreSQL has answered, as far as it knows, and waits to hear from.
 ANSWERED = """
 SELECT pid FROM pg_stat_activity WHERE pid = ANY ($1::int[]) AND usename = current_user AND datname = current_database()
@@ -46,12 +47,16 @@ class Watch:
         # Behind a pooler nobody can tell which session of the server a connection has.
         self.is_pooled = is_pooled
         self.connections: WeakSet[WatchedConnection] = WeakSet()
+        # What was owed at the last look.
+        self.owed: dict[WatchedConnection, object] = {}
+        self.left_at = -math.inf
         self.timer: asyncio.TimerHandle | None = None
         self.asking: asyncio.Task[None] | None = None
         for name, listener in (
             ("connect", self.on_connect),
             ("checkout", self.on_checkout),
             ("checkin", self.on_checkin),
+            ("invalidate", self.on_invalidate),
             ("before_cursor_execute", self.on_statement),
             ("after_cursor_execute", self.on_answer),
             ("handle_error", self.on_error),
@@ -78,11 +83,14 @@ class Watch:
         if driver.is_unwanted:
             driver.terminate()
 
-    def on_statement(self, connection: Connection, *_: Any) -> None:
-        driver_of(connection.connection).waits_since = clock.seconds()
+    def on_invalidate(self, connection: DBAPIConnection, *_: Any) -> None:
+        driver_of(connection).is_unwanted = True
+
+    def on_statement(self, connection: Connection, cursor: object, *_: Any) -> None:
+        driver_of(connection.connection).owes = cursor
 
     def on_answer(self, connection: Connection, *_: Any) -> None:
-        driver_of(connection.connection).waits_since = None
+        driver_of(connection.connection).owes = None
 
     def on_error(self, context: ExceptionContext) -> None:
         # SQLAlchemy would give up all connections because of one.
@@ -90,7 +98,7 @@ class Watch:
         connection = context.connection
         if connection is not None and not connection.invalidated and not connection.closed:
             driver = driver_of(connection.connection)
-            driver.waits_since = None
+            driver.owes = None
             if driver.is_closed():
                 context.is_disconnect = True
         if self.is_lost(context.original_exception):
@@ -116,7 +124,7 @@ class Watch:
         except (OSError, asyncpg.PostgresError, asyncpg.InterfaceError) as error:
             connection.terminate()
             if isinstance(error, TimeoutError):
-                self.drop_idle()
+                self.drop_idle(1)
             return False
         return True
 
@@ -126,12 +134,12 @@ class Watch:
             if not connection.is_lent:
                 connection.heard_at = -math.inf
 
-    def drop_idle(self) -> None:
-        """The one used last gives no answer: it would cost more to ask the others than to do without them."""
+    def drop_idle(self, dead: int) -> None:
+        """Others have died without a word: it would cost more to ask these than to do without them."""
         idle = [connection for connection in self.connections if not connection.is_lent and not connection.is_closed()]
         for connection in idle:
             connection.terminate()
-        log.warning("connections to the database gave no answer and were given up", count=len(idle) + 1)
+        log.warning("connections to the database gave no answer and were given up", count=dead + len(idle))
 
     def leave_server(self) -> None:
         """It is not the primary any more, or not yet: the next connections are to find the one that is."""
@@ -140,7 +148,8 @@ class Watch:
             connection.is_unwanted = True
             if not connection.is_lent:
                 connection.terminate()
-        if wanted:
+        if clock.seconds() - self.left_at > LOG_SECONDS:
+            self.left_at = clock.seconds()
             log.warning("the database is read-only: its connections are given up", count=len(wanted))
 
     def look_later(self) -> None:
@@ -150,32 +159,28 @@ class Watch:
     def look(self) -> None:
         """At what is lent, while something is."""
         self.timer = None
-        if not any(connection.is_lent and not connection.is_closed() for connection in self.connections):
-            return
-        self.look_later()
-        if slow := self.slow():
+        lent = [connection for connection in self.connections if connection.is_lent and not connection.is_closed()]
+        owed, self.owed = self.owed, {connection: connection.owes for connection in lent if connection.owes is not None}
+        if lent:
+            self.look_later()
+        slow = {connection: owes for connection, owes in self.owed.items() if owed.get(connection) is owes}
+        if slow:
             self.doubt()
             if not self.is_pooled and (self.asking is None or self.asking.done()):
                 self.asking = asyncio.create_task(self.end_silent(slow), name="watch")
 
-    def slow(self) -> dict[WatchedConnection, float]:
-        """The connections that have owed an answer for too long, and since when."""
-        before = clock.seconds() - SLOW_SECONDS
-        since = ((connection, connection.waits_since) for connection in self.connections)
-        return {connection: began for connection, began in since if began is not None and began < before}
-
-    async def end_silent(self, slow: dict[WatchedConnection, float]) -> None:
+    async def end_silent(self, slow: dict[WatchedConnection, object]) -> None:
         """Close those of which the server thinks that it has answered; a slow statement goes on."""
-        pids = {connection.get_server_pid(): connection for connection in slow if not connection.is_closed()}
+        pids = {connection.get_server_pid(): connection for connection in slow}
         try:
-            answered = await self.ask_server(list(pids))
+            answered = [pids[pid] for pid in await self.ask_server(list(pids))]
         except (OSError, SQLAlchemyError, asyncpg.PostgresError, asyncpg.InterfaceError):
             return  # another look is to come
-        dead = [pids[pid] for pid in answered if pids[pid].waits_since == slow[pids[pid]]]
+        dead = [connection for connection in answered if connection.owes is slow[connection]]
         for connection in dead:
             connection.terminate()
         if dead:
-            log.warning("answers of the database were lost: their connections are given up", count=len(dead))
+            self.drop_idle(len(dead))
 
     async def ask_server(self, pids: list[int]) -> list[int]:
         connection = await self.engine.raw_connection()

@@ -9,6 +9,7 @@ from sqlalchemy import ColumnElement
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import AsyncSession
 
+from app.core.database_errors import is_worth_repeating
 from app.core.driver import Loan
 from app.core.errors import AppError
 from app.core.prepared import Prepared, Row
@@ -82,9 +83,7 @@ class DriverTransaction(DriverSession):
             if self.is_single and not self.is_made:
                 return await self.fetch_single(prepared, values)
             self.prepare_to_hold()
-            loan = await self.pool.take()
-            self.hold(loan)
-            await self.begin_on(loan)
+            loan = await self.begin_loan()
         return await self.pool.fetch(loan, prepared, values)
 
     async def fetch_single(self, prepared: Prepared, values: Mapping[str, Any]) -> list[Row]:
@@ -109,6 +108,24 @@ class DriverTransaction(DriverSession):
         self.loan = loan
         if self.is_made:
             self.sync_session.loan = loan
+
+    async def begin_loan(self) -> Loan:
+        """Once more where the connection is lost by that: nothing has been done on it."""
+        loan = await self.take()
+        try:
+            await self.begin_on(loan)
+        except DBAPIError as error:
+            if not is_worth_repeating(error):
+                raise
+            await self.give_back()
+            loan = await self.take()
+            await self.begin_on(loan)
+        return loan
+
+    async def take(self) -> Loan:
+        loan = await self.pool.take()
+        self.hold(loan)
+        return loan
 
     async def begin_on(self, loan: Loan) -> None:
         """Raises ClaimError if the claim does not hold."""

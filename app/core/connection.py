@@ -7,6 +7,7 @@ from typing import Any
 
 import asyncpg
 from asyncpg.connect_utils import _cancel as send_cancel
+from sqlalchemy.ext.asyncio import AsyncEngine
 
 from app.core import clock
 
@@ -17,6 +18,8 @@ KEEPALIVE_PROBES = 3
 UNACKNOWLEDGED_MS = 10_000
 # PostgreSQL is asked to cancel on a connection of its own, which may hang as well.
 CANCEL_SECONDS = 2
+# Of the dialect, which takes them from the same dictionary.
+NOT_FOR_THE_DRIVER = ("prepared_statement_cache_size", "prepared_statement_name_func", "async_creator_fn")
 
 
 class WatchedConnection(asyncpg.Connection):  # type: ignore[misc] # asyncpg ships no types
@@ -55,6 +58,16 @@ class WatchedConnection(asyncpg.Connection):  # type: ignore[misc] # asyncpg shi
                     await send_cancel(loop=self._loop, addr=self._addr, params=self._params, **backend)
         finally:
             self.terminate()
+
+
+async def connect_beside(engine: AsyncEngine, **arguments: Any) -> WatchedConnection:
+    """With what the engine connects with, but not of its pool: it must not wait there, nor be taken from it."""
+    _, engines = engine.dialect.create_connect_args(engine.url)
+    every = {**engines, **arguments}
+    connection: WatchedConnection = await asyncpg.connect(
+        **{key: every[key] for key in every.keys() - {*NOT_FOR_THE_DRIVER}}
+    )
+    return connection
 
 
 def keep_alive(connection: socket.socket) -> None:

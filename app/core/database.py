@@ -88,7 +88,7 @@ class Database:
 
     async def close(self) -> None:
         for watch in filter(None, (self.watch, self.read_watch)):
-            watch.close()
+            watch.slow.close()
         await self.engine.dispose()
         await self.read_engine.dispose()
 
@@ -97,7 +97,8 @@ def watch_over(engine: AsyncEngine, settings: Settings, *, has_primary: bool = T
     """SQLite has no connections that could be lost."""
     if engine.dialect.name != "postgresql":
         return None
-    return Watch(engine, has_primary=has_primary, is_pooled=settings.db_pgbouncer)
+    arguments = asyncpg_arguments(engine.url, settings)
+    return Watch(engine, arguments, has_primary=has_primary, is_pooled=settings.db_pgbouncer)
 
 
 def sessions(engine: AsyncEngine, kind: type[DriverSession] | None = None, pool: DriverPool | None = None) -> Sessions:

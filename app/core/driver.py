@@ -70,6 +70,7 @@ class DriverPool:
     def __init__(self, engine: AsyncEngine, watch: Watch) -> None:
         self.engine = engine
         self.watch = watch
+        self.slow = watch.slow
         self.places = Places(self.pool.size())
 
     @property
@@ -97,8 +98,8 @@ class DriverPool:
                 driver.is_lent = True
                 is_fresh = clock.seconds() - driver.heard_at < FRESH_SECONDS and not driver.is_closed()
                 if is_fresh or await self.asked(loan):
-                    if self.watch.timer is None:
-                        self.watch.look_later()
+                    if self.slow.timer is None:
+                        self.slow.look_later()
                     return loan
         except BaseException:
             self.places.give_back()

@@ -8,16 +8,14 @@ from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any, Protocol
 
-import asyncpg
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from app.core import clock
 from app.core.config import Settings
+from app.core.connection import connect_beside
 from app.core.database import asyncpg_arguments
 from app.core.fallback import Fallback
 
-# Of the dialect, which takes them from the same dictionary.
-NOT_FOR_THE_DRIVER = ("prepared_statement_cache_size", "prepared_statement_name_func", "async_creator_fn")
 BEAT = timedelta(seconds=0.3)
 # Longer than a busy machine takes; whether an answer is still of use the audience knows.
 PATIENCE = timedelta(seconds=5)
@@ -128,7 +126,7 @@ class Listener:
 
     async def listen(self) -> None:
         """Returns by raising."""
-        connection = await self.connect()
+        connection = await connect_beside(self.engine, **self.arguments)
         try:
             connection.add_termination_listener(self.end)
             await connection.add_listener(self.source.channel, self.hear)
@@ -142,12 +140,6 @@ class Listener:
         finally:
             connection.terminate()
             self.audience.lose()
-
-    async def connect(self) -> Any:
-        """With what the engine connects with, but not of its pool: it must not wait there, nor be taken from it."""
-        _, arguments = self.engine.dialect.create_connect_args(self.engine.url)
-        arguments = {**arguments, **self.arguments}
-        return await asyncpg.connect(**{key: arguments[key] for key in arguments.keys() - {*NOT_FOR_THE_DRIVER}})
 
     async def ask(self, connection: Any) -> None:
         asked_at = clock.seconds()

@@ -1,6 +1,5 @@
 """Whether the connections of a pool are alive: those that died are found before they cost more than one request."""
 
-import asyncio
 import math
 from typing import Any
 from weakref import WeakSet
@@ -9,49 +8,41 @@ import asyncpg
 import structlog
 from sqlalchemy import Connection, ExceptionContext, PoolProxiedConnection, event
 from sqlalchemy.engine.interfaces import DBAPIConnection
-from sqlalchemy.exc import DisconnectionError, SQLAlchemyError
+from sqlalchemy.exc import DisconnectionError
 from sqlalchemy.ext.asyncio import AsyncEngine
 from sqlalchemy.pool import ConnectionPoolEntry
 
 from app.core import clock
 from app.core.connection import WatchedConnection
 from app.core.database_errors import is_wrong_server, loses_connection
+from app.core.slow_statements import SlowStatements
 
 log = structlog.get_logger()
 
 # One that has been idle for longer is asked whether it is alive; under load none is.
 FRESH_SECONDS = 5
 ASK_SECONDS = 1
-# A statement that takes longer, to twice as long, makes the idle connections suspect.
-LOOK_SECONDS = 1.5
 # While the server stays read-only, it is found out again and again.
 LOG_SECONDS = 10
-# Which of these sessions PostgreSQL has answered, as far as it knows, and waits to hear from.
-ANSWERED = """
-SELECT pid FROM pg_stat_activity WHERE pid = ANY ($1::int[]) AND usename = current_user AND datname = current_database()
-AND state <> 'active' AND state_change < clock_timestamp() - interval '1 second'
-"""
 
 
 class Watch:
     """Over the connections of one engine, whoever has them.
 
     A connection that has died without a word (its host is gone, a firewall has forgotten it) is known by its silence
-    alone, and so is a slow statement. An idle connection can be asked. Of one that has a statement to answer, the
-    server tells on another connection whether it is still at work.
+    alone. An idle one is asked before it is used; of those that have a statement to answer see `SlowStatements`.
     """
 
-    def __init__(self, engine: AsyncEngine, *, has_primary: bool = True, is_pooled: bool = False) -> None:
+    def __init__(
+        self, engine: AsyncEngine, arguments: dict[str, Any], *, has_primary: bool = True, is_pooled: bool = False
+    ) -> None:
+        """`arguments` are what the driver connects with, beside the engine's URL."""
         self.engine = engine
+        self.arguments = arguments
         self.has_primary = has_primary
-        # Behind a pooler nobody can tell which session of the server a connection has.
-        self.is_pooled = is_pooled
         self.connections: WeakSet[WatchedConnection] = WeakSet()
-        # What was owed at the last look.
-        self.owed: dict[WatchedConnection, object] = {}
         self.left_at = -math.inf
-        self.timer: asyncio.TimerHandle | None = None
-        self.asking: asyncio.Task[None] | None = None
+        self.slow = SlowStatements(self, is_pooled=is_pooled)
         for name, listener in (
             ("connect", self.on_connect),
             ("checkout", self.on_checkout),
@@ -72,7 +63,8 @@ class Watch:
         if not is_fresh(driver) and not connection.run_async(self.answers):
             raise DisconnectionError
         driver.is_lent = True
-        self.look_later()
+        if self.slow.timer is None:
+            self.slow.look_later()
 
     def on_checkin(self, connection: DBAPIConnection | None, _: ConnectionPoolEntry) -> None:
         if connection is None:
@@ -151,52 +143,6 @@ class Watch:
         if clock.seconds() - self.left_at > LOG_SECONDS:
             self.left_at = clock.seconds()
             log.warning("the database is read-only: its connections are given up", count=len(wanted))
-
-    def look_later(self) -> None:
-        if self.timer is None:
-            self.timer = asyncio.get_running_loop().call_later(LOOK_SECONDS, self.look)
-
-    def look(self) -> None:
-        """At what is lent, while something is."""
-        self.timer = None
-        lent = [connection for connection in self.connections if connection.is_lent and not connection.is_closed()]
-        owed, self.owed = self.owed, {connection: connection.owes for connection in lent if connection.owes is not None}
-        if lent:
-            self.look_later()
-        slow = {connection: owes for connection, owes in self.owed.items() if owed.get(connection) is owes}
-        if slow:
-            self.doubt()
-            if not self.is_pooled and (self.asking is None or self.asking.done()):
-                self.asking = asyncio.create_task(self.end_silent(slow), name="watch")
-
-    async def end_silent(self, slow: dict[WatchedConnection, object]) -> None:
-        """Close those of which the server thinks that it has answered; a slow statement goes on."""
-        pids = {connection.get_server_pid(): connection for connection in slow}
-        try:
-            answered = [pids[pid] for pid in await self.ask_server(list(pids))]
-        except (OSError, SQLAlchemyError, asyncpg.PostgresError, asyncpg.InterfaceError):
-            return  # another look is to come
-        dead = [connection for connection in answered if connection.owes is slow[connection]]
-        for connection in dead:
-            connection.terminate()
-        if dead:
-            self.drop_idle(len(dead))
-
-    async def ask_server(self, pids: list[int]) -> list[int]:
-        connection = await self.engine.raw_connection()
-        try:
-            assert connection.dbapi_connection is not None
-            rows = await connection.driver_connection.fetch(ANSWERED, pids, timeout=ASK_SECONDS)  # type: ignore[union-attr]
-        finally:
-            connection.close()
-        return [row["pid"] for row in rows]
-
-    def close(self) -> None:
-        if self.timer is not None:
-            self.timer.cancel()
-            self.timer = None
-        if self.asking is not None:
-            self.asking.cancel()
 
 
 def is_fresh(connection: WatchedConnection) -> bool:

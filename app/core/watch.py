@@ -21,7 +21,7 @@ log = structlog.get_logger()
 
 # One that has been idle for longer is asked whether it is alive; under load none is.
 FRESH_SECONDS = 5
-ASK_SECONDS = 1
+ASK_SECONDS = 2
 # While the server stays read-only, it is found out again and again.
 LOG_SECONDS = 10
 

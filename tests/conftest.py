@@ -135,6 +135,12 @@ async def run_on_server(*statements: str) -> None:
         await connection.close()
 
 
+async def end_sessions(url: URL) -> None:
+    """Cut all connections to a database of PostgreSQL's, as a restart does, and wait until they are."""
+    condition = f"datname = '{url.database}' AND pid <> pg_backend_pid()"
+    await run_on_server(f"SELECT pg_terminate_backend(pid, 5000) FROM pg_stat_activity WHERE {condition}")
+
+
 def new_database_name(worker_id: str) -> str:
     return f"strata_test_{os.getpid()}_{worker_id}_{next(counter)}"
 

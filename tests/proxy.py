@@ -1,4 +1,4 @@
-"""A TCP proxy before PostgreSQL that does to the listener's connection what networks and poolers do."""
+"""A TCP proxy before PostgreSQL that does to connections what networks, poolers and failovers do."""
 
 import asyncio
 import re
@@ -20,7 +20,20 @@ class Proxy:
     flows: asyncio.Event = field(default_factory=asyncio.Event)
     refuses: bool = False
     is_pooler: bool = False
+    # Whether new connections are taken, and then nothing is said on them.
+    mutes: bool = False
     listeners: int = 0
+    # Of the connections that are still heard.
+    passes: asyncio.Event = field(default_factory=asyncio.Event)
+    # Whether a connection is cut as soon as anything is sent on it; new ones are not.
+    cuts: set[asyncio.StreamWriter] = field(default_factory=set)
+    clients: set[asyncio.StreamWriter] = field(default_factory=set)
+
+    def silence(self) -> None:
+        """What is open now stays open, and no byte passes any more; new connections work."""
+        self.passes.clear()
+        self.passes = asyncio.Event()
+        self.passes.set()
 
     def freeze(self) -> None:
         """Nothing arrives any more, and nobody is told."""
@@ -29,15 +42,28 @@ class Proxy:
     def thaw(self) -> None:
         self.flows.set()
 
+    def cut(self) -> None:
+        """What is open now ends."""
+        for writer in self.clients:
+            writer.close()
+
+    def cut_late(self) -> None:
+        """What is open now ends with the next that is sent on it."""
+        self.cuts = {*self.clients}
+
     async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, host: str, port: int) -> None:
+        self.clients.add(writer)
         try:
             hello = await reader.read(65536)
+            if self.mutes:
+                await asyncio.Event().wait()
             if LISTENER not in hello:
                 await self.join(hello, reader, writer, host, port, holds=False)
             elif not self.refuses:
                 self.listeners += 1
                 await self.join(hello, reader, writer, host, port, holds=True)
         finally:
+            self.clients.discard(writer)
             writer.close()
 
     async def join(
@@ -50,12 +76,13 @@ class Proxy:
         *,
         holds: bool,
     ) -> None:
+        passes = self.passes
         there, back = await asyncio.open_connection(host, port)
         back.write(hello)
         try:
             pipes = [
-                asyncio.ensure_future(self.pipe(reader, back, holds=holds)),
-                asyncio.ensure_future(self.pipe(there, writer, holds=holds)),
+                asyncio.ensure_future(self.pipe(reader, back, passes, holds=holds, client=writer)),
+                asyncio.ensure_future(self.pipe(there, writer, passes, holds=holds)),
             ]
             await asyncio.wait(pipes, return_when=asyncio.FIRST_COMPLETED)
             for pipe in pipes:
@@ -64,9 +91,20 @@ class Proxy:
         finally:
             back.close()
 
-    async def pipe(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, *, holds: bool) -> None:
+    async def pipe(
+        self,
+        reader: asyncio.StreamReader,
+        writer: asyncio.StreamWriter,
+        passes: asyncio.Event,
+        *,
+        holds: bool,
+        client: asyncio.StreamWriter | None = None,
+    ) -> None:
         with suppress(ConnectionError):
             while data := await reader.read(65536):
+                await passes.wait()
+                if client in self.cuts:
+                    return
                 if holds:
                     await self.flows.wait()
                     if self.is_pooler:
@@ -80,6 +118,7 @@ async def before(url: URL) -> AsyncIterator[tuple[URL, Proxy]]:
     """The address of a proxy in place of a server's, and the proxy."""
     proxy = Proxy()
     proxy.thaw()
+    proxy.passes.set()
     tasks: set[asyncio.Task[None]] = set()
 
     def accept(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:

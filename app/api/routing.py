@@ -20,13 +20,14 @@ from app.api.forms import require_usual_form
 from app.api.limits import limit_requests
 from app.api.route_entry import Handler, effective_route, set_direct_handler
 from app.api.shapes import FromRows
-from app.core.database_errors import is_serialization_failure
+from app.core.database_errors import is_serialization_failure, is_worth_repeating
 from app.core.transaction import ClaimError
 
 log = structlog.get_logger()
 
 ATTEMPTS = 5
 FIRST_WAIT = 0.01
+READS = ("GET", "HEAD")
 
 
 # Where FastAPI keeps what is to end with the handler, before the answer leaves (`scope="function"`).
@@ -64,9 +65,10 @@ class Route(APIRoute):
                 state["asks_first"] = state["is_counted"] = True
                 continue
             except DBAPIError as error:
-                if not is_serialization_failure(error):
+                is_read = request.method in READS and number == 1 and is_worth_repeating(error)
+                if not is_read and not is_serialization_failure(error):
                     raise
-                log.info("transaction lost to another one, trying again", attempt=number)
+                log.info("what the database ended is tried again", attempt=number)
             await asyncio.sleep(FIRST_WAIT * 2**number * random.uniform(0.5, 1.5))  # noqa: S311 - not for secrets
             # Whoever asked has asked once.
             state["is_counted"] = True

@@ -12,21 +12,26 @@ from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.engine import URL
 from sqlalchemy.engine.interfaces import DBAPIConnection
 from sqlalchemy.exc import SQLAlchemyError
-from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession, async_sessionmaker, create_async_engine
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, AsyncSession, async_sessionmaker, create_async_engine
 from sqlalchemy.pool import ConnectionPoolEntry
 
 from app.core.config import Settings
+from app.core.connection import WatchedConnection
 from app.core.database_errors import sqlstate
-from app.core.driver import DriverPool, LendingPool
+from app.core.driver import DriverPool
+from app.core.lending_pool import LendingPool
 from app.core.private_files import make_private_folder
 from app.core.session import DriverReads, DriverSession
 from app.core.sqlite_files import database_path, make_database_file
 from app.core.transaction import DriverTransaction, Transaction
+from app.core.watch import Watch
 
 log = structlog.get_logger()
 
 BEGIN = "strata_begin"
 SQLITE_BUSY_TIMEOUT_MS = 30_000
+# A standby says so too.
+READ_ONLY = "SELECT current_setting('transaction_read_only')::bool"
 IDLE_IN_TRANSACTION_SECONDS = 60
 # SQLSTATEs that no amount of waiting mends: bad password, no such role, no such database.
 HOPELESS = {"28P01", "28000", "3D000"}
@@ -52,8 +57,12 @@ class Database:
         self.read_engine = create_engine(replica, settings) if replica else self.engine
         # Through PgBouncer a statement prepared by the driver might meet a server that does not know it.
         is_direct = self.engine.dialect.name == "postgresql" and not settings.db_pgbouncer
-        self.pool = DriverPool(self.engine) if is_direct else None
-        read_pool = DriverPool(self.read_engine) if self.pool and replica else self.pool
+        self.watch = watch_over(self.engine, settings)
+        # A replica is read-only as it should be.
+        self.read_watch = watch_over(self.read_engine, settings, has_primary=False) if replica else self.watch
+        self.pool = DriverPool(self.engine, self.watch) if self.watch and is_direct else None
+        has_own_pool = replica and self.pool
+        read_pool = DriverPool(self.read_engine, self.read_watch) if has_own_pool and self.read_watch else self.pool
         self.write = sessions(self.engine, DriverTransaction, self.pool)
         self.primary = sessions(autocommitting(self.engine, settings), DriverReads, self.pool)
         self.read = sessions(autocommitting(self.read_engine, settings), DriverReads, read_pool)
@@ -68,9 +77,28 @@ class Database:
         async with session.begin_nested():
             yield
 
+    async def is_read_only(self, connection: AsyncConnection) -> bool:
+        """Whether the primary takes no writes; then its connections are given up, to find the one that does."""
+        if self.watch is None:
+            return False
+        is_read_only: bool = await connection.scalar(text(READ_ONLY)) or False
+        if is_read_only:
+            self.watch.leave_server()
+        return is_read_only
+
     async def close(self) -> None:
+        for watch in filter(None, (self.watch, self.read_watch)):
+            watch.slow.close()
         await self.engine.dispose()
         await self.read_engine.dispose()
+
+
+def watch_over(engine: AsyncEngine, settings: Settings, *, has_primary: bool = True) -> Watch | None:
+    """SQLite has no connections that could be lost."""
+    if engine.dialect.name != "postgresql":
+        return None
+    arguments = asyncpg_arguments(engine.url, settings)
+    return Watch(engine, arguments, has_primary=has_primary, is_pooled=settings.db_pgbouncer)
 
 
 def sessions(engine: AsyncEngine, kind: type[DriverSession] | None = None, pool: DriverPool | None = None) -> Sessions:
@@ -100,6 +128,7 @@ def create_engine(url: URL, settings: Settings) -> AsyncEngine:
 
 def asyncpg_arguments(url: URL, settings: Settings) -> dict[str, Any]:
     arguments: dict[str, Any] = {
+        "connection_class": WatchedConnection,
         "timeout": settings.db_connect_timeout,
         "command_timeout": settings.db_statement_timeout + 5,
         "server_settings": {"application_name": "strata"},

@@ -8,6 +8,9 @@ OUT_OF_REACH = ("08", "57P", "53300")
 # SQLSTATEs of a transaction that had to make way: a serialization failure, a deadlock.
 MADE_WAY = {"40001", "40P01"}
 LOCK_TIMED_OUT = "55P03"
+READ_ONLY = "25006"
+# Of a connection that is lost, and of a server that ends it.
+CONNECTION_ENDS = ("08", "57P01", "57P02", "57P03", "57P05")
 SQLITE_OUT_OF_REACH = {"database is locked", "unable to open database file", "disk I/O error"}
 
 
@@ -47,3 +50,18 @@ def violated_constraint(error: IntegrityError) -> str | None:
         return None
     table = columns.partition(".")[0]
     return "_".join(["uq", table, *(column.strip().partition(".")[2] for column in columns.split(","))])
+
+
+def is_wrong_server(error: BaseException) -> bool:
+    """Whether the server takes no writes: it is not the primary any more."""
+    return sqlstate(error) == READ_ONLY
+
+
+def loses_connection(error: BaseException) -> bool:
+    """Whether the server or a pooler ends the connection with this error."""
+    return (sqlstate(error) or "").startswith(CONNECTION_ENDS)
+
+
+def is_worth_repeating(error: DBAPIError) -> bool:
+    """Whether the connection was lost, so that another one may serve; not because it took too long."""
+    return error.connection_invalidated and not isinstance(error.orig, OSError)

@@ -9,51 +9,55 @@ from sqlalchemy import PoolProxiedConnection
 from sqlalchemy.exc import DBAPIError, IntegrityError, OperationalError
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 from sqlalchemy.ext.asyncio import AsyncEngine
-from sqlalchemy.pool import AsyncAdaptedQueuePool
 from sqlalchemy.util import greenlet_spawn
 
 from app.core import clock
+from app.core.lending_pool import LendingPool
 from app.core.places import Places
 from app.core.prepared import Prepared, Row
+from app.core.watch import FRESH_SECONDS, Watch, driver_of
 
 # SQLAlchemy looks after the age of its connections when they are given to it.
 LOAN_SECONDS = 60
-TAKEN_AT = "strata_taken_at"
 ERRORS = (asyncpg.PostgresError, asyncpg.InterfaceError, asyncpg.InternalClientError)
 
 
-class LendingPool(AsyncAdaptedQueuePool):
-    """SQLAlchemy's pool, with connections on loan to a `DriverPool`; whoever else needs one gets it back from there."""
+class Loan:
+    """A connection of SQLAlchemy's pool while a `DriverPool` has it."""
 
-    # Which SQLAlchemy's own pools log to, and which is quiet.
-    _sqla_logger_namespace = "sqlalchemy.pool.LendingPool"
+    __slots__ = ("connection", "driver", "pool", "taken_at")
 
-    def __init__(self, *arguments: Any, **options: Any) -> None:
-        super().__init__(*arguments, **options)
-        # The last one first: those that are not needed get old.
-        self.idle: list[PoolProxiedConnection] = []
-        self.wanted = 0
+    def __init__(self, pool: "DriverPool", connection: PoolProxiedConnection) -> None:
+        self.pool = pool
+        self.connection = connection
+        self.driver = driver_of(connection)
+        self.taken_at = clock.seconds()
 
-    def _do_get(self) -> Any:
-        if self.idle and not super().checkedin():
-            self.idle.pop().close()
-        # Whoever waits here does not see what gets idle: it has to come back to the pool.
-        self.wanted += 1
+    async def execute(self, sql: str) -> str:
+        """Run SQL without parameters; return what PostgreSQL says of the last statement, as in `SELECT 1`."""
+        said: str = await self.answered(sql, self.driver.execute(sql))
+        return said
+
+    async def answered[T](self, sql: str, answer: Awaitable[T]) -> T:
+        """What the driver says, its errors in the form that SQLAlchemy gives them."""
+        driver = self.driver
+        driver.owes = answer
         try:
-            return super()._do_get()
+            return await answer
+        except (*ERRORS, OSError) as error:
+            raise self.wrapped(error, sql) from error
         finally:
-            self.wanted -= 1
+            driver.owes = None
 
-    def checkedin(self) -> int:
-        return super().checkedin() + len(self.idle)
+    def wrapped(self, error: Exception, sql: str) -> DBAPIError:
+        is_lost = self.pool.watch.is_lost(error) or self.driver.is_closed()
+        if is_lost:
+            self.invalidate()
+        return wrapped(error, sql, is_lost=is_lost)
 
-    def checkedout(self) -> int:
-        return super().checkedout() - len(self.idle)
-
-    def dispose(self) -> None:
-        while self.idle:
-            self.idle.pop().close()
-        super().dispose()
+    def invalidate(self) -> None:
+        if self.connection.is_valid:  # else SQLAlchemy has done so
+            self.connection.invalidate()
 
 
 class DriverPool:
@@ -63,8 +67,10 @@ class DriverPool:
     here for a while. Whoever finds none waits here, where waiting costs little, and not in a greenlet of SQLAlchemy's.
     """
 
-    def __init__(self, engine: AsyncEngine) -> None:
+    def __init__(self, engine: AsyncEngine, watch: Watch) -> None:
         self.engine = engine
+        self.watch = watch
+        self.slow = watch.slow
         self.places = Places(self.pool.size())
 
     @property
@@ -73,8 +79,8 @@ class DriverPool:
         pool: LendingPool = self.engine.sync_engine.pool  # type: ignore[assignment] # `create_engine` says so
         return pool
 
-    async def take(self) -> PoolProxiedConnection:
-        """A connection that is alive, as far as its socket knows.
+    async def take(self) -> Loan:
+        """A connection that is alive: it was used a moment ago, or has been asked.
 
         Raises:
             sqlalchemy.exc.TimeoutError: if none gets free in time.
@@ -87,61 +93,55 @@ class DriverPool:
             raise PoolTimeoutError("no connection got free in time") from None
         try:
             while True:
-                connection = pool.idle.pop() if pool.idle else await self.connect()
-                if not driver_of(connection).is_closed():
-                    return connection
-                connection.invalidate()
+                loan = pool.idle.pop() if pool.idle else await self.connect()
+                driver = loan.driver
+                driver.is_lent = True
+                is_fresh = clock.seconds() - driver.heard_at < FRESH_SECONDS and not driver.is_closed()
+                if is_fresh or await self.asked(loan):
+                    if self.slow.timer is None:
+                        self.slow.look_later()
+                    return loan
         except BaseException:
             self.places.give_back()
             raise
 
-    async def connect(self) -> PoolProxiedConnection:
+    async def asked(self, loan: Loan) -> bool:
+        is_alive = False
+        try:
+            is_alive = await self.watch.answers(loan.driver)
+        finally:
+            if not is_alive:
+                loan.invalidate()
+        return is_alive
+
+    async def connect(self) -> Loan:
         try:
             connection = await self.engine.raw_connection()
         except ERRORS as error:
+            self.watch.is_lost(error)
             raise wrapped(error, None, is_lost=True) from error
-        connection.info[TAKEN_AT] = clock.seconds()
-        return connection
+        return Loan(self, connection)
 
-    async def give_back(self, connection: PoolProxiedConnection) -> None:
+    async def give_back(self, loan: Loan) -> None:
         self.places.give_back()
-        pool = self.pool
-        is_young = connection.is_valid and clock.seconds() - connection.info[TAKEN_AT] < LOAN_SECONDS
-        if is_young and not pool.wanted:
-            pool.idle.append(connection)
+        pool, driver = self.pool, loan.driver
+        if driver.is_unwanted:
+            loan.invalidate()
+            return
+        driver.is_lent = False
+        driver.heard_at = now = clock.seconds()
+        if now - loan.taken_at < LOAN_SECONDS and not pool.wanted:
+            pool.idle.append(loan)
         elif pool.checkedin() < pool.size():
-            connection.close()
+            loan.connection.close()
         else:
             # One too many, since SQLAlchemy has taken some itself: it is closed, which has to be awaited.
-            await asyncio.shield(greenlet_spawn(connection.close))
+            await asyncio.shield(greenlet_spawn(loan.connection.close))
 
-    async def fetch(
-        self, connection: PoolProxiedConnection, prepared: Prepared, values: Mapping[str, Any]
-    ) -> list[Row]:
+    async def fetch(self, loan: Loan, prepared: Prepared, values: Mapping[str, Any]) -> list[Row]:
         form = prepared.for_driver(self.engine.dialect, asyncpg.Record)
-        answer = driver_of(connection).fetch(form.sql, *form.arguments(values), record_class=form.row)
-        return prepared.driver_rows(await answered(connection, form.sql, answer), form.results)
-
-
-async def execute(connection: PoolProxiedConnection, sql: str) -> str:
-    """Run SQL without parameters; return what PostgreSQL says of the last statement, as in `SELECT 1`."""
-    said: str = await answered(connection, sql, driver_of(connection).execute(sql))
-    return said
-
-
-def driver_of(connection: PoolProxiedConnection) -> Any:
-    return connection.driver_connection
-
-
-async def answered[T](connection: PoolProxiedConnection, sql: str, answer: Awaitable[T]) -> T:
-    """What the driver says, its errors in the form that SQLAlchemy gives them."""
-    try:
-        return await answer
-    except ERRORS as error:
-        is_lost = driver_of(connection).is_closed()
-        if is_lost:
-            connection.invalidate()
-        raise wrapped(error, sql, is_lost=is_lost) from error
+        answer = loan.driver.fetch(form.sql, *form.arguments(values), record_class=form.row)
+        return prepared.driver_rows(await loan.answered(form.sql, answer), form.results)
 
 
 def wrapped(error: Exception, sql: str | None, *, is_lost: bool) -> DBAPIError:

@@ -8,23 +8,22 @@ from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any, Protocol
 
-import asyncpg
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from app.core import clock
 from app.core.config import Settings
+from app.core.connection import connect_beside
 from app.core.database import asyncpg_arguments
 from app.core.fallback import Fallback
 
-# Of the dialect, which takes them from the same dictionary.
-NOT_FOR_THE_DRIVER = ("prepared_statement_cache_size", "prepared_statement_name_func", "async_creator_fn")
 BEAT = timedelta(seconds=0.3)
 # Longer than a busy machine takes; whether an answer is still of use the audience knows.
 PATIENCE = timedelta(seconds=5)
 FIRST_WAIT, MAX_WAIT = 0.1, 10.0
 # Of the triggers only those count that also fire where replication or a restore writes.
 STATE = """
-SELECT pg_backend_pid() AS pid, count(*) AS triggers FROM pg_trigger
+SELECT pg_backend_pid() AS pid, current_setting('transaction_read_only')::bool AS is_read_only, count(*) AS triggers
+FROM pg_trigger
 WHERE tgrelid = ANY (SELECT to_regclass(name) FROM unnest($1::text[]) AS name)
 AND tgname = ANY ($2::name[]) AND tgenabled = 'A'
 """
@@ -40,6 +39,10 @@ class LateAnswerError(NotHeardError):
 
 class PooledConnectionError(NotHeardError):
     """Something between us and PostgreSQL shares its connections out: LISTEN does not work through it."""
+
+
+class ReadOnlyServerError(NotHeardError):
+    """It is not the primary any more: changes are told elsewhere."""
 
 
 class MissingTriggersError(NotHeardError):
@@ -123,7 +126,7 @@ class Listener:
 
     async def listen(self) -> None:
         """Returns by raising."""
-        connection = await self.connect()
+        connection = await connect_beside(self.engine, **self.arguments)
         try:
             connection.add_termination_listener(self.end)
             await connection.add_listener(self.source.channel, self.hear)
@@ -138,12 +141,6 @@ class Listener:
             connection.terminate()
             self.audience.lose()
 
-    async def connect(self) -> Any:
-        """With what the engine connects with, but not of its pool: it must not wait there, nor be taken from it."""
-        _, arguments = self.engine.dialect.create_connect_args(self.engine.url)
-        arguments = {**arguments, **self.arguments}
-        return await asyncpg.connect(**{key: arguments[key] for key in arguments.keys() - {*NOT_FOR_THE_DRIVER}})
-
     async def ask(self, connection: Any) -> None:
         asked_at = clock.seconds()
         too_late = asyncio.get_running_loop().call_later(self.patience_seconds, connection.terminate)
@@ -157,6 +154,8 @@ class Listener:
             raise LateAnswerError  # it came when nobody listened any more
         if state["pid"] != connection.get_server_pid():
             raise PooledConnectionError
+        if state["is_read_only"]:
+            raise ReadOnlyServerError
         if state["triggers"] != len(self.source.triggers):
             raise MissingTriggersError
         self.audience.confirm(asked_at)

@@ -15,6 +15,7 @@ from app.core.migrations import database_revision
 log = structlog.get_logger()
 
 MAX_AGE = timedelta(seconds=1)
+READ_ONLY = "The database takes no writes at the moment."
 
 
 class Readiness:
@@ -52,7 +53,10 @@ class Readiness:
     async def find_fault(self) -> tuple[str, str] | None:
         try:
             async with self.database.primary() as session:
-                revision = await database_revision(await session.connection())
+                connection = await session.connection()
+                if await self.database.is_read_only(connection):
+                    return DatabaseUnavailableError.code, READ_ONLY
+                revision = await database_revision(connection)
         except (SQLAlchemyError, OSError) as error:
             is_expected = is_connection_failure(error)
             log.exception("database unavailable", error=type(error).__name__, exc_info=not is_expected)

@@ -3,11 +3,13 @@
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from sqlalchemy import Connection, Engine, PoolProxiedConnection
+from sqlalchemy import Connection, Engine
+from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession
 from sqlalchemy.orm import Session
 
-from app.core.driver import DriverPool
+from app.core.database_errors import is_worth_repeating
+from app.core.driver import DriverPool, Loan
 from app.core.prepared import Prepared, Row
 
 
@@ -71,29 +73,36 @@ class DriverSession(AsyncSession):
 
 
 class DriverReads(DriverSession):
-    """Each statement by itself, on a connection that is given back at once."""
+    """Each statement by itself, on a connection that is given back at once; one whose connection is lost, once more."""
+
+    has_repeated = False
 
     async def fetch(self, prepared: Prepared, values: Mapping[str, Any]) -> list[Row]:
-        connection = await self.pool.take()
+        loan = await self.pool.take()
         try:
-            return await self.pool.fetch(connection, prepared, values)
+            return await self.pool.fetch(loan, prepared, values)
+        except DBAPIError as error:
+            if self.has_repeated or not is_worth_repeating(error):
+                raise
         finally:
-            await self.pool.give_back(connection)
+            await self.pool.give_back(loan)
+        self.has_repeated = True
+        return await self.fetch(prepared, values)
 
 
 class JoiningSession(Session):
     """What SQLAlchemy does in a `DriverSession`: on a connection of its own, or on the one that is there."""
 
-    connection_of_driver: PoolProxiedConnection | None = None
+    loan: Loan | None = None
     joined: Connection | None = None
     is_connected = False
 
     def get_bind(self, *arguments: Any, **options: Any) -> Engine | Connection:
         bind = super().get_bind(*arguments, **options)
         self.is_connected = True
-        if self.connection_of_driver is None or isinstance(bind, Connection):
+        if self.loan is None or isinstance(bind, Connection):
             return bind
         if self.joined is None:
             engine = bind.execution_options(isolation_level="AUTOCOMMIT")
-            self.joined = Connection(engine, connection=self.connection_of_driver)
+            self.joined = Connection(engine, connection=self.loan.connection)
         return self.joined

@@ -5,11 +5,12 @@ from dataclasses import dataclass
 from types import TracebackType
 from typing import Any
 
-from sqlalchemy import ColumnElement, PoolProxiedConnection
+from sqlalchemy import ColumnElement
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from app.core.driver import execute
+from app.core.database_errors import is_worth_repeating
+from app.core.driver import Loan
 from app.core.errors import AppError
 from app.core.prepared import Prepared, Row
 from app.core.session import DriverSession
@@ -42,7 +43,7 @@ class DriverTransaction(DriverSession):
 
     def __init__(self, bind: Any, **options: Any) -> None:
         super().__init__(bind, **options)
-        self.connection_of_driver: PoolProxiedConnection | None = None
+        self.loan: Loan | None = None
         # It costs no round trip of its own.
         self.find_claim: Callable[[], Claim | None] = no_claim
         self.claimed: Claim | None = None
@@ -55,13 +56,13 @@ class DriverTransaction(DriverSession):
     def make(self) -> None:
         self.require_more()
         super().make()
-        self.sync_session.connection_of_driver = self.connection_of_driver
+        self.sync_session.loan = self.loan
         if self.is_begun:
             self.sync_session.begin()
 
     @property
     def holds_connection(self) -> bool:
-        return self.connection_of_driver is not None or super().holds_connection
+        return self.loan is not None or super().holds_connection
 
     @property
     def is_on_driver(self) -> bool:
@@ -77,15 +78,13 @@ class DriverTransaction(DriverSession):
             raise RuntimeError("a session for a single statement has written already; take SessionDep")
 
     async def fetch(self, prepared: Prepared, values: Mapping[str, Any]) -> list[Row]:
-        connection = self.connection_of_driver
-        if connection is None:
+        loan = self.loan
+        if loan is None:
             if self.is_single and not self.is_made:
                 return await self.fetch_single(prepared, values)
             self.prepare_to_hold()
-            connection = await self.pool.take()
-            self.hold(connection)
-            await self.begin_on(connection)
-        return await self.pool.fetch(connection, prepared, values)
+            loan = await self.begin_loan()
+        return await self.pool.fetch(loan, prepared, values)
 
     async def fetch_single(self, prepared: Prepared, values: Mapping[str, Any]) -> list[Row]:
         """Raises ClaimError if the claim does not hold."""
@@ -93,40 +92,58 @@ class DriverTransaction(DriverSession):
         claim = self.find_claim() if prepared.writes else None
         if claim is not None:
             prepared, values = prepared.provided(claim.condition), {**values, **claim.values}
-        connection = await self.pool.take()
+        loan = await self.pool.take()
         try:
-            rows = await self.pool.fetch(connection, prepared, values)
+            rows = await self.pool.fetch(loan, prepared, values)
             # Nothing may have been found for another reason, but to insert.
-            if not rows and claim is not None and (prepared.inserts or not await holds(connection, claim)):
+            if not rows and claim is not None and (prepared.inserts or not await holds(loan, claim)):
                 raise ClaimError
         finally:
-            await self.pool.give_back(connection)
+            await self.pool.give_back(loan)
         if rows and prepared.writes:
             self.has_ended, self.claimed = True, claim
         return rows
 
-    def hold(self, connection: PoolProxiedConnection | None) -> None:
-        self.connection_of_driver = connection
+    def hold(self, loan: Loan | None) -> None:
+        self.loan = loan
         if self.is_made:
-            self.sync_session.connection_of_driver = connection
+            self.sync_session.loan = loan
 
-    async def begin_on(self, connection: PoolProxiedConnection) -> None:
+    async def begin_loan(self) -> Loan:
+        """Once more where the connection is lost by that: nothing has been done on it."""
+        loan = await self.take()
+        try:
+            await self.begin_on(loan)
+        except DBAPIError as error:
+            if not is_worth_repeating(error):
+                raise
+            await self.give_back()
+            loan = await self.take()
+            await self.begin_on(loan)
+        return loan
+
+    async def take(self) -> Loan:
+        loan = await self.pool.take()
+        self.hold(loan)
+        return loan
+
+    async def begin_on(self, loan: Loan) -> None:
         """Raises ClaimError if the claim does not hold."""
         self.claimed = self.find_claim()
         if self.claimed is None:
-            await execute(connection, "BEGIN")
-        elif await execute(connection, f"BEGIN; {self.claimed.write_sql()}") != FOUND:
+            await loan.execute("BEGIN")
+        elif await loan.execute(f"BEGIN; {self.claimed.write_sql()}") != FOUND:
             raise ClaimError
 
     async def commit(self) -> None:
-        connection = self.connection_of_driver
-        if connection is None:
+        loan = self.loan
+        if loan is None:
             if self.is_made:
                 await super().commit()
             return
         if self.is_made and (self.sync_session.is_connected or self.sync_session.new):
             await self.flush()
-        await execute(connection, "COMMIT")
+        await loan.execute("COMMIT")
         # Only now: what listens for it must see what has been committed.
         if self.is_made and self.sync_session.is_connected:
             await super().commit()
@@ -135,17 +152,17 @@ class DriverTransaction(DriverSession):
         await self.give_back()
 
     async def rollback(self) -> None:
-        connection = self.connection_of_driver
-        if connection is None:
+        loan = self.loan
+        if loan is None:
             if self.is_made:
                 await super().rollback()
             return
         try:
-            if connection.is_valid:  # else it was lost, and its transaction with it
-                await execute(connection, "ROLLBACK")
+            if loan.connection.is_valid:  # else it was lost, and its transaction with it
+                await loan.execute("ROLLBACK")
         except BaseException as error:
             # Whatever it was, nobody knows what is still open on it; PostgreSQL ends a transaction with its connection.
-            connection.invalidate()
+            loan.invalidate()
             if not isinstance(error, DBAPIError | OSError):
                 raise
         finally:
@@ -154,16 +171,16 @@ class DriverTransaction(DriverSession):
             await self.give_back()
 
     async def close(self) -> None:
-        if self.connection_of_driver is not None:
+        if self.loan is not None:
             await self.rollback()
         if self.is_made:
             await super().close()
 
     async def give_back(self) -> None:
-        connection = self.connection_of_driver
-        assert connection is not None
+        loan = self.loan
+        assert loan is not None
         self.hold(None)
-        await self.pool.give_back(connection)
+        await self.pool.give_back(loan)
 
 
 class Transaction:
@@ -207,8 +224,8 @@ def no_claim() -> None:
     return None
 
 
-async def holds(connection: PoolProxiedConnection, claim: Claim) -> bool:
-    return await execute(connection, claim.write_sql()) == FOUND
+async def holds(loan: Loan, claim: Claim) -> bool:
+    return await loan.execute(claim.write_sql()) == FOUND
 
 
 def expect_more(session: AsyncSession) -> None:

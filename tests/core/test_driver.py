@@ -13,7 +13,7 @@ from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 from app.core.config import Settings
 from app.core.database import Database
 from app.core.database_errors import is_connection_failure, sqlstate
-from app.core.driver import LendingPool
+from app.core.lending_pool import LendingPool
 from app.core.prepared import Prepared
 from app.core.session import DriverSession, fetch
 from app.core.transaction import Claim, ClaimError, DriverTransaction, expect_more
@@ -134,6 +134,20 @@ async def test_a_request_that_is_cancelled_gives_its_connection_back(database: D
     assert await stored(database) == set()
 
 
+async def test_a_connection_whose_statement_timed_out_is_not_used_again(database: Database) -> None:
+    pool = database.pool
+    assert pool is not None
+    loan = await pool.take()
+    pid = loan.driver.get_server_pid()
+    with pytest.raises(DBAPIError) as caught:
+        await loan.answered("", loan.driver.execute("SELECT pg_sleep(30)", timeout=0.1))
+    assert is_connection_failure(caught.value)
+    await pool.give_back(loan)
+    async with database.primary() as session:
+        (row,) = await fetch(session, PID)
+    assert row.pid != pid
+
+
 async def test_whoever_waits_too_long_for_a_connection_is_told_so(database: Database) -> None:
     async with database.transaction() as first, database.transaction() as second:
         await fetch(first, PID)
@@ -208,7 +222,7 @@ async def test_a_single_statement_is_stored_when_it_returns(database: Database) 
         async with single(database, claim) as session:
             (row,) = await fetch(session, NEW, **new(resource))
             assert row.resource == resource
-            assert session.connection_of_driver is None
+            assert session.loan is None
             assert resource in await stored(database)
 
 

@@ -106,7 +106,7 @@ def mail_faults(settings: "Settings") -> list[str]:
     faults += faults_of("MAIL_FROM", check_sender, settings.mail_from)
     if not is_http_url(settings.frontend_url) or "@" in settings.frontend_url:
         faults.append(
-            "FRONTEND_URL: must be the address of the front end, as in https://app.example.com/shop, and no user, ? or #"
+            "FRONTEND_URL: must be the address of the front end, as in https://app.example.com/shop, no user, ? or #"
         )
     return faults
 

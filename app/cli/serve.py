@@ -7,7 +7,6 @@ import signal
 import socket
 from collections.abc import Iterator
 from contextlib import contextmanager
-from importlib.util import find_spec
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -170,8 +169,6 @@ def base_url(listener: socket.socket) -> str:
 def uvicorn_config(settings: "Settings", reload: bool) -> "uvicorn.Config":
     import uvicorn
 
-    from app.api.head_limit import MAX_BYTES
-
     return uvicorn.Config(
         "app.cli.worker:create_app",
         factory=True,
@@ -181,8 +178,8 @@ def uvicorn_config(settings: "Settings", reload: bool) -> "uvicorn.Config":
         log_config=None,
         access_log=False,
         server_header=False,
-        http=http_protocol(),
-        h11_max_incomplete_event_size=MAX_BYTES,
+        http="app.cli.http_protocol:BoundedProtocol",  # by its name, which every worker imports
+        timeout_keep_alive=settings.keep_alive_seconds,
         ws="none",  # there are none, and their library need not be loaded
         # Nobody's X-Forwarded-For is believed unless the settings name the proxy, loopback's neither.
         proxy_headers=bool(settings.forwarded_allow_ips),
@@ -193,25 +190,12 @@ def uvicorn_config(settings: "Settings", reload: bool) -> "uvicorn.Config":
     )
 
 
-def http_protocol() -> str:
-    """By its name, which every worker imports; without httptools uvicorn's own, which bounds heads itself."""
-    return "app.cli.http_protocol:BoundedProtocol" if find_spec("httptools") else "h11"
-
-
 def run(settings: "Settings", config: "uvicorn.Config", listener: socket.socket) -> None:
-    import uvicorn
-    from uvicorn.supervisors import ChangeReload, Multiprocess
+    from app.cli import server
 
-    server = uvicorn.Server(config)
     sockets = [listener, *(listener.dup() for _ in range(LISTENERS - 1))]
     try:
-        if config.should_reload:
-            ChangeReload(config, target=server.run, sockets=sockets).run()
-        elif config.workers > 1:
-            Multiprocess(config, sockets=sockets).run()
-        else:
-            server.run(sockets=sockets)
-            if not server.started:
-                raise typer.Exit(1)
+        if not server.run(config, sockets):
+            raise typer.Exit(1)
     except KeyboardInterrupt:
         say_stopped(settings)

@@ -14,7 +14,7 @@ from app.core.database_url import DIALECTS, parse_database_url
 from app.core.environments import ENVIRONMENTS, EXPOSED, Environment, Names, env_files, environment_faults, tidy
 from app.core.pool_share import default_max_overflow, default_pool_size
 from app.core.setting_faults import describe_fault, find_faults
-from app.core.setting_types import CommaList, RateLimit, SecretList
+from app.core.setting_types import CommaList, HeaderNames, RateLimit, SecretList
 from app.core.usernames import Username
 
 # No list of a user's sessions is longer.
@@ -105,8 +105,10 @@ class Settings(BaseSettings):
     first_admin_password: SecretStr | None = Field(default=None, min_length=8, max_length=128)
 
     cors_origins: CommaList = ()
+    cors_headers: HeaderNames = ()
     trusted_hosts: CommaList = ()
     forwarded_allow_ips: CommaList = ()
+    keep_alive_seconds: int = Field(default=75, ge=1, le=86400)
     max_body_size: ByteSize = Field(default=ByteSize(1024 * 1024), ge=1)
     max_concurrent_requests: int = Field(default=200, ge=1)
     cache_max_age: int = Field(default=10, ge=0)

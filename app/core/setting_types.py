@@ -1,5 +1,6 @@
 """Kinds of values that several settings have."""
 
+import re
 from typing import Annotated
 
 from limits import parse_many
@@ -19,6 +20,16 @@ def check_rate(text: str) -> str:
     return text
 
 
+def check_header_names(names: tuple[str, ...]) -> tuple[str, ...]:
+    """Tokens of RFC 9110. `*` is one, and would be no wildcard in an answer with credentials (Fetch standard)."""
+    for name in names:
+        if name == "*" or not HEADER_NAME.fullmatch(name):
+            raise ValueError("must be names of request headers, separated by commas, without `*`")
+    return names
+
+
+HEADER_NAME = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]{1,100}")
 CommaList = Annotated[tuple[str, ...], NoDecode, BeforeValidator(split_commas)]
 SecretList = Annotated[tuple[SecretStr, ...], NoDecode, BeforeValidator(split_commas)]
+HeaderNames = Annotated[CommaList, AfterValidator(check_header_names)]
 RateLimit = Annotated[str, AfterValidator(check_rate)]

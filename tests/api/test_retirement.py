@@ -15,7 +15,7 @@ from app.api.errors import EarlyAnswer
 from app.api.retirement import retiring
 from app.core.config import Settings
 from app.core.errors import NotFoundError
-from app.main import EXPOSED_HEADERS, create_app
+from app.main import create_app
 from tests.conftest import connected, settings_for
 
 DEPRECATED_AT = datetime(2027, 1, 31, 23, 59, 59, 999_999, UTC)

@@ -5,8 +5,8 @@ import os
 import signal
 import sys
 import time
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager, suppress
+from collections.abc import AsyncIterator, Iterable, Iterator
+from contextlib import asynccontextmanager, contextmanager, suppress
 from pathlib import Path
 
 import httpx
@@ -29,13 +29,6 @@ def workers_of(server: ServerProcess) -> list[int]:
     children = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
     spawned = [int(child) for child in children if b"spawn_main" in Path(f"/proc/{child}/cmdline").read_bytes()]
     return spawned or [pid]
-
-
-async def until_ready(server: ServerProcess, workers: int) -> None:
-    """Until each worker has answered, and not the first alone."""
-    async with asyncio.timeout(PATIENCE):
-        while server.told.count("Application startup complete") < workers:
-            await asyncio.sleep(0.02)
 
 
 class Connection:
@@ -65,15 +58,34 @@ async def connected(server: ServerProcess) -> AsyncIterator[Connection]:
         writer.close()
 
 
+@contextmanager
+def stopped(pids: Iterable[int]) -> Iterator[None]:
+    for pid in pids:
+        os.kill(pid, signal.SIGSTOP)
+    yield
+    for pid in pids:
+        os.kill(pid, signal.SIGCONT)
+
+
+async def until_all_serve(server: ServerProcess) -> None:
+    """Each worker answers while the others are stopped."""
+    workers = workers_of(server)
+    for worker in workers:
+        with stopped(set(workers) - {worker}):
+            async with connected(server) as connection:
+                await connection.get()
+
+
 async def ask_without_end(server: ServerProcess) -> int:
-    """One request after the other, and a new connection whenever the server closes one; until it refuses them."""
-    answers = 0
+    """One request after the other, until the server refuses to be connected to; how often it has said to close."""
+    closings = 0
     with suppress(ConnectionRefusedError):
         while True:
             async with connected(server) as connection:
                 while b"connection: close" not in await connection.get():
-                    answers += 1
-    return answers
+                    pass
+                closings += 1
+    return closings
 
 
 async def ask_once(server: ServerProcess, is_sent: asyncio.Semaphore) -> bytes:
@@ -88,28 +100,23 @@ async def test_whoever_could_connect_before_the_port_closed_is_answered(
     real_settings: Settings, tmp_path: Path, workers: int
 ) -> None:
     async with serve_process(real_settings, tmp_path, workers=workers) as server:
-        await until_ready(server, workers)
+        await until_all_serve(server)
         async with connected(server) as idle, connected(server) as silent:
             await idle.get()
             busy = [asyncio.create_task(ask_without_end(server)) for _ in range(5)]
             await asyncio.sleep(0.3)
-            # With its workers stopped all that connect wait in the queue of the port, which nobody has accepted.
-            for pid in workers_of(server):
-                os.kill(pid, signal.SIGSTOP)
             is_sent = asyncio.Semaphore(0)
-            waiting = [asyncio.create_task(ask_once(server, is_sent)) for _ in range(WAITING)]
-            for _ in range(WAITING):
-                await is_sent.acquire()
-            began = time.monotonic()
-            server.process.terminate()
-            await asyncio.sleep(0.1)
-            for pid in workers_of(server):
-                os.kill(pid, signal.SIGCONT)
+            # All that connect meanwhile wait in the queue of the port, and nobody has accepted them.
+            with stopped(workers_of(server)):
+                waiting = [asyncio.create_task(ask_once(server, is_sent)) for _ in range(WAITING)]
+                for _ in range(WAITING):
+                    await is_sent.acquire()
+                began = time.monotonic()
+                server.process.terminate()
             answers = await asyncio.gather(*waiting)
-            assert all(min(await asyncio.gather(*busy)) > 0 for _ in [0])
-            assert all(answer.startswith(b"HTTP/1.1 200") and b"connection: close" in answer for answer in answers)
-            assert await idle.reader.read() == b""
-            assert await silent.reader.read() == b""
+            assert all(answer.startswith(b"HTTP/1.1 200") for answer in answers)
+            assert min(await asyncio.gather(*busy)) > 0
+            assert [await connection.reader.read() for connection in (idle, silent)] == [b"", b""]
             assert await asyncio.to_thread(server.process.wait, 10) == 0
             assert time.monotonic() - began < 8
         with pytest.raises(httpx.ConnectError):

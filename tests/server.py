@@ -32,7 +32,7 @@ async def serve(app: FastAPI, **options: Any) -> AsyncIterator[Server]:
         listener.bind(("127.0.0.1", 0))
         port = listener.getsockname()[1]
         config = uvicorn.Config(app, **options)
-        server = graceful.Server(config, owns_port=True)
+        server = graceful.Server(config, owns_port=True, handshake_seconds=0)
         # uvicorn's own would take over the signals of pytest.
         task = asyncio.create_task(server._serve(sockets=[listener]))
         while not server.started:

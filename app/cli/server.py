@@ -15,6 +15,8 @@ from app.cli.syn_filter import refuse_new_connections, waits_for_accept
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+# In ticks of uvicorn's, a tenth of a second each: how often it is looked for clients that are too slow.
+LOOK_TICKS = 10
 # What is on its way when the port closes: the end of a handshake, and the next request of who has just been answered.
 HANDSHAKE_SECONDS = 0.3
 # For the queue of those who wait to be accepted, where others may still join it.
@@ -30,13 +32,16 @@ class Server(uvicorn.Server):
     closed, and then refused.
     """
 
-    def __init__(self, config: uvicorn.Config, *, owns_port: bool) -> None:
+    def __init__(
+        self, config: uvicorn.Config, *, owns_port: bool, handshake_seconds: float = HANDSHAKE_SECONDS
+    ) -> None:
         """`owns_port`: nobody else is going to serve on it."""
         super().__init__(config)
         self.owns_port = owns_port
+        self.handshake_seconds = handshake_seconds
 
     async def on_tick(self, counter: int) -> bool:
-        if counter % 10 == 0:
+        if counter % LOOK_TICKS == 0:
             now = asyncio.get_running_loop().time()
             for connection in list(self.server_state.connections):
                 assert isinstance(connection, BoundedProtocol)
@@ -63,7 +68,7 @@ class Server(uvicorn.Server):
             refuse_new_connections(sockets)
         with suppress(TimeoutError):
             async with asyncio.timeout(QUEUE_SECONDS):
-                await asyncio.sleep(HANDSHAKE_SECONDS)
+                await asyncio.sleep(self.handshake_seconds)
                 while waits_for_accept(sockets):  # noqa: ASYNC110 - the event loop accepts meanwhile, and tells nobody
                     await asyncio.sleep(0.01)
                 await asyncio.sleep(0.01)  # the event loop tells the protocol of who came last

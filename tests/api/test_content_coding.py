@@ -9,6 +9,33 @@ from app.core.config import Settings
 from tests.conftest import connected, running
 
 LARGE = "/openapi.json"
+SUITS = (
+    "gzip",
+    "GZIP",
+    "x-gzip",
+    "gzip;q=0.1",
+    "gzip ; Q=1.0",
+    "br, gzip;q=0.5, *;q=0",
+    "*",
+    "deflate, *;q=0.5",
+    "identity;q=0.5, gzip;q=1",
+)
+DOES_NOT_SUIT = (
+    "",
+    "identity",
+    "gzip;q=0",
+    "gzip;q=0.0",
+    "GZIP;Q=0.000",
+    "gzip; q=0",
+    "x-gzip;q=0",
+    "identity;q=1, *;q=0",
+    "*;q=0",
+    "br, deflate",
+    "gzippy",
+    "gzip;q=much",
+    "identity, gzip;q=0.5",
+    "*, gzip;q=0",
+)
 
 
 @pytest.fixture
@@ -17,50 +44,19 @@ async def client(settings: Settings) -> AsyncIterator[httpx.AsyncClient]:
         yield client
 
 
-@pytest.mark.parametrize(
-    "accepted",
-    [
-        "gzip",
-        "GZIP",
-        "x-gzip",
-        "gzip;q=0.1",
-        "gzip ; Q=1.0",
-        "br, gzip;q=0.5, *;q=0",
-        "*",
-        "deflate, *;q=0.5",
-        "identity;q=0.5, gzip;q=1",
-    ],
-)
-async def test_gzip_is_sent_to_whom_it_suits(client: httpx.AsyncClient, accepted: str) -> None:
-    answer = await client.get(LARGE, headers={"Accept-Encoding": accepted})
-    assert answer.headers["content-encoding"] == "gzip"
-    assert "Accept-Encoding" in answer.headers["vary"].split(", ")
-    assert answer.json()["openapi"]
+async def test_gzip_is_sent_to_whom_it_suits(client: httpx.AsyncClient) -> None:
+    for accepted in SUITS:
+        answer = await client.get(LARGE, headers={"Accept-Encoding": accepted})
+        assert answer.headers.get("content-encoding") == "gzip", accepted
+        assert "Accept-Encoding" in answer.headers["vary"].split(", "), accepted
+        assert answer.json()["openapi"]
 
 
-@pytest.mark.parametrize(
-    "accepted",
-    [
-        "",
-        "identity",
-        "gzip;q=0",
-        "gzip;q=0.0",
-        "GZIP;Q=0.000",
-        "gzip; q=0",
-        "x-gzip;q=0",
-        "identity;q=1, *;q=0",
-        "*;q=0",
-        "br, deflate",
-        "gzippy",
-        "gzip;q=much",
-        "identity, gzip;q=0.5",
-        "*, gzip;q=0",
-    ],
-)
-async def test_it_is_not_sent_to_whom_it_does_not(client: httpx.AsyncClient, accepted: str) -> None:
-    answer = await client.get(LARGE, headers={"Accept-Encoding": accepted})
-    assert "content-encoding" not in answer.headers
-    assert "Accept-Encoding" in answer.headers["vary"].split(", ")
+async def test_it_is_not_sent_to_whom_it_does_not(client: httpx.AsyncClient) -> None:
+    for accepted in DOES_NOT_SUIT:
+        answer = await client.get(LARGE, headers={"Accept-Encoding": accepted})
+        assert "content-encoding" not in answer.headers, accepted
+        assert "Accept-Encoding" in answer.headers["vary"].split(", "), accepted
 
 
 async def test_a_cache_is_told_also_where_nothing_has_changed(client: httpx.AsyncClient) -> None:

@@ -29,7 +29,7 @@ MAX_KNOWN_LENGTH = 100
 MAX_LOGGED_PATH = 1000
 # More would be no length of a body, and Python takes its time to make a number of thousands.
 MAX_DIGITS = 16
-STOPPING = "The server stops, and has not come to an end with this request; try again shortly."
+STOPPING = "The server stops, and has not finished this request; ask again shortly whether it was done."
 RETRY = {"Retry-After": "1"}
 
 
@@ -92,7 +92,7 @@ class LastResort:
         except asyncio.CancelledError:
             # The server ends, and does not wait any longer.
             if not scope[KEY].is_started:
-                await problem(scope["state"]["request_id"], 503, "overloaded", STOPPING, RETRY)(scope, receive, send)
+                await problem(scope["state"]["request_id"], 503, "shutting_down", STOPPING, RETRY)(scope, receive, send)
             raise
 
 

@@ -5,7 +5,7 @@ import logging
 import os
 import signal
 import socket
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Annotated
 
@@ -36,6 +36,7 @@ def serve(
     from app.cli.worker import leave_out_rich
 
     leave_out_rich()  # with one worker this process is going to be it
+    from app.cli.server import ready_to_run
     from app.core.logging import configure_logging
 
     # A container's first process ignores the signal until somebody handles it; uvicorn does later on.
@@ -47,8 +48,9 @@ def serve(
         config = uvicorn_config(settings, reload)
         # From here on requests queue: the address that is shown works at once.
         listener.listen(config.backlog)
+        server = ready_to_run(config, [listener, *(listener.dup() for _ in range(LISTENERS - 1))])
         greet(settings, base_url(listener), admin)
-        run(settings, config, listener)
+        run(settings, server)
 
 
 def load_settings(workers: int | None) -> "Settings":
@@ -190,12 +192,9 @@ def uvicorn_config(settings: "Settings", reload: bool) -> "uvicorn.Config":
     )
 
 
-def run(settings: "Settings", config: "uvicorn.Config", listener: socket.socket) -> None:
-    from app.cli import server
-
-    sockets = [listener, *(listener.dup() for _ in range(LISTENERS - 1))]
+def run(settings: "Settings", server: Callable[[], bool]) -> None:
     try:
-        if not server.run(config, sockets):
+        if not server():
             raise typer.Exit(1)
     except KeyboardInterrupt:
         say_stopped(settings)

@@ -3,6 +3,7 @@
 import asyncio
 import signal
 import socket
+from collections.abc import Callable
 from contextlib import suppress
 from typing import TYPE_CHECKING
 
@@ -101,21 +102,32 @@ class Supervisor(Multiprocess):
                 return
 
 
-def run(config: uvicorn.Config, sockets: "list[socket.socket]") -> bool:
-    """Serve until a signal ends it; False where it could not start.
+def ready_to_run(config: uvicorn.Config, sockets: "list[socket.socket]") -> Callable[[], bool]:
+    """What serves until a signal ends it, and says whether it could start; signals are heeded from here on.
 
-    Raises:
-        KeyboardInterrupt: Ctrl+C has ended it.
+    Those who wait in the queue by then are answered, though the start has first to come to its end. The function
+    raises KeyboardInterrupt where Ctrl+C has ended it.
     """
     if config.should_reload:
-        ChangeReload(config, target=Server(config, owns_port=False).run, sockets=sockets).run()
-        return True
+        return always(ChangeReload(config, target=Server(config, owns_port=False).run, sockets=sockets).run)
     if config.workers > 1:
         multiprocess.Process = Worker  # type: ignore[misc] # what Multiprocess makes them of, in three places
-        Supervisor(config, sockets).run()
-        return True
+        return always(Supervisor(config, sockets).run)
     server = Server(config, owns_port=True)
-    # Until uvicorn handles it: those who wait in the queue already are answered first.
     signal.signal(signal.SIGTERM, server.handle_exit)
-    server.run(sockets)
-    return server.started
+
+    def run() -> bool:
+        server.run(sockets)
+        return server.started
+
+    return run
+
+
+def always(run: Callable[[], None]) -> Callable[[], bool]:
+    """True at its end: how its workers fare it tells itself."""
+
+    def run_and_tell() -> bool:
+        run()
+        return True
+
+    return run_and_tell

@@ -163,7 +163,7 @@ async def test_scripts_can_read_that_the_server_ends_before_their_request_has(se
             waiting = asyncio.create_task(client.get(f"{server.url}/wait"))
             await inside.wait()
         answer = await waiting
-    assert_readable(answer, 503, "overloaded")
+    assert_readable(answer, 503, "shutting_down")
     assert (answer.headers["connection"], answer.headers["retry-after"]) == ("close", "1")
 
 

@@ -5,12 +5,14 @@ import os
 import signal
 import sys
 import time
-from collections.abc import AsyncIterator, Iterable, Iterator
+from collections.abc import AsyncIterator, Callable, Iterable, Iterator
 from contextlib import asynccontextmanager, contextmanager, suppress
 from pathlib import Path
 
 import pytest
 
+from app.cli.serve import uvicorn_config
+from app.cli.server import Worker
 from app.core.config import Settings
 from tests.process import PATIENCE, ServerProcess, serve_process
 
@@ -121,3 +123,37 @@ async def test_whoever_could_connect_before_the_port_closed_is_answered(
         with pytest.raises(ConnectionRefusedError):
             await asyncio.open_connection("127.0.0.1", server.port)
         assert "Traceback" not in server.told
+
+
+async def until(is_so: Callable[[], bool]) -> None:
+    async with asyncio.timeout(PATIENCE):
+        while not is_so():  # noqa: ASYNC110 - it looks at other processes
+            await asyncio.sleep(0.05)
+
+
+@pytest.mark.slow
+async def test_a_worker_that_dies_is_replaced(real_settings: Settings, tmp_path: Path) -> None:
+    async with serve_process(real_settings, tmp_path, workers=2) as server:
+        await until_all_serve(server)
+        victim, survivor = workers_of(server)
+        os.kill(victim, signal.SIGKILL)
+        await until(lambda: len(set(workers_of(server)) - {victim, survivor}) == 1)
+        await until_all_serve(server)
+        assert survivor in workers_of(server)
+
+
+def test_a_worker_that_is_exchanged_leaves_the_port_to_the_others(settings: Settings) -> None:
+    config = uvicorn_config(settings, reload=False)
+    assert Worker(config, []).server.owns_port is False
+
+
+async def test_who_connects_while_it_starts_is_answered_though_it_is_to_end(
+    real_settings: Settings, tmp_path: Path
+) -> None:
+    async with serve_process(real_settings, tmp_path) as server:
+        # The address has just been shown, and the application is not imported yet.
+        asked = asyncio.create_task(ask_once(server, asyncio.Semaphore(0)))
+        await asyncio.sleep(0.05)
+        server.process.terminate()
+        assert (await asked).startswith(b"HTTP/1.1 200")
+        assert await asyncio.to_thread(server.process.wait, 20) == 0

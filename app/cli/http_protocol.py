@@ -141,13 +141,13 @@ class BoundedProtocol(HttpToolsProtocol):
     def waits_for(self) -> Wait | None:
         """What the client has still to send; None where it is our turn."""
         cycle = self.newest()
-        if self.is_refused:
+        if self.is_refused or self.flow.read_paused:
             return None
         if self.has_begun_another():
             return "head"
         if cycle is None or cycle.response_complete:
             return "request"
-        return "body" if cycle.more_body and not cycle.response_started and not self.flow.read_paused else None
+        return "body" if cycle.more_body and not cycle.response_started else None
 
     def has_begun_another(self) -> bool:
         """Whether a head is on its way."""

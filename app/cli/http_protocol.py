@@ -10,6 +10,7 @@ from uvicorn.server import ServerState
 
 from app.api.head_limit import MALFORMED, MAX_BYTES, TIMED_OUT, TOO_LARGE
 from app.api.server_scope import ABORT, BOUNDED, REFUSED
+from app.cli.request_heads import head_without_upgrade, origin_form
 from app.cli.transports import LingeringTransport, without_chunks
 
 if TYPE_CHECKING:
@@ -82,15 +83,11 @@ class BoundedProtocol(HttpToolsProtocol):
                 return
 
     def without_upgrade(self) -> bytes:
-        """The head once more, for a new parser: this one would take the body for what follows an upgrade.
-
-        There is nothing to upgrade to, and a client that asks gets its answer in HTTP/1.1 (RFC 9110 section 7.8).
-        """
-        line = b"%b %b HTTP/%b" % (self.parser.get_method(), self.url, self.parser.get_http_version().encode())
-        fields = [b"%b: %b" % pair for pair in self.headers if pair[0] != b"upgrade"]
+        """The head once more, for a new parser: this one would take the body for what follows an upgrade."""
+        method, version = self.parser.get_method(), self.parser.get_http_version()
         self.parser = httptools.HttpRequestParser(self)
         self.parser.set_dangerous_leniencies(lenient_data_after_close=True)  # as uvicorn does
-        return b"\r\n".join((line, *fields, b"\r\n"))
+        return head_without_upgrade(method, self.url, version, self.headers)
 
     def on_headers_complete(self) -> None:
         self.unfinished = 0
@@ -103,22 +100,12 @@ class BoundedProtocol(HttpToolsProtocol):
         if len(self.pipeline) >= MAX_PIPELINED:
             raise RuntimeError("too many requests at once")
         if self.url[:1] != b"/":
-            self.url = self.origin_form()
+            self.url = origin_form(self.url, self.headers)
         # A copy: what follows the body is no header of the request (RFC 9110 section 6.5.1).
         self.scope["headers"] = self.headers.copy()
         self.scope[ABORT] = self.transport.abort  # type: ignore[literal-required] # a key of ours
         self.scope[BOUNDED] = True  # type: ignore[literal-required] # a key of ours
         super().on_headers_complete()
-
-    def origin_form(self) -> bytes:
-        """Of a target that names a host too (RFC 9112 section 3.2.2), which must be that of the field."""
-        if self.url == b"*":
-            return self.url
-        target = httptools.parse_url(self.url)
-        authority = self.url.split(b"/", 3)[2].partition(b"?")[0]
-        if authority.lower() not in [value.lower() for name, value in self.headers if name == b"host"]:
-            raise RuntimeError("the target names another host")
-        return (target.path or b"/") + (b"?" + target.query if target.query else b"")
 
     def on_body(self, body: bytes) -> None:
         self.unfinished = 0

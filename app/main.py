@@ -3,27 +3,24 @@
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from functools import partial
 from importlib.metadata import version
-from typing import Any, TypedDict
+from typing import TypedDict
 
 from fastapi import FastAPI
 from fastapi.routing import APIRoute
 from starlette.middleware import Middleware
-from starlette.middleware.cors import CORSMiddleware
 from starlette.types import Lifespan
 
 from app.api import system, v1, v2
 from app.api.answer_headers import AnswerHeaders
 from app.api.application import Application
+from app.api.cross_origin import cors_options, with_cors
 from app.api.deps import Resources
 from app.api.errors import install_error_handlers
-from app.api.head_limit import DETAIL as HEAD_TOO_LARGE
-from app.api.head_limit import MALFORMED, TOO_LARGE, HeadLimit
+from app.api.head_limit import HeadLimit, head_refusals
 from app.api.middleware import Checks, RequestContext
 from app.api.modules import install_modules
 from app.api.openapi import DESCRIPTION, TAGS
-from app.api.refusals import Refusal
 from app.api.root_path import RootPath
 from app.api.shedding import LoadShedding
 from app.core.access_log import access_log
@@ -49,22 +46,6 @@ from app.services.cleaning import keep_clean
 from app.services.inventory import Inventory
 from app.services.notices import Notices
 from app.services.outbox import Outbox
-
-EXPOSED_HEADERS = [
-    "Deprecation",
-    "ETag",
-    "Idempotency-Replayed",
-    "Link",
-    "Location",
-    "RateLimit-Limit",
-    "RateLimit-Remaining",
-    "RateLimit-Reset",
-    "Retry-After",
-    "Server-Timing",
-    "Sunset",
-    "X-Process-Time",
-    "X-Request-ID",
-]
 
 
 class State(TypedDict):
@@ -104,34 +85,17 @@ def create_app(settings: Settings | None = None) -> FastAPI:
 
 def middleware(settings: Settings) -> list[Middleware]:
     """From the outside in: each layer sees what those below it answer."""
-    headers = AnswerHeaders(hsts=settings.is_exposed)
-    cors: dict[str, Any] = {
-        "allow_origins": settings.cors_origins,
-        "allow_credentials": "*" not in settings.cors_origins,
-        "allow_methods": ["GET", "POST", "PUT", "PATCH", "DELETE"],
-        "allow_headers": ["Authorization", "If-Match", "If-None-Match", "Idempotency-Key", "X-Request-ID"],
-        "expose_headers": EXPOSED_HEADERS,
-    }
-    refusal = partial(Refusal, more=[], headers=headers, with_cors=partial(CORSMiddleware, **cors))
-    refusals = {
-        MALFORMED: refusal(MALFORMED, "bad_request", "This is no request of HTTP as this server understands it."),
-        TOO_LARGE: refusal(TOO_LARGE, "headers_too_large", HEAD_TOO_LARGE),
-    }
+    headers, cors = AnswerHeaders(hsts=settings.is_exposed), with_cors(settings)
     prefix = [Middleware(RootPath, root_path=settings.root_path)] if settings.root_path else []
     return [
         *prefix,
-        Middleware(HeadLimit, refusals=refusals),
-        Middleware(
-            LoadShedding,
-            limit=settings.max_concurrent_requests,
-            headers=headers,
-            with_cors=partial(CORSMiddleware, **cors),
-        ),
+        Middleware(HeadLimit, refusals=head_refusals(headers, cors)),
+        Middleware(LoadShedding, limit=settings.max_concurrent_requests, headers=headers, with_cors=cors),
         Middleware(RequestContext, headers=headers),
         Middleware(
             Checks,
             allowed_hosts=settings.trusted_hosts or ["*"],
-            cors=cors,
+            cors=cors_options(settings),
             max_body_size=settings.max_body_size,
         ),
     ]

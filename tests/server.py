@@ -11,6 +11,7 @@ import uvicorn
 from fastapi import FastAPI
 
 from app.api.deps import Resources
+from app.cli import server as graceful
 from app.cli.http_protocol import BoundedProtocol
 
 
@@ -24,13 +25,14 @@ class Server:
 @asynccontextmanager
 async def serve(app: FastAPI, **options: Any) -> AsyncIterator[Server]:
     """With the protocol of `strata serve`; `options` are more of uvicorn's."""
-    options = {"http": BoundedProtocol} | options
+    usual = {"log_config": None, "access_log": False, "timeout_graceful_shutdown": 5, "http": BoundedProtocol}
+    options = usual | options
     # With its protocol told, or asyncio would leave Nagle's algorithm on, and answers wait for the client's next ACK.
     with socket.socket(proto=socket.IPPROTO_TCP) as listener:
         listener.bind(("127.0.0.1", 0))
         port = listener.getsockname()[1]
-        config = uvicorn.Config(app, log_config=None, access_log=False, timeout_graceful_shutdown=5, **options)
-        server = uvicorn.Server(config)
+        config = uvicorn.Config(app, **options)
+        server = graceful.Server(config, owns_port=True, handshake_seconds=0)
         # uvicorn's own would take over the signals of pytest.
         task = asyncio.create_task(server._serve(sockets=[listener]))
         while not server.started:

@@ -9,6 +9,7 @@ from starlette.requests import HTTPConnection
 from starlette.types import Message, Receive, Scope, Send
 
 from app.api.answer_headers import AnswerHeaders, Pairs, request_id_of, vary
+from app.api.content_coding import accepts_gzip
 from app.api.errors import framework_problem
 from app.api.retirement import retirement_of
 from app.api.root_path import root_path_of
@@ -90,8 +91,10 @@ class Exchange:
         media_type = headers.get(b"content-type", b"")
         if start["status"] >= 400 and media_type.startswith(b"text/plain"):
             self.refusal, self.forward = (start, []), self.refuse
+        elif start["status"] == 304:  # what it confirms may have been compressed (RFC 9110 section 15.4.5)
+            start["headers"] = vary(list(start.get("headers", ())), b"Accept-Encoding")
         elif int(headers.get(b"content-length", MINIMUM_SIZE)) >= MINIMUM_SIZE and is_compressible(start, headers):
-            if b"gzip" in self.given.get(b"accept-encoding", b""):
+            if accepts_gzip(self.given.get(b"accept-encoding", b"")):
                 compression = copy(COMPRESSION)
                 compression.send, self.forward = self.finish, compression.send_with_compression
             else:

@@ -5,6 +5,8 @@ from itertools import chain
 
 from starlette.types import ASGIApp, Receive, Scope, Send
 
+from app.api.answer_headers import AnswerHeaders
+from app.api.refusals import Refusal, WithCORS
 from app.api.server_scope import BOUNDED, REFUSED
 
 MAX_FIELDS = 100
@@ -13,8 +15,22 @@ MAX_BYTES = 64 * 1024
 TOO_LARGE = 431
 DETAIL = f"The head of the request has more than {MAX_FIELDS} fields or {MAX_BYTES // 1024} KiB: send fewer or shorter."
 MALFORMED = 400
+TIMED_OUT = 408
 # All that a refusal looks at.
 KEPT = {b"origin", b"x-request-id"}
+REFUSALS = {
+    MALFORMED: ("bad_request", "This is no request of HTTP as this server understands it."),
+    TIMED_OUT: ("request_timeout", "The request did not arrive in time; send it again."),
+    TOO_LARGE: ("headers_too_large", DETAIL),
+}
+
+
+def head_refusals(headers: AnswerHeaders, with_cors: WithCORS) -> dict[int, ASGIApp]:
+    """By their statuses."""
+    return {
+        status: Refusal(status, code, detail, [], headers=headers, with_cors=with_cors)
+        for status, (code, detail) in REFUSALS.items()
+    }
 
 
 class HeadLimit:

@@ -1,5 +1,6 @@
 """Pure ASGI layers around every request: identity, timing, log line, the last resort, hosts, origins and bodies."""
 
+import asyncio
 import logging
 import time
 from collections.abc import Mapping, Sequence
@@ -8,13 +9,13 @@ from urllib.parse import quote
 
 import structlog
 from starlette.middleware.body_limit import MAX_BODY_SIZE_SCOPE_KEY, RequestBodyLimitMiddleware
-from starlette.middleware.cors import CORSMiddleware
 from starlette.middleware.trustedhost import TrustedHostMiddleware
 from starlette.requests import ClientDisconnect
 from starlette.responses import PlainTextResponse
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from app.api.answer_headers import AnswerHeaders
+from app.api.cross_origin import CORS
 from app.api.errors import problem
 from app.api.exchange import KEY, Exchange
 from app.api.request_form import PROBES, RequestForm
@@ -28,6 +29,8 @@ MAX_KNOWN_LENGTH = 100
 MAX_LOGGED_PATH = 1000
 # More would be no length of a body, and Python takes its time to make a number of thousands.
 MAX_DIGITS = 16
+STOPPING = "The server stops, and has not finished this request; ask again shortly whether it was done."
+RETRY = {"Retry-After": "1"}
 
 
 class RequestContext:
@@ -86,6 +89,11 @@ class LastResort:
                 raise  # the server must cut the connection: half an answer is out
             text = "Something went wrong on our side; the request id finds it in the log."
             await problem(scope["state"]["request_id"], 500, "internal_error", text)(scope, receive, send)
+        except asyncio.CancelledError:
+            # The server ends, and does not wait any longer.
+            if not scope[KEY].is_started:
+                await problem(scope["state"]["request_id"], 503, "shutting_down", STOPPING, RETRY)(scope, receive, send)
+            raise
 
 
 class Checks:
@@ -136,14 +144,6 @@ class Checks:
                 self.known_hosts.clear()  # or whoever came first with made up ones would keep the good ones out
             self.known_hosts.add(host)
         await self.behind_hosts(scope, receive, send)
-
-
-class CORS(CORSMiddleware):
-    """Starlette's, for requests with an origin; to answers of others `Exchange` adds what it would."""
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        has_origin = scope["type"] == "http" and b"origin" in scope[KEY].given
-        await (super().__call__ if has_origin else self.app)(scope, receive, send)
 
 
 class BodyLimit(RequestBodyLimitMiddleware):

@@ -52,6 +52,9 @@ def fault_of(scope: Scope) -> str | None:
             return f"The field `{twice.decode()}` comes more than once."
         scope["headers"] = combined(scope["headers"])
         exchange.given = dict(scope["headers"])
+    # The parser has seen to it that the last coding is `chunked`; what is inside of another nobody reads.
+    if exchange.given.get(b"transfer-encoding", b"chunked").lower().strip() != b"chunked":
+        return "The one coding that `Transfer-Encoding` may name is `chunked`."
     return None if has_good_host(scope, exchange.given.get(b"host")) else "`Host` does not name a host."
 
 

@@ -18,7 +18,10 @@ DETAIL = "The server has more requests than it can answer; try again shortly."
 
 
 class LoadShedding:
-    """Stands outside of all that a request costs. A request holds a place until its answer is sent."""
+    """Stands outside of all that a request costs. A request holds a place until its answer is sent.
+
+    A preflight is answered: a browser shows no script the refusal of one, which would be a network error.
+    """
 
     def __init__(self, app: ASGIApp, *, limit: int, headers: AnswerHeaders, with_cors: WithCORS) -> None:
         self.app = app
@@ -34,7 +37,7 @@ class LoadShedding:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http" or scope["path"] in NEVER_SHED:
             await self.app(scope, receive, send)
-        elif self.in_flight >= self.limit:
+        elif self.in_flight >= self.limit and scope["method"] != "OPTIONS":
             self.count()
             await self.refusals[self.refused % len(self.refusals)](scope, receive, send)
         else:

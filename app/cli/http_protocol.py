@@ -1,19 +1,30 @@
-"""uvicorn's protocol for HTTP/1.1, with a bound on what its parser gathers before it can tell what it has got."""
+"""uvicorn's protocol for HTTP/1.1, with a bound on what it gathers, and on how long it waits for a client."""
 
 import asyncio
-from typing import Any
+from typing import TYPE_CHECKING, Any, Literal
 
+import httptools
 from uvicorn.config import Config
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
 from uvicorn.server import ServerState
 
-from app.api.head_limit import MALFORMED, MAX_BYTES, TOO_LARGE
+from app.api.head_limit import MALFORMED, MAX_BYTES, TIMED_OUT, TOO_LARGE
 from app.api.server_scope import ABORT, BOUNDED, REFUSED
+from app.cli.request_heads import head_without_upgrade, origin_form
+from app.cli.transports import LingeringTransport, without_chunks
+
+if TYPE_CHECKING:
+    from uvicorn._types import ASGI3Application
 
 # The application runs one of a connection's requests at a time; so many more wait for it.
 MAX_PIPELINED = 100
-# A connection that is closed while its client sends is reset, and the client may never see the answer.
-LINGER_SECONDS = 2
+VERSIONS = ("1.0", "1.1")
+# From the first byte of a head to its last, and from one piece of a body to the next.
+SLOW_SECONDS = 30
+# At a shutdown, for the first request of a connection that has just been made, and for the rest of a head.
+LAST_REQUEST_SECONDS = 1
+
+type Wait = Literal["request", "head", "body"]
 
 
 class BoundedProtocol(HttpToolsProtocol):
@@ -33,11 +44,16 @@ class BoundedProtocol(HttpToolsProtocol):
         super().__init__(config, server_state, app_state, _loop)
         self.unfinished = 0
         self.is_refused = False
+        self.wants_upgrade = False
+        self.body_bytes = 0
+        # What the client was waited for when somebody last looked, and since when (the event loop's clock).
+        self.wait: tuple[object, ...] = ()
+        self.waits_since = 0.0
 
     def data_received(self, data: bytes) -> None:
         self.unfinished += len(data)
         if self.unfinished <= MAX_BYTES and not self.is_refused:
-            super().data_received(data)
+            self.parse(data)
         else:
             self.unfinished -= len(data)
             self.receive_in_pieces(data)
@@ -51,12 +67,40 @@ class BoundedProtocol(HttpToolsProtocol):
                 return
             piece, data = data[:room], data[room:]
             self.unfinished += len(piece)
-            super().data_received(piece)
+            self.parse(piece)
+
+    def parse(self, data: bytes) -> None:
+        self._unset_keepalive_if_required()
+        while data:
+            try:
+                self.parser.feed_data(data)
+                data = b""
+            except httptools.HttpParserUpgrade as upgrade:
+                data = self.without_upgrade() + data[upgrade.args[0] :]
+            except httptools.HttpParserError:
+                self.logger.warning("Invalid HTTP request received.")
+                self.refuse(MALFORMED)
+                return
+
+    def without_upgrade(self) -> bytes:
+        """The head once more, for a new parser: this one would take the body for what follows an upgrade."""
+        method, version = self.parser.get_method(), self.parser.get_http_version()
+        self.parser = httptools.HttpRequestParser(self)
+        self.parser.set_dangerous_leniencies(lenient_data_after_close=True)  # as uvicorn does
+        return head_without_upgrade(method, self.url, version, self.headers)
 
     def on_headers_complete(self) -> None:
         self.unfinished = 0
+        self.wants_upgrade = self.parser.should_upgrade() and self.parser.get_method() != b"CONNECT"
+        if self.wants_upgrade:
+            return
+        # Whatever is raised here stops the parser, and the request is refused.
+        if self.parser.get_http_version() not in VERSIONS:
+            raise RuntimeError("another version of HTTP")
         if len(self.pipeline) >= MAX_PIPELINED:
-            raise RuntimeError("too many requests at once")  # the parser stops, and the request is refused
+            raise RuntimeError("too many requests at once")
+        if self.url[:1] != b"/":
+            self.url = origin_form(self.url, self.headers)
         # A copy: what follows the body is no header of the request (RFC 9110 section 6.5.1).
         self.scope["headers"] = self.headers.copy()
         self.scope[ABORT] = self.transport.abort  # type: ignore[literal-required] # a key of ours
@@ -65,21 +109,76 @@ class BoundedProtocol(HttpToolsProtocol):
 
     def on_body(self, body: bytes) -> None:
         self.unfinished = 0
+        self.body_bytes += len(body)
         super().on_body(body)
 
-    def send_400_response(self, msg: str) -> None:  # noqa: ARG002 - uvicorn's, and always the same
-        self.refuse(MALFORMED)
+    def on_message_complete(self) -> None:
+        if not self.wants_upgrade:
+            super().on_message_complete()
+
+    def _start_asgi_task(self, cycle: RequestResponseCycle, app: "ASGI3Application") -> None:
+        if not cycle.keep_alive:
+            # Only now: the client may send on while it is answered, and be reset for it.
+            cycle.transport = LingeringTransport(self, cycle)
+            if cycle.scope["http_version"] == "1.0":
+                cycle.waiting_for_100_continue = False  # RFC 9110 section 10.1.1
+                app = without_chunks(app, cycle)
+        super()._start_asgi_task(cycle, app)
+
+    def waits_for(self) -> Wait | None:
+        """What the client has still to send; None where it is our turn."""
+        cycle = self.newest()
+        if self.is_refused or self.flow.read_paused:
+            return None
+        if self.has_begun_another():
+            return "head"
+        if cycle is None or cycle.response_complete:
+            return "request"
+        return "body" if cycle.more_body and not cycle.response_started else None
+
+    def has_begun_another(self) -> bool:
+        """Whether a head is on its way."""
+        begun: object = self.scope  # None before the first, whatever uvicorn's types say
+        cycle = self.newest()
+        return begun is not None and (cycle is None or cycle.scope is not begun)
+
+    def is_inside_a_request(self) -> bool:
+        """Whether the headers that were read last belong to what is being read."""
+        cycle = self.newest()
+        return self.has_begun_another() or (cycle is not None and cycle.more_body)
+
+    def cut_if_slow(self, now: float) -> None:
+        """Asked about once a second. A client that sends a byte now and then would hold the connection for ever."""
+        waits_for = self.waits_for()
+        wait = (waits_for, self.cycle, self.body_bytes)
+        if waits_for is None or wait != self.wait:
+            self.wait, self.waits_since = wait, now
+        elif waits_for == "request" and now - self.waits_since > self.timeout_keep_alive:
+            self.transport.close()
+        elif waits_for != "request" and now - self.waits_since > SLOW_SECONDS:
+            self.refuse(TIMED_OUT)
+
+    def shutdown(self) -> None:
+        """Let who has just connected ask, and who has begun to ask end; close what nobody uses."""
+        if self.newest() is None or self.waits_for() == "head":
+            self.loop.call_later(LAST_REQUEST_SECONDS, self.close_unused)
+        else:
+            super().shutdown()
+
+    def close_unused(self) -> None:
+        if self.waits_for() in {"request", "head"}:
+            self.transport.close()
 
     def refuse(self, status: int) -> None:
         """Answer once those before it are answered, and read no more of what the client sends."""
-        self.is_refused = True
         before, cycle = self.newest(), self.refusal(status)
+        self.is_refused = True
         if before is not None and before.more_body:
             # It is the rest of that request which is refused.
             before.disconnected = True
             before.message_event.set()
             if before.response_started or self.pipeline:
-                LingeringTransport(self).close()
+                LingeringTransport(self, before).close()
                 return
         elif before is not None and not before.response_complete:
             self.pipeline.appendleft((cycle, self.app))
@@ -104,7 +203,7 @@ class BoundedProtocol(HttpToolsProtocol):
             "path": "/",
             "raw_path": b"/",
             "query_string": b"",
-            "headers": self.headers or [],
+            "headers": self.headers if self.is_inside_a_request() else [],
             "state": self.app_state.copy(),
             REFUSED: status,
         }
@@ -121,24 +220,3 @@ class BoundedProtocol(HttpToolsProtocol):
             keep_alive=False,
             on_response=self.on_response_complete,
         )
-
-
-class LingeringTransport(asyncio.Transport):
-    """Closes only its own direction at first, and what still arrives is thrown away."""
-
-    def __init__(self, protocol: BoundedProtocol) -> None:
-        super().__init__()
-        self.protocol = protocol
-        self.transport = protocol.transport
-
-    def write(self, data: bytes | bytearray | memoryview) -> None:
-        self.transport.write(data)
-
-    def is_closing(self) -> bool:
-        return self.transport.is_closing()
-
-    def close(self) -> None:
-        if self.transport.can_write_eof() and not self.transport.is_closing():
-            self.transport.write_eof()
-        self.protocol.flow.resume_reading()
-        self.protocol.loop.call_later(LINGER_SECONDS, self.transport.close)

@@ -5,9 +5,8 @@ import logging
 import os
 import signal
 import socket
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from importlib.util import find_spec
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -37,6 +36,7 @@ def serve(
     from app.cli.worker import leave_out_rich
 
     leave_out_rich()  # with one worker this process is going to be it
+    from app.cli.server import ready_to_run
     from app.core.logging import configure_logging
 
     # A container's first process ignores the signal until somebody handles it; uvicorn does later on.
@@ -48,8 +48,9 @@ def serve(
         config = uvicorn_config(settings, reload)
         # From here on requests queue: the address that is shown works at once.
         listener.listen(config.backlog)
+        server = ready_to_run(config, [listener, *(listener.dup() for _ in range(LISTENERS - 1))])
         greet(settings, base_url(listener), admin)
-        run(settings, config, listener)
+        run(settings, server)
 
 
 def load_settings(workers: int | None) -> "Settings":
@@ -174,8 +175,6 @@ def base_url(listener: socket.socket) -> str:
 def uvicorn_config(settings: "Settings", reload: bool) -> "uvicorn.Config":
     import uvicorn
 
-    from app.api.head_limit import MAX_BYTES
-
     return uvicorn.Config(
         "app.cli.worker:create_app",
         factory=True,
@@ -185,8 +184,8 @@ def uvicorn_config(settings: "Settings", reload: bool) -> "uvicorn.Config":
         log_config=None,
         access_log=False,
         server_header=False,
-        http=http_protocol(),
-        h11_max_incomplete_event_size=MAX_BYTES,
+        http="app.cli.http_protocol:BoundedProtocol",  # by its name, which every worker imports
+        timeout_keep_alive=settings.keep_alive_seconds,
         ws="none",  # there are none, and their library need not be loaded
         # Nobody's X-Forwarded-For is believed unless the settings name the proxy, loopback's neither.
         proxy_headers=bool(settings.forwarded_allow_ips),
@@ -197,25 +196,9 @@ def uvicorn_config(settings: "Settings", reload: bool) -> "uvicorn.Config":
     )
 
 
-def http_protocol() -> str:
-    """By its name, which every worker imports; without httptools uvicorn's own, which bounds heads itself."""
-    return "app.cli.http_protocol:BoundedProtocol" if find_spec("httptools") else "h11"
-
-
-def run(settings: "Settings", config: "uvicorn.Config", listener: socket.socket) -> None:
-    import uvicorn
-    from uvicorn.supervisors import ChangeReload, Multiprocess
-
-    server = uvicorn.Server(config)
-    sockets = [listener, *(listener.dup() for _ in range(LISTENERS - 1))]
+def run(settings: "Settings", server: Callable[[], bool]) -> None:
     try:
-        if config.should_reload:
-            ChangeReload(config, target=server.run, sockets=sockets).run()
-        elif config.workers > 1:
-            Multiprocess(config, sockets=sockets).run()
-        else:
-            server.run(sockets=sockets)
-            if not server.started:
-                raise typer.Exit(1)
+        if not server():
+            raise typer.Exit(1)
     except KeyboardInterrupt:
         say_stopped(settings)

@@ -35,7 +35,17 @@ from app.core.pool_share import default_max_overflow, default_pool_size
 from app.core.root_path import RootPath
 from app.core.setting_faults import describe_fault, find_faults
 from app.core.setting_sources import PlainSettings, read_text
-from app.core.setting_types import CommaList, Folder, Origins, Proxies, RateLimit, RedisPrefix, SecretList, TrustedHosts
+from app.core.setting_types import (
+    CommaList,
+    Folder,
+    HeaderNames,
+    Origins,
+    Proxies,
+    RateLimit,
+    RedisPrefix,
+    SecretList,
+    TrustedHosts,
+)
 from app.core.usernames import Username
 
 # No list of a user's sessions is longer.
@@ -127,9 +137,11 @@ class Settings(PlainSettings):
     first_admin_password: SecretStr | None = Field(default=None, min_length=8, max_length=128)
 
     cors_origins: Origins = ()
+    cors_headers: HeaderNames = ()
     trusted_hosts: TrustedHosts = ()
     forwarded_allow_ips: Proxies = ()
     root_path: RootPath = ""
+    keep_alive_seconds: int = Field(default=75, ge=1, le=86400)
     max_body_size: ByteSize = Field(default=ByteSize(1024 * 1024), ge=1, le=MAX_BODY_SIZE)
     max_concurrent_requests: int = Field(default=200, ge=1, le=1_000_000)
     cache_max_age: int = Field(default=10, ge=0, le=31_536_000)

@@ -67,11 +67,21 @@ def read_rate(text: str) -> str:
     return text
 
 
+def check_header_names(names: tuple[str, ...]) -> tuple[str, ...]:
+    """Tokens of RFC 9110. `*` is one, and would be no wildcard in an answer with credentials (Fetch standard)."""
+    for name in names:
+        if name == "*" or not HEADER_NAME.fullmatch(name):
+            raise ValueError("must be names of request headers, separated by commas, without `*`")
+    return names
+
+
+HEADER_NAME = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]{1,100}")
 CommaList = Annotated[tuple[str, ...], NoDecode, BeforeValidator(split_list(BETWEEN_WORDS))]
 SecretList = Annotated[tuple[SecretStr, ...], NoDecode, BeforeValidator(split_list(BETWEEN_SECRETS))]
 Origins = Annotated[CommaList, AfterValidator(each(read_origin))]
 TrustedHosts = Annotated[CommaList, AfterValidator(each(read_trusted_host))]
 Proxies = Annotated[CommaList, AfterValidator(each(read_proxy))]
 RedisPrefix = Annotated[str, AfterValidator(check_prefix)]
+HeaderNames = Annotated[CommaList, AfterValidator(check_header_names)]
 RateLimit = Annotated[str, AfterValidator(read_rate)]
 Folder = Annotated[Path, AfterValidator(expand_home)]

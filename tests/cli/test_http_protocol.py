@@ -13,7 +13,7 @@ from uvicorn.importer import import_from_string
 
 from app.api.head_limit import MAX_BYTES
 from app.cli.http_protocol import MAX_PIPELINED, BoundedProtocol
-from app.cli.serve import http_protocol, uvicorn_config
+from app.cli.serve import uvicorn_config
 from app.core.config import Settings
 from app.main import create_app
 from tests.server import Server, serve
@@ -37,7 +37,7 @@ def app(settings: Settings) -> FastAPI:
 
 @pytest.fixture
 async def server(app: FastAPI) -> AsyncIterator[Server]:
-    async with serve(app, http=http_protocol()) as server:
+    async with serve(app) as server:
         yield server
 
 
@@ -214,22 +214,6 @@ async def test_an_early_answer_does_not_come_twice(server: Server) -> None:
     assert Answers(answer).statuses == [404]
 
 
-def test_every_way_to_serve_uses_the_protocol(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_every_way_to_serve_uses_the_protocol(settings: Settings) -> None:
     for reload in (False, True):
         assert import_from_string(str(uvicorn_config(settings, reload).http)) is BoundedProtocol
-    monkeypatch.setattr("app.cli.serve.find_spec", lambda _: None)
-    fallback = uvicorn_config(settings, reload=False)
-    assert (fallback.http, fallback.h11_max_incomplete_event_size) == ("h11", MAX_BYTES)
-
-
-@pytest.fixture
-async def with_h11(app: FastAPI) -> AsyncIterator[Server]:
-    async with serve(app, http="h11", h11_max_incomplete_event_size=MAX_BYTES) as server:
-        yield server
-
-
-async def test_without_httptools_there_is_a_bound_too(with_h11: Server) -> None:
-    assert (await send(with_h11, of_size(60_000))).statuses == [200]
-    assert (await send(with_h11, HEAD + b"X-Long: " + b"x" * MIB)).statuses == [400]
-    fields = b"".join(b"X-%d: 1\r\n" % number for number in range(100))
-    assert_refused(await send(with_h11, close(HEAD + fields)))

@@ -244,6 +244,21 @@ def test_lists_are_separated_by_commas(empty_folder: Path, env: Env, name: str, 
     assert getattr(Settings.load(), name.lower()) == ()
 
 
+def test_more_request_headers_are_named_one_by_one(env: Env) -> None:
+    env(CORS_HEADERS="X-Tenant, x-device-id")
+    assert Settings.load().cors_headers == ("X-Tenant", "x-device-id")
+    for wrong in ("*", "X-Tenant: 1", "X-Tenant X-Device", "X-Tenant,*", "é"):
+        env(CORS_HEADERS=wrong)
+        assert faults() == ["CORS_HEADERS: must be names of request headers, separated by commas, without `*`"]
+
+
+@pytest.mark.parametrize("seconds", ["0", "86401", "soon"])
+def test_connections_stay_open_for_a_bounded_time(env: Env, seconds: str) -> None:
+    assert Settings.load().keep_alive_seconds == 75
+    env(KEEP_ALIVE_SECONDS=seconds)
+    assert [fault.partition(":")[0] for fault in faults()] == ["KEEP_ALIVE_SECONDS"]
+
+
 @pytest.mark.parametrize("environment", ["staging", "production"])
 def test_where_strangers_come_every_convenience_is_refused_at_once(env: Env, environment: str) -> None:
     env(ENVIRONMENT=environment, CORS_ORIGINS="https://a.example,*", DEBUG="true", DB_ECHO="true")

@@ -49,6 +49,7 @@ PLAIN = {
     "first_admin_email": "boss@example.com",
     "first_admin_password": "correct horse",
     "cors_origins": "https://a.example,https://b.example:8443",
+    "cors_headers": "X-Tenant,X-Device",
     "trusted_hosts": "a.example,*.b.example",
     "forwarded_allow_ips": "10.0.0.1,10.1.0.0/16",
     "root_path": "/shop",
@@ -62,7 +63,7 @@ SWITCHES_AND_NUMBERS = {
     if name not in PLAIN
 }
 EVERY = PLAIN | SWITCHES_AND_NUMBERS
-LISTS = ("modules", "jwt_previous_keys", "cors_origins", "trusted_hosts", "forwarded_allow_ips")
+LISTS = ("modules", "jwt_previous_keys", "cors_origins", "cors_headers", "trusted_hosts", "forwarded_allow_ips")
 AROUND: dict[str, Callable[[str], str]] = {
     "a line end": "{}\n".format,
     "the line end of Windows": "{}\r\n".format,

@@ -1,0 +1,27 @@
+"""Heads of requests that are written in a way that is allowed, and that uvicorn would not understand."""
+
+import httptools
+
+type Fields = list[tuple[bytes, bytes]]
+
+
+def origin_form(target: bytes, fields: Fields) -> bytes:
+    """Of a target that names a host too (RFC 9112 section 3.2.2), which must be that of the field.
+
+    Raises:
+        ValueError: it is another one, or the target is none of the kinds that there are.
+    """
+    if target == b"*":
+        return target
+    scheme, _, rest = target.partition(b"://")
+    authority = rest.partition(b"/")[0].partition(b"?")[0].lower()
+    if not scheme or authority not in [value.lower() for name, value in fields if name == b"host"]:
+        raise ValueError("the target names another host")
+    url = httptools.parse_url(target)
+    return (url.path or b"/") + (b"?" + url.query if url.query else b"")
+
+
+def head_without_upgrade(method: bytes, target: bytes, version: str, fields: Fields) -> bytes:
+    """There is nothing to upgrade to; a client that asks is answered in HTTP/1.1 (RFC 9110 section 7.8)."""
+    kept = [b"%b: %b" % field for field in fields if field[0] != b"upgrade"]
+    return b"\r\n".join((b"%b %b HTTP/%b" % (method, target, version.encode()), *kept, b"\r\n"))

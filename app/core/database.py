@@ -11,13 +11,13 @@ from sqlalchemy import Connection, event, text
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.engine import URL
 from sqlalchemy.engine.interfaces import DBAPIConnection
-from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession, async_sessionmaker, create_async_engine
 from sqlalchemy.pool import ConnectionPoolEntry
 
 from app.core.config import Settings
-from app.core.database_errors import sqlstate
+from app.core.database_errors import Meaning, is_hopeless, meaning, replace_spoiled_connection
 from app.core.driver import DriverPool, LendingPool
+from app.core.plans import know_siblings
 from app.core.private_files import make_private_folder
 from app.core.session import DriverReads, DriverSession
 from app.core.sqlite_files import database_path, make_database_file
@@ -28,8 +28,6 @@ log = structlog.get_logger()
 BEGIN = "strata_begin"
 SQLITE_BUSY_TIMEOUT_MS = 30_000
 IDLE_IN_TRANSACTION_SECONDS = 60
-# SQLSTATEs that no amount of waiting mends: bad password, no such role, no such database.
-HOPELESS = {"28P01", "28000", "3D000"}
 
 
 class Sessions(async_sessionmaker[AsyncSession]):
@@ -84,7 +82,7 @@ def create_engine(url: URL, settings: Settings) -> AsyncEngine:
     """Make an engine that connects on first use."""
     if url.get_backend_name() == "sqlite":
         return create_sqlite_engine(url, settings)
-    return create_async_engine(
+    engine = create_async_engine(
         url,
         echo=settings.db_echo,
         hide_parameters=not settings.db_echo,  # errors are logged; hashes and addresses are not
@@ -96,6 +94,9 @@ def create_engine(url: URL, settings: Settings) -> AsyncEngine:
         pool_use_lifo=True,
         connect_args=asyncpg_arguments(url, settings),
     )
+    know_siblings(engine.sync_engine)
+    event.listen(engine.sync_engine, "handle_error", replace_spoiled_connection)
+    return engine
 
 
 def asyncpg_arguments(url: URL, settings: Settings) -> dict[str, Any]:
@@ -138,6 +139,7 @@ def create_sqlite_engine(url: URL, settings: Settings) -> AsyncEngine:
     event.listen(engine.sync_engine, "do_connect", lambda *_: make_database_file(url))
     event.listen(engine.sync_engine, "connect", connect_sqlite)
     event.listen(engine.sync_engine, "begin", begin_sqlite)
+    event.listen(engine.sync_engine, "handle_error", replace_spoiled_connection)
     return engine
 
 
@@ -191,7 +193,7 @@ async def wait_for_database(engine: AsyncEngine, settings: Settings) -> None:
 
 
 def is_worth_retrying(error: Exception) -> bool:
-    return isinstance(error, OSError | SQLAlchemyError) and sqlstate(error) not in HOPELESS
+    return meaning(error) is not Meaning.OUR_BUG and not is_hopeless(error)
 
 
 def insert(session: AsyncSession, model: type[Any]) -> postgresql.Insert | sqlite.Insert:

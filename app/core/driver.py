@@ -13,7 +13,9 @@ from sqlalchemy.pool import AsyncAdaptedQueuePool
 from sqlalchemy.util import greenlet_spawn
 
 from app.core import clock
+from app.core.database_errors import Meaning, meaning
 from app.core.places import Places
+from app.core.plans import forget_plans
 from app.core.prepared import Prepared, Row
 
 # SQLAlchemy looks after the age of its connections when they are given to it.
@@ -98,7 +100,8 @@ class DriverPool:
     async def connect(self) -> PoolProxiedConnection:
         try:
             connection = await self.engine.raw_connection()
-        except ERRORS as error:
+        # SQLAlchemy has its own form of them here, which it wraps where it connects for itself.
+        except (*ERRORS, self.engine.dialect.loaded_dbapi.Error) as error:
             raise wrapped(error, None, is_lost=True) from error
         connection.info[TAKEN_AT] = clock.seconds()
         return connection
@@ -141,6 +144,8 @@ async def answered[T](connection: PoolProxiedConnection, sql: str, answer: Await
         is_lost = driver_of(connection).is_closed()
         if is_lost:
             connection.invalidate()
+        elif meaning(error) is Meaning.PLAN_AGAIN:
+            await forget_plans(connection)
         raise wrapped(error, sql, is_lost=is_lost) from error
 
 

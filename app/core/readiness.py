@@ -11,6 +11,7 @@ from app.core.database import Database
 from app.core.database_errors import is_connection_failure
 from app.core.errors import DatabaseUnavailableError, UnavailableError
 from app.core.migrations import database_revision
+from app.core.retry import retried
 
 log = structlog.get_logger()
 
@@ -51,8 +52,7 @@ class Readiness:
 
     async def find_fault(self) -> tuple[str, str] | None:
         try:
-            async with self.database.primary() as session:
-                revision = await database_revision(await session.connection())
+            revision = await retried(self.find_revision)
         except (SQLAlchemyError, OSError) as error:
             is_expected = is_connection_failure(error)
             log.exception("database unavailable", error=type(error).__name__, exc_info=not is_expected)
@@ -61,3 +61,7 @@ class Readiness:
             return None
         text = f"The database is at migration {revision}, this code needs {self.migration_head}: "
         return "migrations_pending", f"{text}run `strata db upgrade`."
+
+    async def find_revision(self) -> str | None:
+        async with self.database.primary() as session:
+            return await database_revision(await session.connection())

@@ -20,7 +20,6 @@ from app.api.shapes import FromRows
 from app.core.retry import ATTEMPTS, pause_after
 from app.core.transaction import ClaimError
 
-
 # Where FastAPI keeps what is to end with the handler, before the answer leaves (`scope="function"`).
 STACK = "fastapi_function_astack"
 
@@ -28,8 +27,9 @@ STACK = "fastapi_function_astack"
 class Route(APIRoute):
     """What every operation does before its dependencies, and what the database took back runs again.
 
-    Nothing has happened of a request that made way for another one, or was planned before the schema changed: what it wrote was rolled back,
-    and what it wanted done later had to wait for the commit. All of its dependencies run again, with a new session.
+    Nothing of a request has happened that made way for another one, or was planned before the schema changed: what it
+    wrote was rolled back, and what it wanted done later had to wait for the commit. All of its dependencies run again,
+    with a new session.
     """
 
     is_limited = True

@@ -22,7 +22,7 @@ HINTS = {
     "25006": "The database does not write: DATABASE_URL or DB_HOST names a standby, or it is set to read-only.",
     "42501": "The role lacks a privilege: let it own the database, or mend DATABASE_URL or DB_USER.",
     "53100": NO_ROOM,
-    "53300": "The database has no connection left: raise its max_connections, or lower DB_POOL_SIZE or WEB_CONCURRENCY.",
+    "53300": "The database has no connection left: raise max_connections, or lower DB_POOL_SIZE or WEB_CONCURRENCY.",
     "55P03": "Something else holds a lock on what this changes: try again, or look at pg_locks.",
     "57014": "The database took longer than DB_STATEMENT_TIMEOUT: try again when it has less to do.",
     "57P03": "The database starts up or shuts down: try again shortly.",
@@ -30,10 +30,10 @@ HINTS = {
 # By SQLite's primary result code.
 SQLITE_HINTS = {
     sqlite3.SQLITE_BUSY: "Another process writes to the database and does not end: stop it, or try again.",
-    sqlite3.SQLITE_READONLY: "The database cannot be written: check who owns its file and folder, and how they are mounted.",
+    sqlite3.SQLITE_READONLY: "The database cannot be written: look at the owner, mode and mount of its file.",
     sqlite3.SQLITE_CORRUPT: "The database is damaged: restore a back-up (docs/operate.md).",
     sqlite3.SQLITE_FULL: NO_ROOM,
-    sqlite3.SQLITE_CANTOPEN: "The database cannot be opened: check who owns its file and folder, or mend DATABASE_URL.",
+    sqlite3.SQLITE_CANTOPEN: "The database cannot be opened: look at its file and folder, or mend DATABASE_URL.",
     sqlite3.SQLITE_NOTADB: "The file is no SQLite database: mend DATABASE_URL, or move the file away.",
 }
 

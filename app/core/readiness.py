@@ -8,7 +8,7 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from app.core import clock
 from app.core.database import Database
-from app.core.database_errors import is_connection_failure
+from app.core.database_errors import code_name, is_connection_failure
 from app.core.errors import DatabaseUnavailableError, UnavailableError
 from app.core.migrations import database_revision
 from app.core.retry import retried
@@ -55,7 +55,8 @@ class Readiness:
             revision = await retried(self.find_revision)
         except (SQLAlchemyError, OSError) as error:
             is_expected = is_connection_failure(error)
-            log.exception("database unavailable", error=type(error).__name__, exc_info=not is_expected)
+            facts = {"error": type(error).__name__, "code": code_name(error)}
+            log.exception("database unavailable", **facts, exc_info=not is_expected)
             return DatabaseUnavailableError.code, DatabaseUnavailableError.detail
         if revision == self.migration_head:
             return None

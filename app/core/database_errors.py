@@ -8,8 +8,8 @@ from sqlalchemy.exc import DBAPIError, IntegrityError
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 
 from app.core.error_codes import (
-    HOPELESS_CLASSES,
     HOPELESS_SQLITE,
+    HOPELESS_STATES,
     SPOILED_SQLITE,
     SPOILED_STATES,
     Meaning,
@@ -18,6 +18,7 @@ from app.core.error_codes import (
     primary,
 )
 
+# Whoever asks for the meaning of an error need not know where the table is.
 __all__ = ["Meaning"]
 
 LOCK_TIMED_OUT = "55P03"
@@ -60,9 +61,9 @@ def is_repeatable(error: BaseException) -> bool:
 
 
 def is_hopeless(error: BaseException) -> bool:
-    """Whether no amount of waiting mends it: a wrong password, no such role, no such database, no database at all."""
+    """Whether waiting mends nothing: a wrong password, no such role or database, no privilege, another kind of file."""
     if (state := sqlstate(error)) is not None:
-        return state.startswith(HOPELESS_CLASSES)
+        return state.startswith(HOPELESS_STATES)
     code = sqlite_code(error)
     return code is not None and primary(code) in HOPELESS_SQLITE
 

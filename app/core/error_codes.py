@@ -68,7 +68,7 @@ SQLITE_CODES = {
     sqlite3.SQLITE_NOTADB: Meaning.UNAVAILABLE,
 }
 # What does not get better while a server that starts waits for it.
-HOPELESS_CLASSES = ("28", "3D")
+HOPELESS_STATES = ("28", "3D", "42501")
 HOPELESS_SQLITE = {sqlite3.SQLITE_NOTADB, sqlite3.SQLITE_PERM}
 # What a connection would go on saying after all is well again: a file that was opened read-only stays so, and what a
 # session had prepared is gone.

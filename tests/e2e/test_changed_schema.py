@@ -6,6 +6,7 @@ from collections import Counter
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import closing
 from itertools import count, cycle
+from typing import Any
 
 import asyncpg
 import httpx
@@ -15,7 +16,7 @@ from app.api.deps import Resources
 from app.core.config import Settings
 from app.core.database import Database
 from app.services.cleaning import clean
-from tests.conftest import borrowed_app
+from tests.conftest import borrowed_app, connected, running
 from tests.factories import PASSWORD, Factory
 from tests.server import Server, serve
 
@@ -140,6 +141,24 @@ async def test_ten_connections_with_old_plans_are_no_hindrance_to_one_request(
     await change(database, CHANGES[4])
     told = await ask(writes, rounds=CONNECTIONS)
     assert {status for _, status in told} <= {200, 201}
+
+
+@pytest.mark.parametrize("statement", ["DEALLOCATE ALL", "DISCARD ALL"])
+async def test_a_session_that_was_made_to_forget_its_statements_is_used_on_or_replaced(
+    real_settings: Settings, statement: str
+) -> None:
+    if real_settings.database.get_backend_name() != "postgresql":
+        pytest.skip("SQLite prepares in this process")
+    settings = real_settings.model_copy(update={"db_pool_size": 2, "db_max_overflow": 0})
+    async with running(settings) as (_, manager, resources), connected(manager.app) as client:
+        for call in await calls_of(client, resources):
+            assert (await call()).status_code in {200, 201}
+            connections = [await resources.database.engine.raw_connection() for _ in range(2)]
+            for connection in connections:
+                driver: Any = connection.driver_connection
+                await driver.execute(statement)
+                connection.close()
+            assert (await call()).status_code in {200, 201}
 
 
 @pytest.mark.parametrize("table", ["one_time_tokens", "idempotency_keys"])

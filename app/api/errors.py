@@ -8,14 +8,20 @@ import structlog
 from fastapi import FastAPI, Request, Response
 from fastapi.exceptions import RequestValidationError
 from fastapi.routing import iter_route_contexts
-from sqlalchemy.exc import IntegrityError, SQLAlchemyError
+from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 from starlette.exceptions import HTTPException
 from starlette.responses import JSONResponse
 from starlette.routing import Match
 
 from app.api.faults import told
-from app.core.database_errors import is_connection_failure, is_serialization_failure
-from app.core.errors import AppError, BodyTooLargeError, ConflictError, DatabaseUnavailableError
+from app.core.database_errors import Meaning, code_name, meaning
+from app.core.errors import (
+    AppError,
+    BodyTooLargeError,
+    ConflictError,
+    DatabaseUnavailableError,
+    InsufficientStorageError,
+)
 from app.schemas.base import Problem, ValidationProblem
 
 log = structlog.get_logger()
@@ -38,7 +44,15 @@ FRAMEWORK_DETAILS = {
     405: "This address does not take this method; `Allow` lists those it does.",
     413: BodyTooLargeError.detail,
 }
-
+# What the log says of each; the database's own code is beside it.
+EVENTS = {
+    Meaning.UNAVAILABLE: "database unavailable",
+    Meaning.WRONG_SERVER: "the database does not write: is it a standby?",
+    Meaning.FULL: "there is no room left",
+    Meaning.TRY_AGAIN: "transactions kept each other from ending",
+    Meaning.PLAN_AGAIN: "the schema kept changing",
+}
+BUSY = "The database is busy; try again shortly."
 
 OAUTH_CODES = {"invalid_scope": "invalid_scope", "unsupported_media_type": "invalid_request"}
 OAUTH_FORM = "Send the parameters as a form in UTF-8, none longer than the documentation says."
@@ -57,7 +71,7 @@ class OAuthError(Exception):
 
     @classmethod
     def of(cls, error: AppError) -> Self:
-        if error.status in {429, 503}:
+        if error.status in {429, 503, 507}:
             return cls(error.status, "temporarily_unavailable", error.detail, error.headers)
         return cls(400, OAUTH_CODES.get(error.code, "invalid_grant"), error.detail)
 
@@ -97,7 +111,9 @@ def install_error_handlers(app: FastAPI) -> None:
     app.add_exception_handler(RequestValidationError, on_validation_error)
     app.add_exception_handler(HTTPException, on_http_exception)
     app.add_exception_handler(SQLAlchemyError, on_database_error)
-    app.add_exception_handler(OSError, on_os_error)
+    # asyncpg's refused connections arrive unwrapped, and so does SQLite's lack of memory.
+    app.add_exception_handler(OSError, on_database_error)
+    app.add_exception_handler(MemoryError, on_database_error)
 
 
 async def on_app_error(request: Request, error: Exception) -> Response:
@@ -156,22 +172,22 @@ def allowed_methods(request: Request) -> list[str]:
 
 
 async def on_database_error(request: Request, error: Exception) -> Response:
-    if is_connection_failure(error):
-        log.error("database unavailable", error=type(error).__name__)
-        return await on_app_error(request, DatabaseUnavailableError())
-    if is_serialization_failure(error):
-        log.error("transactions kept each other from ending", error=type(error).__name__)
-        return await on_app_error(request, DatabaseUnavailableError("The database is busy; try again shortly."))
-    if isinstance(error, IntegrityError):
+    found = meaning(error)
+    if found is Meaning.OUR_BUG:
+        raise error
+    if found is Meaning.CONFLICT:
         # A constraint that no code above expects: say no without telling its name.
-        log.warning("constraint violated", error=str(error.orig))
+        log.warning("constraint violated", error=str(error.orig if isinstance(error, DBAPIError) else error))
         return await on_app_error(request, ConflictError())
-    raise error
+    log.error(EVENTS[found], error=type(error).__name__, code=code_name(error))
+    return await on_app_error(request, refusal(found))
 
 
-async def on_os_error(request: Request, error: Exception) -> Response:
-    """asyncpg's refused connections arrive unwrapped."""
-    return await on_database_error(request, error)
+def refusal(found: Meaning) -> AppError:
+    if found is Meaning.FULL:
+        return InsufficientStorageError()
+    is_busy = found in {Meaning.TRY_AGAIN, Meaning.PLAN_AGAIN}
+    return DatabaseUnavailableError(BUSY if is_busy else None)
 
 
 def responses(*statuses: int) -> dict[int | str, dict[str, Any]]:

@@ -1,13 +1,10 @@
 """The routes of the API: what every operation gets, whichever resource it belongs to."""
 
-import asyncio
-import random
 from collections.abc import Callable
 from contextlib import AbstractAsyncContextManager, AsyncExitStack
 from functools import partial
 from typing import Annotated, Any
 
-import structlog
 from fastapi import APIRouter, Request, Response
 from fastapi.datastructures import DefaultPlaceholder
 from fastapi.routing import APIRoute
@@ -20,25 +17,20 @@ from app.api.forms import require_usual_form
 from app.api.limits import limit_requests
 from app.api.route_entry import Handler, effective_route, set_direct_handler
 from app.api.shapes import FromRows
-from app.core.database_errors import is_serialization_failure, is_worth_repeating
+from app.core.retry import ATTEMPTS, pause_after
 from app.core.transaction import ClaimError
-
-log = structlog.get_logger()
-
-ATTEMPTS = 5
-FIRST_WAIT = 0.01
-READS = ("GET", "HEAD")
-
 
 # Where FastAPI keeps what is to end with the handler, before the answer leaves (`scope="function"`).
 STACK = "fastapi_function_astack"
+READS = ("GET", "HEAD")
 
 
 class Route(APIRoute):
-    """What every operation does before its dependencies, and a write that lost to another one runs again.
+    """What every operation does before its dependencies, and what the database took back runs again.
 
-    Nothing of a request that the database ended to let another one pass has happened: what it wrote was rolled back,
-    and what it wanted done later had to wait for the commit. All of its dependencies run again, with a new session.
+    Nothing of a request has happened that made way for another one, or was planned before the schema changed: what it
+    wrote was rolled back, and what it wanted done later had to wait for the commit. All of its dependencies run again,
+    with a new session.
     """
 
     is_limited = True
@@ -62,14 +54,9 @@ class Route(APIRoute):
                 return await attempt(handle, request)
             except ClaimError:
                 # Who asks has changed since they were last seen.
-                state["asks_first"] = state["is_counted"] = True
-                continue
+                state["asks_first"] = True
             except DBAPIError as error:
-                is_read = request.method in READS and number == 1 and is_worth_repeating(error)
-                if not is_read and not is_serialization_failure(error):
-                    raise
-                log.info("what the database ended is tried again", attempt=number)
-            await asyncio.sleep(FIRST_WAIT * 2**number * random.uniform(0.5, 1.5))  # noqa: S311 - not for secrets
+                await pause_after(error, number, is_read=request.method in READS)
             # Whoever asked has asked once.
             state["is_counted"] = True
         return await attempt(handle, request)

@@ -11,13 +11,12 @@ from sqlalchemy import Connection, event, text
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.engine import URL
 from sqlalchemy.engine.interfaces import DBAPIConnection
-from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, AsyncSession, async_sessionmaker, create_async_engine
 from sqlalchemy.pool import ConnectionPoolEntry
 
 from app.core.config import Settings
 from app.core.connection import WatchedConnection
-from app.core.database_errors import sqlstate
+from app.core.database_errors import Meaning, is_hopeless, meaning, replace_spoiled_connection
 from app.core.driver import DriverPool
 from app.core.lending_pool import LendingPool
 from app.core.private_files import make_private_folder
@@ -33,8 +32,6 @@ SQLITE_BUSY_TIMEOUT_MS = 30_000
 # A standby says so too.
 READ_ONLY = "SELECT current_setting('transaction_read_only')::bool"
 IDLE_IN_TRANSACTION_SECONDS = 60
-# SQLSTATEs that no amount of waiting mends: bad password, no such role, no such database.
-HOPELESS = {"28P01", "28000", "3D000"}
 
 
 class Sessions(async_sessionmaker[AsyncSession]):
@@ -112,7 +109,7 @@ def create_engine(url: URL, settings: Settings) -> AsyncEngine:
     """Make an engine that connects on first use."""
     if url.get_backend_name() == "sqlite":
         return create_sqlite_engine(url, settings)
-    return create_async_engine(
+    engine = create_async_engine(
         url,
         echo=settings.db_echo,
         hide_parameters=not settings.db_echo,  # errors are logged; hashes and addresses are not
@@ -124,6 +121,8 @@ def create_engine(url: URL, settings: Settings) -> AsyncEngine:
         pool_use_lifo=True,
         connect_args=asyncpg_arguments(url, settings),
     )
+    event.listen(engine.sync_engine, "handle_error", replace_spoiled_connection)
+    return engine
 
 
 def asyncpg_arguments(url: URL, settings: Settings) -> dict[str, Any]:
@@ -167,6 +166,7 @@ def create_sqlite_engine(url: URL, settings: Settings) -> AsyncEngine:
     event.listen(engine.sync_engine, "do_connect", lambda *_: make_database_file(url))
     event.listen(engine.sync_engine, "connect", connect_sqlite)
     event.listen(engine.sync_engine, "begin", begin_sqlite)
+    event.listen(engine.sync_engine, "handle_error", replace_spoiled_connection)
     return engine
 
 
@@ -220,7 +220,7 @@ async def wait_for_database(engine: AsyncEngine, settings: Settings) -> None:
 
 
 def is_worth_retrying(error: Exception) -> bool:
-    return isinstance(error, OSError | SQLAlchemyError) and sqlstate(error) not in HOPELESS
+    return meaning(error) is not Meaning.OUR_BUG and not is_hopeless(error)
 
 
 def insert(session: AsyncSession, model: type[Any]) -> postgresql.Insert | sqlite.Insert:

@@ -12,6 +12,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 from sqlalchemy.util import greenlet_spawn
 
 from app.core import clock
+from app.core.database_errors import Meaning, meaning
 from app.core.lending_pool import LendingPool
 from app.core.places import Places
 from app.core.prepared import Prepared, Row
@@ -45,6 +46,8 @@ class Loan:
         try:
             return await answer
         except (*ERRORS, OSError) as error:
+            if meaning(error) is Meaning.PLAN_AGAIN:
+                await self.pool.watch.forget_plans()
             raise self.wrapped(error, sql) from error
         finally:
             driver.owes = None
@@ -117,7 +120,8 @@ class DriverPool:
     async def connect(self) -> Loan:
         try:
             connection = await self.engine.raw_connection()
-        except ERRORS as error:
+        # SQLAlchemy has its own form of them here, which it wraps where it connects for itself.
+        except (*ERRORS, self.engine.dialect.loaded_dbapi.Error) as error:
             self.watch.is_lost(error)
             raise wrapped(error, None, is_lost=True) from error
         return Loan(self, connection)

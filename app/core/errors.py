@@ -123,7 +123,15 @@ class UnavailableError(AppError):
 
 class DatabaseUnavailableError(UnavailableError):
     code = "database_unavailable"
-    detail = "The database cannot be reached; try again shortly."
+    detail = "The database cannot serve this now; try again shortly."
+
+
+class InsufficientStorageError(AppError):
+    """RFC 4918 section 11.5; it lasts until an operator makes room."""
+
+    status = 507
+    code = "insufficient_storage"
+    detail = "There is no room left to store anything; try again later."
 
 
 class OverloadedError(UnavailableError):

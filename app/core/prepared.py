@@ -137,7 +137,8 @@ class Prepared:
 
     def driver_rows(self, found: list[Any], results: tuple[Processor, ...] | None) -> list[Row]:
         if results is None:
-            return found
+            # What asyncpg plans again by itself, when the schema has changed, are records of its own class.
+            return found if not found or isinstance(found[0], Row) else self.rows(found)
         return self.rows(
             [
                 [value if change is None else change(value) for value, change in zip(row, results, strict=True)]

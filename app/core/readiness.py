@@ -8,9 +8,10 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from app.core import clock
 from app.core.database import Database
-from app.core.database_errors import is_connection_failure
+from app.core.database_errors import code_name, is_connection_failure
 from app.core.errors import DatabaseUnavailableError, UnavailableError
 from app.core.migrations import database_revision
+from app.core.retry import retried
 
 log = structlog.get_logger()
 
@@ -52,15 +53,19 @@ class Readiness:
 
     async def find_fault(self) -> tuple[str, str] | None:
         try:
-            async with self.database.primary() as session:
-                connection = await session.connection()
-                if await self.database.is_read_only(connection):
-                    return DatabaseUnavailableError.code, READ_ONLY
-                revision = await database_revision(connection)
+            return await retried(self.ask_database)
         except (SQLAlchemyError, OSError) as error:
             is_expected = is_connection_failure(error)
-            log.exception("database unavailable", error=type(error).__name__, exc_info=not is_expected)
+            facts = {"error": type(error).__name__, "code": code_name(error)}
+            log.exception("database unavailable", **facts, exc_info=not is_expected)
             return DatabaseUnavailableError.code, DatabaseUnavailableError.detail
+
+    async def ask_database(self) -> tuple[str, str] | None:
+        async with self.database.primary() as session:
+            connection = await session.connection()
+            if await self.database.is_read_only(connection):
+                return DatabaseUnavailableError.code, READ_ONLY
+            revision = await database_revision(connection)
         if revision == self.migration_head:
             return None
         text = f"The database is at migration {revision}, this code needs {self.migration_head}: "

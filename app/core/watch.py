@@ -133,6 +133,14 @@ class Watch:
             connection.terminate()
         log.warning("connections to the database gave no answer and were given up", count=dead + len(idle))
 
+    async def forget_plans(self) -> None:
+        """asyncpg does so for the one connection where it has failed; each of the others would fail once as well.
+
+        SQLAlchemy does the same for what it prepares itself.
+        """
+        for connection in [*self.connections]:
+            await connection.reload_schema_state()
+
     def leave_server(self) -> None:
         """It is not the primary any more, or not yet: the next connections are to find the one that is."""
         wanted = [connection for connection in self.connections if not connection.is_unwanted]

@@ -5,6 +5,7 @@ from typing import Any
 
 from sqlalchemy.ext.asyncio import AsyncSession
 
+from app.core.retry import retried
 from app.crud.batch import Batch, Place
 
 # As many rows as are read, and written for the client, without a pause that others would notice.
@@ -16,9 +17,13 @@ async def batches(
 ) -> AsyncIterator[list[Any]]:
     """`read` finds the batch at a place; each has a session of its own, which is over when its rows are given."""
     place: Place | None = None
-    while True:
+
+    async def read_next() -> Batch:
         async with sessions() as session:
-            rows, place = await read(session, place)
+            return await read(session, place)
+
+    while True:
+        rows, place = await retried(read_next)
         if rows:
             yield rows
         if place is None:

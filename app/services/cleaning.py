@@ -4,11 +4,13 @@ import asyncio
 import random
 from collections.abc import Awaitable, Callable
 from datetime import datetime, timedelta
+from functools import partial
 
 import structlog
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from app.core.database import Database
+from app.core.retry import retried
 from app.crud.idempotency import idempotency_keys
 from app.crud.one_time_token import one_time_tokens
 from app.crud.session import sessions
@@ -30,10 +32,14 @@ async def clean(database: Database) -> int:
     for sweep in SWEEPS:
         deleted = BATCH
         while deleted == BATCH:
-            async with database.transaction() as session:
-                deleted = await sweep(session, utc_now(), BATCH)
+            deleted = await retried(partial(clean_batch, database, sweep))
             total += deleted
     return total
+
+
+async def clean_batch(database: Database, sweep: Sweep) -> int:
+    async with database.transaction() as session:
+        return await sweep(session, utc_now(), BATCH)
 
 
 async def keep_clean(database: Database) -> None:

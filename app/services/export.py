@@ -2,6 +2,7 @@
 
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable
 from datetime import datetime
+from functools import partial
 from typing import Any, NamedTuple
 
 from pydantic import BaseModel, TypeAdapter
@@ -9,6 +10,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from app.core.database import Database
 from app.core.prepared import Row, row_fields
+from app.core.retry import retried
 from app.crud.audit import audit
 from app.crud.batch import Batch, Place, newest_ids
 from app.crud.item import ItemFilter, items
@@ -44,14 +46,18 @@ class Part(NamedTuple):
 async def export_account(database: Database, user_id: int, session_key: str) -> AsyncGenerator[bytes]:
     """The schema `Export` as JSON, a batch of rows at a time: those that there are at the beginning."""
     now = utc_now()
-    async with database.primary() as session:
-        user = UserRead.model_validate(await users.get(session, user_id))
-        last_ids = await newest_ids(session, sessions, items, orders, audit)
+    user, last_ids = await retried(partial(find_beginning, database, user_id))
     yield b'{"exported_at":%b,"user":%b' % (INSTANT.dump_json(now), user.model_dump_json().encode())
     for part, last_id in zip(parts_of(user_id, session_key, now), last_ids, strict=True):
         async for written in write(database, part, last_id):
             yield written
     yield b"}"
+
+
+async def find_beginning(database: Database, user_id: int) -> tuple[UserRead, list[int]]:
+    async with database.primary() as session:
+        user = UserRead.model_validate(await users.get(session, user_id))
+        return user, await newest_ids(session, sessions, items, orders, audit)
 
 
 def parts_of(user_id: int, session_key: str, now: datetime) -> list[Part]:

@@ -9,6 +9,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from app.core.database import Database
 from app.core.prepared import Row, row_fields
+from app.core.retry import retried
 from app.crud.batch import Batch, Place, newest_ids
 from app.crud.item import ItemFilter, items
 from app.schemas.item import ItemRead
@@ -29,8 +30,12 @@ async def export_items(database: Database, filter_: ItemFilter, format_: ExportF
     """One line for each item that there is at the beginning, as it is when its batch is read."""
     # Not before there are rows: a database that fails must do so while there is no answer yet.
     head = csv_lines([COLUMNS]) if format_ == "csv" else b""
-    async with database.read() as session:
-        (last_id,) = await newest_ids(session, items)
+
+    async def find_last() -> int:
+        async with database.read() as session:
+            return (await newest_ids(session, items))[0]
+
+    last_id = await retried(find_last)
 
     async def read(session: AsyncSession, after: Place | None) -> Batch:
         return await items.scan(session, filter_, after, last_id, BATCH)

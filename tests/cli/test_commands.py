@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 from sqlalchemy import select, text
 from sqlalchemy.engine import URL
+from sqlalchemy.exc import DBAPIError
 
 from app.cli.faults import explain
 from app.core import migrations
@@ -379,6 +380,34 @@ def test_wrong_settings_are_told_line_by_line_by_every_command(
 @pytest.mark.parametrize("command", [["nonsense"], ["db", "nonsense"], ["serve", "--port", "x"], ["version", "x"]])
 def test_an_unknown_command_or_option_is_refused(fails: Fails, command: list[str]) -> None:
     assert fails(*command).code == 2
+
+
+@pytest.mark.usefixtures("folder")
+@pytest.mark.parametrize("command", [["db", "current"], ["db", "upgrade"]])
+def test_a_file_that_is_no_database_is_told_with_what_to_do(
+    fails: Fails, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, command: list[str]
+) -> None:
+    path = tmp_path / "notes.txt"
+    path.write_text("these are my notes\n" * 1000)
+    monkeypatch.setenv("DATABASE_URL", f"sqlite:///{path}")
+    failure = fails(*command)
+    assert failure.lines[-1:] == [
+        "error: The file is no SQLite database: mend DATABASE_URL, or move the file away.",
+    ]
+
+
+@pytest.mark.skipif(POSTGRES_URL is None, reason="needs STRATA_TEST_DATABASE_URL")
+async def test_a_database_that_does_not_write_is_told_with_what_to_do(real_settings: Settings) -> None:
+    database = Database(real_settings)
+    async with database.transaction() as session:
+        await session.execute(text("SET TRANSACTION READ ONLY"))
+        with pytest.raises(DBAPIError) as caught:
+            await session.execute(text("DELETE FROM items"))
+        await session.rollback()
+    await database.close()
+    assert explain(caught.value) == [
+        "The database does not write: DATABASE_URL or DB_HOST names a standby, or it is set to read-only."
+    ]
 
 
 def test_a_defect_of_ours_is_not_dressed_up_as_the_users_mistake() -> None:

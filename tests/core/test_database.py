@@ -332,8 +332,8 @@ async def wait_for(url: URL, folder: Path, **changes: object) -> None:
 
 @pytest.mark.parametrize(
     ("code", "attempts"),
-    [("28P01", 1), ("28000", 1), ("3D000", 1), ("57P03", 3), ("53300", 3)],
-    ids=["bad password", "no such role", "no such database", "starting up", "too many connections"],
+    [("28P01", 1), ("28000", 1), ("3D000", 1), ("42501", 1), ("57P03", 3), ("53300", 3)],
+    ids=["bad password", "no such role", "no such database", "no privilege", "starting up", "too many connections"],
 )
 async def test_a_start_is_tried_again_only_where_waiting_can_help(tmp_path: Path, code: str, attempts: int) -> None:
     async with stand_in(code) as (server, url):
@@ -341,6 +341,13 @@ async def test_a_start_is_tried_again_only_where_waiting_can_help(tmp_path: Path
             await wait_for(url, tmp_path, db_ssl="disable")
     assert sqlstate(caught.value) == code
     assert len(server.parameters) == attempts
+
+
+async def test_a_file_that_is_no_database_is_told_at_once(tmp_path: Path) -> None:
+    (tmp_path / "strata.db").write_bytes(b"no database" * 1000)
+    url = URL.create("sqlite+aiosqlite", database=str(tmp_path / "strata.db"))
+    with pytest.raises(SQLAlchemyError, match="not a database"):
+        await wait_for(url, tmp_path, db_retry_interval=60)
 
 
 async def test_a_port_where_nobody_listens_is_given_up_after_the_last_try(tmp_path: Path) -> None:

@@ -19,7 +19,8 @@ FAULTS: dict[int | str, dict[str, Any]] = {
     400: {"model": OAuthFault, "description": "RFC 6749 section 5.2"},
     401: {"model": OAuthFault, "description": "Clients have no secrets here"},
     429: {"model": OAuthFault, "description": "Too many sign-ins"},
-    503: {"model": OAuthFault, "description": "The database cannot be reached"},
+    503: {"model": OAuthFault, "description": "The database cannot serve this now"},
+    507: {"model": OAuthFault, "description": "There is no room left to store anything"},
 }
 
 

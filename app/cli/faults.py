@@ -5,6 +5,7 @@ from sqlalchemy.exc import DBAPIError
 
 from app.core.config import SettingsError
 from app.core.database_errors import sqlstate
+from app.core.database_fitness import UnfitDatabaseError
 from app.core.errors import AppError
 from app.core.modules import ModuleError
 from app.core.setting_faults import describe_fault
@@ -31,7 +32,7 @@ def explain(error: Exception) -> list[str] | None:
             return [describe_fault(fault) for fault in error.errors()]
         case AppError():
             return [error.detail]
-        case ModuleError() | MistakeError():
+        case ModuleError() | MistakeError() | UnfitDatabaseError():
             return [str(error)]
         case DBAPIError() | OSError():
             return [explain_outage(error)]

@@ -6,11 +6,12 @@ from pathlib import Path
 from typing import Annotated, Literal, Self
 
 from pydantic import AliasChoices, BeforeValidator, ByteSize, Field, SecretStr, ValidationError, model_validator
-from pydantic_settings import BaseSettings, SettingsConfigDict
+from pydantic_settings import BaseSettings, EnvSettingsSource, PydanticBaseSettingsSource, SettingsConfigDict
 from sqlalchemy.engine import URL
 
 from app.core.addresses import PlainAddress
-from app.core.database_url import DIALECTS, parse_database_url
+from app.core.database_settings import database_in_parts, settle_database, without_service_links
+from app.core.database_url import SQLITE, parse_database_url
 from app.core.environments import ENVIRONMENTS, EXPOSED, Environment, Names, env_files, environment_faults, tidy
 from app.core.pool_share import default_max_overflow, default_pool_size
 from app.core.setting_faults import describe_fault, find_faults
@@ -135,6 +136,27 @@ class Settings(BaseSettings):
             raise SettingsError(faults) from None
         return settings
 
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,
+        file_secret_settings: PydanticBaseSettingsSource,
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        assert isinstance(env_settings, EnvSettingsSource)
+        env_settings.env_vars = without_service_links(env_settings.env_vars)
+        return super().settings_customise_sources(
+            settings_cls, init_settings, env_settings, dotenv_settings, file_secret_settings
+        )
+
+    @model_validator(mode="before")
+    @classmethod
+    def database_url_wins(cls, values: dict[str, object]) -> dict[str, object]:
+        """Over the parts, and over what it says itself of the pool."""
+        return settle_database(values)
+
     @model_validator(mode="before")
     @classmethod
     def environment_follows_app_env(cls, values: dict[str, object]) -> dict[str, object]:
@@ -160,25 +182,15 @@ class Settings(BaseSettings):
     def database(self) -> URL:
         """Where rows are written: `DATABASE_URL`, else the `DB_*` parts, else SQLite in `DATA_DIR`."""
         if self.database_url is not None:
-            return parse_database_url(self.database_url.get_secret_value())
-        parts = (self.db_host, self.db_port, self.db_user, self.db_password, self.db_database)
-        if any(part is not None for part in parts):
-            return URL.create(
-                DIALECTS[self.db_driver],
-                username=self.db_user,
-                password=self.db_password.get_secret_value() if self.db_password else None,
-                host=self.db_host,
-                port=self.db_port,
-                database=self.db_database,
-            )
-        return URL.create(DIALECTS["sqlite"], database=str(self.data_dir / "strata.db"))
+            return parse_database_url(self.database_url.get_secret_value(), self.db_ssl)
+        return database_in_parts(self) or URL.create(SQLITE, database=str(self.data_dir / "strata.db"))
 
     @property
     def read_database(self) -> URL | None:
         """The replica that `ReadSessionDep` uses, if there is one."""
         if self.database_read_url is None:
             return None
-        return parse_database_url(self.database_read_url.get_secret_value())
+        return parse_database_url(self.database_read_url.get_secret_value(), self.db_ssl)
 
     @property
     def access_token_ttl(self) -> timedelta:

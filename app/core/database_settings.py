@@ -98,10 +98,8 @@ def parts_of_sqlite(settings: "Settings") -> URL | None:
 
 
 def parts_in_use(settings: "Settings") -> list[str]:
-    """The parts that are set; the driver only where it is not the default, as its own name alone says nothing."""
-    set_ones = [name for name in PARTS[1:] if getattr(settings, name) is not None]
-    is_named = "db_driver" in settings.model_fields_set and DIALECTS.get(settings.db_driver) == POSTGRESQL
-    return set_ones + (["db_driver"] if is_named else [])
+    """The parts that are set, without the driver, which is always one or another and names no database."""
+    return [name for name in PARTS[1:] if getattr(settings, name) is not None]
 
 
 def part_faults(settings: "Settings") -> list[str]:

@@ -1,5 +1,6 @@
 """Databases that answer and are of no use: their encodings, a schema that is missing."""
 
+import asyncio
 import sqlite3
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -13,7 +14,8 @@ from app.core import migrations
 from app.core.config import Settings
 from app.core.database import check_replica
 from app.core.database_fitness import UnfitDatabaseError, fault_of
-from tests.conftest import POSTGRES_URL, new_database_name, run_on_server, settings_for
+from tests.conftest import POSTGRES_URL, connected, new_database_name, run_on_server, running, settings_for
+from tests.factories import Factory
 
 only_postgresql = pytest.mark.skipif(POSTGRES_URL is None, reason="needs STRATA_TEST_DATABASE_URL")
 
@@ -77,7 +79,26 @@ def test_an_sqlite_file_in_utf_16_holds_all_characters(tmp_path: Path) -> None:
         connection.execute("PRAGMA encoding = 'UTF-16le'")
         connection.execute("CREATE TABLE other (id INTEGER)")
     connection.close()
-    migrations.upgrade(settings_for(URL.create("sqlite+aiosqlite", database=str(path)), tmp_path))
+    settings = settings_for(URL.create("sqlite+aiosqlite", database=str(path)), tmp_path)
+    migrations.upgrade(settings)
     with sqlite3.connect(path) as connection:
         assert connection.execute("PRAGMA encoding").fetchone() == ("UTF-16le",)
     connection.close()
+    titles = ["b 😀 Äpfel", "a äpfel", "c Birnen", "ä ÄPFEL", "😀 Äpfel"]
+    assert sorted(asyncio.run(found(settings, titles, "äpfel"))) == sorted({*titles} - {"c Birnen"})
+
+
+async def found(settings: Settings, titles: list[str], query: str) -> list[str]:
+    """What a search tells, page by page."""
+    async with running(settings) as (_, manager, resources), connected(manager.app) as client:
+        make = Factory(resources)
+        user = await make.user()
+        for title in titles:
+            await make.item(user, title=title)
+        parameters, told = {"q": query, "sort": "title", "limit": "1"}, []
+        while True:
+            page = (await client.get("/api/v1/items", params=parameters, headers=await make.bearer(user))).json()
+            told += [item["title"] for item in page["items"]]
+            if page["next_cursor"] is None:
+                return told
+            parameters["cursor"] = page["next_cursor"]

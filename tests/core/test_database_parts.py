@@ -81,7 +81,6 @@ def test_parts_beside_a_url_stop_nothing(env: Env, parts: dict[str, str]) -> Non
         ({"DB_DATABASE": "d", "DB_USER": "u"}, "DB_USER: DB_HOST is missing beside it"),
         ({"DB_HOST": "h"}, "DB_HOST: DB_USER and DB_DATABASE are missing beside it"),
         ({"DB_HOST": "h", "DB_DATABASE": "d"}, "DB_HOST: DB_USER is missing beside it"),
-        ({"DB_DRIVER": "postgresql"}, "DB_DRIVER: DB_HOST and DB_USER and DB_DATABASE are missing beside it"),
     ],
 )
 def test_half_a_database_is_told_by_what_is_missing(env: Env, parts: dict[str, str], line: str) -> None:

@@ -1,5 +1,6 @@
 """DATABASE_URL as hosters, libpq and other programs write it, and what the driver makes of it."""
 
+import re
 from inspect import signature
 from typing import Any
 
@@ -7,6 +8,7 @@ import asyncpg
 import pytest
 from asyncpg import connect_utils
 from hypothesis import given
+from hypothesis import settings as configured
 from hypothesis import strategies as st
 from sqlalchemy.engine import URL
 
@@ -135,7 +137,7 @@ def test_a_password_need_not_be_escaped_where_it_has_one_meaning(password: str) 
     ],
 )
 def test_what_cannot_be_had_is_refused_by_its_name_with_what_to_do(text: str, message: str) -> None:
-    with pytest.raises(ValueError, match="^" + message.replace("(", r"\(")) as caught:
+    with pytest.raises(ValueError, match=f"^{re.escape(message)}") as caught:
         parse_database_url(text)
     assert "\n" not in str(caught.value)
 
@@ -155,7 +157,7 @@ def test_what_cannot_be_had_is_refused_by_its_name_with_what_to_do(text: str, me
     ],
 )
 def test_no_value_is_told_as_it_may_be_a_secret(text: str) -> None:
-    with pytest.raises(ValueError, match=".") as caught:
+    with pytest.raises(ValueError, match=r"\w") as caught:
         parse_database_url(text)
     assert SECRET not in str(caught.value)
     assert SECRET not in repr(caught.value.__cause__)
@@ -215,7 +217,7 @@ def test_a_url_says_how_large_the_pool_is_and_wins_over_the_settings() -> None:
     assert (settings.db_pool_size, settings.db_max_overflow, settings.db_pool_timeout) == (3, 0, 2)
     assert not settings.db_pgbouncer
     with pytest.raises(
-        ValueError, match="DATABASE_READ_URL: connection_limit is not understood here: set DB_POOL_SIZE"
+        ValueError, match=r"DATABASE_READ_URL: connection_limit is not understood here: set DB_POOL_SIZE"
     ):
         Settings.model_validate({"database_url": "postgresql://h/d", "database_read_url": url})
 
@@ -258,10 +260,23 @@ words = st.text(st.characters(codec="utf-8", max_codepoint=0x24F), max_size=8) |
     ["", "/", "@", "a.b", "%"]
 )
 names = st.sampled_from([*PARAMETERS, *ALIASES, *UNPREPARED, "x", "client_encoding"])
-values = words | st.sampled_from(
-    "1;0;true;require;verify-full;verify-ca;disable;system;direct;-c a=b;--a=b;5s;endpoint=x;any;prefer-standby;"
-    "/nowhere;TLSv1.3;gssapi;1.5;a,b;1,2;[::1];::1".split(";")  # noqa: SIM905 - a list would take a page
-)
+modes = ["require", "verify-full", "verify-ca", "disable", "system", "direct", "any", "prefer-standby", "gssapi"]
+others = [
+    "0",
+    "true",
+    "-c a=b",
+    "--a=b",
+    "endpoint=x",
+    "5s",
+    "/nowhere",
+    "TLSv1.3",
+    "1.5",
+    "a,b",
+    "1,2",
+    "[::1]",
+    "::1",
+]
+values = words | st.sampled_from([*modes, *others])
 urls = st.builds(
     "{}{}{}@{}{}{}?{}".format,
     st.sampled_from(["postgresql://", "postgres://", "psql 'postgresql://", "sqlite:///", ""]),
@@ -275,6 +290,7 @@ urls = st.builds(
 conninfos = st.lists(st.builds("{}={}".format, names, values), min_size=1, max_size=5).map(" ".join)
 
 
+@configured(deadline=None)
 @given(urls | conninfos | st.text())
 def test_whatever_is_pasted_the_driver_takes_it_or_it_is_refused(text: str) -> None:
     try:

@@ -1,10 +1,14 @@
 """Whether a database is one that Strata can use: what no error of a later statement would tell as clearly."""
 
+from typing import TYPE_CHECKING
+
 from sqlalchemy import text
 from sqlalchemy.engine import URL
-from sqlalchemy.ext.asyncio import AsyncConnection
 
 from app.core.database_url import shown_url
+
+if TYPE_CHECKING:
+    from sqlalchemy.ext.asyncio import AsyncConnection
 
 QUESTION = "SELECT current_setting('server_encoding'), current_schema(), version()"
 COCKROACH = "is CockroachDB, which lacks what Strata needs: use PostgreSQL"
@@ -19,7 +23,7 @@ class UnfitDatabaseError(Exception):
     """The database answers, and Strata cannot use it; the message says why and what to do."""
 
 
-async def check_fitness(connection: AsyncConnection, url: URL) -> None:
+async def check_fitness(connection: "AsyncConnection", url: URL) -> None:
     """Ask the database what it is, which is what a first statement is good for anyway.
 
     Raises:

@@ -91,6 +91,8 @@ def postgresql_url(drivername: str, parameters: dict[str, str], sslmode: str | N
     if any("\0" in value or not is_text(value) for value in read.values()):
         raise ValueError("must be text without NUL")
     user, password, database = (read.pop(name, None) or None for name in ("user", "password", "dbname"))
+    if password and not user:
+        raise ValueError("has a password, and no user whose it is")
     addresses = list(read_addresses(read.pop("host", ""), read.pop("port", "")))
     if len(addresses) == 1 and not addresses[0][0].startswith("/"):
         (host, port), query = addresses[0], read

@@ -133,6 +133,7 @@ def test_a_password_need_not_be_escaped_where_it_has_one_meaning(password: str) 
         ("postgresql://h/d?hostaddr=10.0.0.5", "hostaddr is not understood: write the address"),
         ("postgresql://h/d?command_timeout=5", "command_timeout is not understood: set DB_STATEMENT_TIMEOUT"),
         ("postgresql://h/d?connection_limit=0", "connection_limit must be a number"),
+        ("postgresql://:p@h/d", "has a password, and no user"),
         ("host=h dbname='d", "is no list of name=value"),
     ],
 )

@@ -107,7 +107,8 @@ def check_foreign_keys(connection: Connection) -> None:
 
 async def run_online() -> None:
     patient = settings.model_copy(update={"db_statement_timeout": STATEMENT_TIMEOUT})
-    engine = create_engine(settings.database, patient)
+    # Nor does what a URL says of statements hold for those.
+    engine = create_engine(settings.database.difference_update_query(["statement_timeout"]), patient)
     if engine.dialect.name == "sqlite":
         event.listen(engine.sync_engine, "connect", suspend_foreign_keys)
     try:

@@ -79,19 +79,27 @@ def check_key_files(settings: "Settings") -> str:
     return f"{settings.jwt_algorithm}, in {paths[0]}"
 
 
-async def check_database(session: "AsyncSession") -> str:
-    from sqlalchemy import text
-
+async def check_database(settings: "Settings", session: "AsyncSession") -> str:
+    from app.core.database_fitness import check_fitness
     from app.core.database_url import shown_url
     from app.core.sqlite_files import database_path
 
-    url = session.get_bind().engine.url
+    url = settings.database
     # Before anything connects, which would make the file.
     if url.get_backend_name() == "sqlite" and not (path := database_path(url)).exists():
         check_parent(path)
         raise ToBeMadeError(f"{path} is not there yet: `strata serve` makes it")
-    await session.execute(text("SELECT 1"))
+    await check_fitness(await session.connection(), url)
     return f"{shown_url(url)} answers"
+
+
+async def check_replica(settings: "Settings", session: "AsyncSession") -> str:
+    from app.core.database_fitness import check_fitness
+    from app.core.database_url import shown_url
+
+    assert settings.read_database is not None
+    await check_fitness(await session.connection(), settings.read_database)
+    return f"{shown_url(settings.read_database)} answers"
 
 
 def check_parent(path: "Path") -> None:

@@ -19,6 +19,7 @@ from app.cli.checks import (
     check_migrations,
     check_modules,
     check_redis,
+    check_replica,
     check_secret,
     has_any_module,
 )
@@ -62,6 +63,8 @@ async def examine(settings: "Settings") -> list[Verdict]:
             await report("signing secret", lambda: check_secret(settings)),
             *await examine_database(settings, database),
         ]
+        if settings.read_database is not None:
+            verdicts.append(await report("replica", lambda: examine_replica(settings, database)))
     finally:
         await database.close()
     if settings.redis_url is not None:
@@ -81,7 +84,7 @@ async def examine_database(settings: "Settings", database: "Database") -> list[V
             return await check(session)
 
     checks: dict[str, Callable[[AsyncSession], Awaitable[str]]] = {
-        "database": check_database,
+        "database": partial(check_database, settings),
         "connections": partial(check_connections, settings),
         "migrations": check_migrations,
         "administrator": partial(check_admin, settings),
@@ -94,6 +97,11 @@ async def examine_database(settings: "Settings", database: "Database") -> list[V
         if verdicts[-1] not in {"fit", "unwise"}:
             break
     return verdicts
+
+
+async def examine_replica(settings: "Settings", database: "Database") -> str:
+    async with database.read() as session:
+        return await check_replica(settings, session)
 
 
 async def report(name: str, check: Callable[[], Awaitable[str]]) -> Verdict:

@@ -7,6 +7,7 @@ from sqlalchemy.exc import DBAPIError
 
 from app.core.config import SettingsError
 from app.core.database_errors import sqlite_code, sqlstate
+from app.core.database_fitness import UnfitDatabaseError
 from app.core.error_codes import primary
 from app.core.errors import AppError
 from app.core.modules import ModuleError
@@ -51,7 +52,7 @@ def explain(error: Exception) -> list[str] | None:
             return [describe_fault(fault) for fault in error.errors()]
         case AppError():
             return [error.detail]
-        case ModuleError() | MistakeError():
+        case ModuleError() | MistakeError() | UnfitDatabaseError():
             return [str(error)]
         case DBAPIError() | OSError():
             return [explain_outage(error)]

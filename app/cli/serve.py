@@ -121,12 +121,14 @@ def bind(host: str, port: int) -> socket.socket:
 
 def prepare(settings: "Settings") -> "FirstAdmin | None":
     """Whatever must be there before the first request."""
+    from app.core.database import check_replica
     from app.core.keys import Keyring
     from app.core.migrations import upgrade
 
     try_modules(settings)
     Keyring.from_settings(settings)
     upgrade(settings)
+    asyncio.run(check_replica(settings))
     warn(settings)
     return asyncio.run(first_admin(settings))
 

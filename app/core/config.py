@@ -20,7 +20,8 @@ from pydantic_settings import SettingsConfigDict
 from sqlalchemy.engine import URL
 
 from app.core.addresses import PlainAddress
-from app.core.database_url import DIALECTS, parse_database_url
+from app.core.database_settings import database_in_parts, settle_database
+from app.core.database_url import SQLITE, parse_database_url
 from app.core.environments import (
     ENVIRONMENTS,
     EXPOSED,
@@ -179,6 +180,12 @@ class Settings(PlainSettings):
 
     @model_validator(mode="before")
     @classmethod
+    def database_url_wins(cls, values: dict[str, object]) -> dict[str, object]:
+        """Over the parts, and over what it says itself of the pool."""
+        return settle_database(values)
+
+    @model_validator(mode="before")
+    @classmethod
     def environment_follows_app_env(cls, values: dict[str, object]) -> dict[str, object]:
         """`APP_ENV=production` alone must never leave the server in development mode."""
         app_env = Names.of_process().app_env
@@ -202,25 +209,15 @@ class Settings(PlainSettings):
     def database(self) -> URL:
         """Where rows are written: `DATABASE_URL`, else the `DB_*` parts, else SQLite in `DATA_DIR`."""
         if self.database_url is not None:
-            return parse_database_url(self.database_url.get_secret_value())
-        parts = (self.db_host, self.db_port, self.db_user, self.db_password, self.db_database)
-        if any(part is not None for part in parts):
-            return URL.create(
-                DIALECTS[self.db_driver],
-                username=self.db_user,
-                password=self.db_password.get_secret_value() if self.db_password else None,
-                host=self.db_host,
-                port=self.db_port,
-                database=self.db_database,
-            )
-        return URL.create(DIALECTS["sqlite"], database=str(self.data_dir / "strata.db"))
+            return parse_database_url(self.database_url.get_secret_value(), self.db_ssl)
+        return database_in_parts(self) or URL.create(SQLITE, database=str(self.data_dir / "strata.db"))
 
     @property
     def read_database(self) -> URL | None:
         """The replica that `ReadSessionDep` uses, if there is one."""
         if self.database_read_url is None:
             return None
-        return parse_database_url(self.database_read_url.get_secret_value())
+        return parse_database_url(self.database_read_url.get_secret_value(), self.db_ssl)
 
     @property
     def access_token_ttl(self) -> timedelta:

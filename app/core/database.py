@@ -11,14 +11,18 @@ from sqlalchemy import Connection, event, text
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.engine import URL
 from sqlalchemy.engine.interfaces import DBAPIConnection
+from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, AsyncSession, async_sessionmaker, create_async_engine
 from sqlalchemy.pool import ConnectionPoolEntry
 
 from app.core.config import Settings
 from app.core.connection import WatchedConnection
 from app.core.database_errors import Meaning, is_hopeless, meaning, replace_spoiled_connection
+from app.core.database_fitness import check_fitness
 from app.core.driver import DriverPool
+from app.core.driver_arguments import driver_arguments
 from app.core.lending_pool import LendingPool
+from app.core.postgresql_options import read_seconds
 from app.core.private_files import make_private_folder
 from app.core.session import DriverReads, DriverSession
 from app.core.sqlite_files import database_path, make_database_file
@@ -110,7 +114,7 @@ def create_engine(url: URL, settings: Settings) -> AsyncEngine:
     if url.get_backend_name() == "sqlite":
         return create_sqlite_engine(url, settings)
     engine = create_async_engine(
-        url,
+        url.set(query={}),  # which the arguments have; the dialect would pass it on as it is
         echo=settings.db_echo,
         hide_parameters=not settings.db_echo,  # errors are logged; hashes and addresses are not
         poolclass=LendingPool,
@@ -126,20 +130,25 @@ def create_engine(url: URL, settings: Settings) -> AsyncEngine:
 
 
 def asyncpg_arguments(url: URL, settings: Settings) -> dict[str, Any]:
+    """What the URL's parameters say, and the settings where it says nothing."""
+    named = driver_arguments(url)
+    asked = named.pop("server_settings")
+    seconds = (
+        read_seconds(asked["statement_timeout"]) if "statement_timeout" in asked else settings.db_statement_timeout
+    )
     arguments: dict[str, Any] = {
         "connection_class": WatchedConnection,
         "timeout": settings.db_connect_timeout,
-        "command_timeout": settings.db_statement_timeout + 5,
+        "command_timeout": seconds + 5 if seconds else None,
         "server_settings": {"application_name": "strata"},
     }
-    if settings.db_ssl and "ssl" not in url.query:
-        arguments["ssl"] = settings.db_ssl
     if settings.db_pgbouncer:
         # A pooled transaction may meet another client's prepared statements: keep none, share no name.
         # PgBouncer refuses unknown start-up parameters, so only the client's own time-out applies.
         arguments["statement_cache_size"] = 0
         arguments["prepared_statement_cache_size"] = 0
         arguments["prepared_statement_name_func"] = lambda: f"__strata_{uuid4()}__"
+        asked.pop("statement_timeout", None)
     else:
         # The last line: whatever holds a transaction and does nothing in it loses its connection.
         idle_timeout = max(settings.db_statement_timeout, IDLE_IN_TRANSACTION_SECONDS)
@@ -147,7 +156,8 @@ def asyncpg_arguments(url: URL, settings: Settings) -> dict[str, Any]:
             "statement_timeout": f"{settings.db_statement_timeout * 1000:.0f}",
             "idle_in_transaction_session_timeout": f"{idle_timeout * 1000:.0f}",
         }
-    return arguments
+    arguments["server_settings"] |= asked
+    return arguments | named
 
 
 def autocommitting(engine: AsyncEngine, settings: Settings) -> AsyncEngine:
@@ -200,6 +210,7 @@ async def wait_for_database(engine: AsyncEngine, settings: Settings) -> None:
 
     Raises:
         OSError, SQLAlchemyError: the last failure, when the database stays out of reach.
+        UnfitDatabaseError: if it is none that Strata can use.
     """
     if engine.dialect.name == "sqlite":
         make_private_folder(database_path(engine.url).parent)
@@ -216,7 +227,25 @@ async def wait_for_database(engine: AsyncEngine, settings: Settings) -> None:
             log.warning("waiting for the database", attempt=attempt.num, of=settings.db_retry_limit)
         with attempt:
             async with engine.connect() as connection:
-                await connection.execute(text("SELECT 1"))
+                await check_fitness(connection, settings.database)
+
+
+async def check_replica(settings: Settings) -> None:
+    """Look at the replica, if there is one. It may be away while a server starts, and come back.
+
+    Raises:
+        UnfitDatabaseError: if it is none that Strata can use.
+    """
+    if (url := settings.read_database) is None or url.get_backend_name() == "sqlite":
+        return
+    engine = create_engine(url, settings)
+    try:
+        async with engine.connect() as connection:
+            await check_fitness(connection, url)
+    except (OSError, SQLAlchemyError) as error:
+        log.warning("the replica does not answer", error=type(error).__name__)
+    finally:
+        await engine.dispose()
 
 
 def is_worth_retrying(error: Exception) -> bool:

@@ -171,7 +171,7 @@ class Listener:
         self.hurry()
 
 
-def listener_arguments(engine: AsyncEngine, settings: Settings) -> dict[str, Any]:
-    arguments = asyncpg_arguments(engine.url, settings)
-    arguments["server_settings"] = {**arguments["server_settings"], "application_name": "strata listener"}
+def listener_arguments(settings: Settings) -> dict[str, Any]:
+    arguments = asyncpg_arguments(settings.database, settings)
+    arguments["server_settings"]["application_name"] += " listener"
     return arguments

@@ -5,7 +5,8 @@ from typing import TYPE_CHECKING
 
 from pydantic import HttpUrl, ValidationError
 
-from app.core.database_url import DIALECTS, parse_database_url
+from app.core.database_settings import check_database, check_replica, part_faults
+from app.core.database_url import DIALECTS, SQLITE
 from app.core.mail_url import parse_address, parse_mail_url
 from app.core.redis_url import check_redis_url
 from app.core.signing_secret import check_secret, is_guessable
@@ -60,18 +61,18 @@ def faults_of[**P](name: str, check: Callable[P, object], *args: P.args, **kwarg
 
 
 def database_faults(settings: "Settings") -> list[str]:
-    faults = []
-    if settings.db_driver not in DIALECTS:
-        faults.append(f"DB_DRIVER: must be one of {', '.join(DIALECTS)}")
-    for name, url in (("DATABASE_URL", settings.database_url), ("DATABASE_READ_URL", settings.database_read_url)):
-        if url:
-            faults += faults_of(name, parse_database_url, url.get_secret_value())
-    # The parts are put together only where nothing else is wrong with them.
-    return faults or faults_of("DB_DATABASE", check_database, settings)
+    if faults := part_faults(settings):
+        return faults
+    faults = faults_of(name_of_database(settings), check_database, settings)
+    if (replica := settings.database_read_url) is not None:
+        faults += faults_of("DATABASE_READ_URL", check_replica, replica.get_secret_value(), settings)
+    return faults
 
 
-def check_database(settings: "Settings") -> None:
-    parse_database_url(settings.database.render_as_string(hide_password=False))
+def name_of_database(settings: "Settings") -> str:
+    if settings.database_url is not None:
+        return "DATABASE_URL"
+    return "DB_DATABASE" if DIALECTS[settings.db_driver] == SQLITE else "DB_HOST"
 
 
 def key_faults(settings: "Settings") -> list[str]:

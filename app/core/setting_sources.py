@@ -1,5 +1,6 @@
 """Where settings are read, and what surrounds a value without being a part of it."""
 
+import re
 from collections.abc import Mapping
 from typing import Any, Literal, get_args, get_origin
 
@@ -8,6 +9,8 @@ from pydantic_settings import BaseSettings, EnvSettingsSource, PydanticBaseSetti
 # White space for readers, which `str.strip` leaves: the mark at the beginning of files, and a blank without width.
 UNSEEN = "\ufeff\u200b"
 QUOTES = ('"', "'")
+# Docker and Kubernetes tell each container of the services beside it: one named `db` makes DB_PORT=tcp://10.0.0.5:5432.
+SERVICE_LINK = re.compile(r"(tcp|udp|sctp)://\S+", re.IGNORECASE)
 
 
 class PlainSettings(BaseSettings):
@@ -30,9 +33,18 @@ class PlainSettings(BaseSettings):
         assert isinstance(env_settings, EnvSettingsSource)
         assert isinstance(dotenv_settings, EnvSettingsSource)
         # Files have a syntax of their own for quotes; what is left of them there is part of the value.
-        env_settings.env_vars = plain_values(env_settings.env_vars, is_quoted=True)
+        env_settings.env_vars = plain_values(without_service_links(env_settings.env_vars), is_quoted=True)
         dotenv_settings.env_vars = plain_values(dotenv_settings.env_vars, is_quoted=False)
         return init_settings, env_settings, dotenv_settings
+
+
+def without_service_links(variables: Mapping[str, str | None]) -> dict[str, str | None]:
+    """Without the variables of the environment that nobody has set to be settings."""
+    return {
+        name: value
+        for name, value in variables.items()
+        if not (name.upper().endswith("_PORT") and value and SERVICE_LINK.fullmatch(value.strip()))
+    }
 
 
 def read_text(annotation: object, value: object) -> object:

@@ -139,7 +139,8 @@ class Watch:
         SQLAlchemy does the same for what it prepares itself.
         """
         for connection in [*self.connections]:
-            await connection.reload_schema_state()
+            if not connection.is_closed():
+                await connection.reload_schema_state()
 
     def leave_server(self) -> None:
         """It is not the primary any more, or not yet: the next connections are to find the one that is."""

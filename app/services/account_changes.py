@@ -36,7 +36,7 @@ def open_listener(settings: Settings, database: Database, cache: AccountCache) -
 
     listener = Listener(
         database.engine,
-        listener_arguments(database.engine, settings),
+        listener_arguments(settings),
         Source(CHANNEL, TABLES, TRIGGERS),
         cache,
         Fallback((), "changes of accounts are not heard: each request asks", "changes of accounts are heard again"),

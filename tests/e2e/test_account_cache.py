@@ -530,7 +530,7 @@ async def test_an_answer_confirms_that_all_that_was_committed_before_has_been_he
     audience = Recorder()
     listener = Listener(
         database.engine,
-        listener_arguments(database.engine, real_settings),
+        listener_arguments(real_settings),
         Source("strata_accounts", TABLES, TRIGGERS),
         audience,
         Fallback((), "lost", "found"),

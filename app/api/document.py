@@ -28,6 +28,8 @@ def simplify(document: Node) -> None:
     for operation in operations:
         for schema in never_null(operation, schemas):
             take_null_out(schema)
+            if schema.get("default") == "":  # stands for what is left out
+                del schema["default"]
     for node in list(nodes(document)):
         join_null(node)
         tell_size(node)

@@ -68,10 +68,11 @@ def test_null_is_a_type_and_never_an_alternative() -> None:
     assert SCHEMAS["OrderRead"]["properties"]["buyer_id"]["type"] == ["integer", "null"]
 
 
-def test_parameters_and_forms_have_no_null() -> None:
+def test_what_is_left_out_of_parameters_and_forms_is_neither_null_nor_an_empty_default() -> None:
     forms = {"LoginForm", "TokenForm"}
     for where, node in nodes([operation.parameters for operation in operations()] + [SCHEMAS[name] for name in forms]):
         assert "null" not in node.get("type", ()), where
+        assert node.get("default") != "", where
     assert not any("null" in json.dumps(operation.told["requestBody"]) for operation in operations() if operation.body)
 
 

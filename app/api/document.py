@@ -35,8 +35,10 @@ def simplify(document: Node) -> None:
         tell_size(node)
         leave_out_titles(node)
     add_siblings(document, schemas)
-    for node in nodes([schemas[name] for name in sorted(answered(operations, schemas))]):
-        node.pop("default", None)
+    answers = [{"responses": operation["responses"]} for operation in operations]
+    for schema in [*answers, *(schemas[name] for name in answered(answers, schemas))]:
+        for node in nodes(schema):
+            node.pop("default", None)
 
 
 def nodes(node: Any, *, is_named: bool = False) -> Iterator[Node]:
@@ -127,10 +129,10 @@ def leave_out_titles(node: Node) -> None:
         schema.pop("title", None)
 
 
-def answered(operations: list[Node], schemas: Node) -> set[str]:
+def answered(answers: list[Node], schemas: Node) -> set[str]:
     """The schemas that answers show, and those within them."""
     found: set[str] = set()
-    todo: list[Any] = [operation["responses"] for operation in operations]
+    todo = [*answers]
     while todo:
         names = {referred(node) for node in nodes(todo.pop())} & schemas.keys()
         todo += [schemas[name] for name in names - found]

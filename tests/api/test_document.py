@@ -41,7 +41,7 @@ def nodes(node: Any, where: str = "", *, is_named: bool = False) -> Iterator[tup
 def shown() -> dict[str, Schema]:
     """The schemas of all bodies of answers, and those within them."""
     found: dict[str, Schema] = {}
-    todo: list[Any] = [operation.told["responses"] for operation in operations()]
+    todo: list[Any] = [{"responses": operation.told["responses"]} for operation in operations()]
     while todo:
         for where, node in nodes(todo.pop()):
             name = str(node.get("$ref", "")).rpartition("/")[2]
@@ -183,7 +183,12 @@ def module() -> dict[str, Any]:
         question: Annotated[Question | None, Body()] = None, colour: Annotated[Colour | None, Query()] = None
     ) -> None: ...
 
-    @router.post("/form", response_model=list[Leaf | None], operation_id="leaves_form")
+    @router.post(
+        "/form",
+        response_model=list[Leaf | None],
+        operation_id="leaves_form",
+        responses={"default": {"content": {"text/plain": {"schema": {"type": "string", "default": "sorry"}}}}},
+    )
     async def fill(form: Annotated[Question, Form()]) -> None: ...
 
     app.include_router(router)
@@ -200,6 +205,8 @@ def test_a_modules_null_is_a_type_too(module: dict[str, Any]) -> None:
     assert "null" not in json.dumps(module["paths"]["/leaves"]["post"]["requestBody"])
     assert "null" not in json.dumps(module["paths"]["/leaves"]["post"]["parameters"])
     assert "note" in leaf["required"]
+    failure = module["paths"]["/leaves/form"]["post"]["responses"]["default"]
+    assert failure["content"] == {"text/plain": {"schema": {"type": "string"}}}
     assert "default" not in module["components"]["schemas"]["LeafOrNull"]["properties"]["note"]
 
 

@@ -1,9 +1,10 @@
-"""The OpenAPI document: FastAPI's, with our error schemas in place of its own."""
+"""The OpenAPI document: FastAPI's, with our error schemas in place of its own, as generators of clients know it."""
 
 from typing import Any
 
 from fastapi import FastAPI
 
+from app.api.document import REFERENCE, simplify
 from app.schemas.base import Problem, ValidationProblem
 
 DESCRIPTION = """
@@ -27,11 +28,16 @@ class OpenAPIApp(FastAPI):
     """FastAPI whose document knows the problem schemas that `app.api.errors.responses` refers to."""
 
     def openapi(self) -> dict[str, Any]:
+        before = self.openapi_schema
         document = super().openapi()
-        schemas = document.setdefault("components", {}).setdefault("schemas", {})
-        for model in (Problem, ValidationProblem):
-            if model.__name__ not in schemas:
-                schema = model.model_json_schema(ref_template="#/components/schemas/{model}", mode="serialization")
-                schemas.update(schema.pop("$defs", {}))
-                schemas[model.__name__] = schema
+        if document is not before:
+            add_problems(document.setdefault("components", {}).setdefault("schemas", {}))
+            simplify(document)
         return document
+
+
+def add_problems(schemas: dict[str, Any]) -> None:
+    for model in (Problem, ValidationProblem):
+        schema = model.model_json_schema(ref_template=REFERENCE + "{model}", mode="serialization")
+        schemas.update(schema.pop("$defs", {}))
+        schemas[model.__name__] = schema

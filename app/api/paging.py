@@ -10,6 +10,8 @@ from app.core.errors import UnprocessableError
 from app.crud.page import PageQuery, PageRows
 from app.schemas.parameters import FlagQuery, LimitQuery, SkipQuery
 
+# Stands beside the names by which a list can be sorted.
+SORT = Query(description="By what, and with `-` before it in descending order.")
 Limit = Annotated[LimitQuery, Query()]
 CursorQuery = Annotated[
     str | None, Query(max_length=1000, description="`next_cursor` of the page before, same filters and sort.")

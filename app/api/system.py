@@ -50,7 +50,7 @@ class Info(Out):
     name: str
     version: Annotated[str, Field(examples=["1.0.0"])]
     commit: Annotated[str | None, Field(examples=["4f1c2a9"])]
-    environment: Environment
+    environment: Annotated[Environment, Field(description="What kind of installation it is.")]
 
 
 class PublicKey(Out):

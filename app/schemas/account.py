@@ -1,7 +1,7 @@
 """What users do to their own accounts, and administrators to all, on the wire."""
 
 from datetime import datetime
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any
 
 from pydantic import MISSING, ConfigDict, Field, SecretStr, ValidationInfo, field_validator
 
@@ -11,9 +11,8 @@ from app.schemas.base import Flag, In, MoneyOut, Out
 from app.schemas.item import ItemRead
 from app.schemas.order import OrderRead
 from app.schemas.parameters import IdParameter
-from app.schemas.user import FullName, Password, UserCreate, UserRead
+from app.schemas.user import FullName, Password, RoleName, UserCreate, UserRead
 
-RoleName = Literal["user", "admin"]
 CurrentPassword = Annotated[SecretStr, Field(max_length=1024, examples=["correct horse battery"])]
 MailToken = Annotated[
     str, Field(min_length=1, max_length=200, examples=["vhPq0T5yGJ3f1rZk8mXw2bNc7dLs4aEu6oIiR9tQkHA"])
@@ -106,7 +105,9 @@ class AuditEventRead(Out):
 
     id: Annotated[int, Field(examples=[1042])]
     at: datetime
-    action: Annotated[str, Field(examples=["signed_in"])]
+    action: Annotated[
+        str, Field(description="As the list's filter `action` names them; more may come.", examples=["signed_in"])
+    ]
     actor_id: Annotated[int | None, Field(description="Who did it; null where nobody was signed in.", examples=[7])]
     subject_id: Annotated[int | None, Field(description="The account it was done to.", examples=[7])]
     ip: Annotated[str | None, Field(examples=["203.0.113.7"])]

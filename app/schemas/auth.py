@@ -3,6 +3,7 @@
 from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
+from pydantic.json_schema import SkipJsonSchema
 
 from app.schemas.base import In, Out
 
@@ -53,8 +54,11 @@ class RefreshRequest(In):
 class TokenRead(Out):
     """RFC 6749 section 5.1."""
 
+    # What is null is left out.
+    model_config = ConfigDict(json_schema_serialization_defaults_required=False)
+
     access_token: str
-    refresh_token: Annotated[str | None, Field(description="Left out in cookie mode.")] = None
+    refresh_token: Annotated[str | SkipJsonSchema[None], Field(description="Left out in cookie mode.")] = None
     token_type: Literal["bearer"]
     expires_in: Annotated[int, Field(description="Seconds until the access token expires.", examples=[1800])]
     scope: Annotated[str, Field(examples=["items:read items:write"])]

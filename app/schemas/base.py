@@ -81,7 +81,7 @@ class In(BaseModel):
 class Out(BaseModel):
     """An answer's body, read from a row. No defaults: clients are told that every field is there."""
 
-    model_config = ConfigDict(from_attributes=True)
+    model_config = ConfigDict(from_attributes=True, json_schema_serialization_defaults_required=True)
 
 
 class Page[T](Out):

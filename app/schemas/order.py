@@ -7,7 +7,10 @@ from pydantic import AfterValidator, BeforeValidator, Field, StrictInt
 
 from app.schemas.base import In, JsonId, MoneyOut, Out, RateOut, integral
 
-StatusName = Literal["placed", "paid", "cancelled"]
+StatusName = Annotated[
+    Literal["placed", "paid", "cancelled"],
+    Field(description="`placed` is not paid yet; `cancelled` gave its stock back."),
+]
 
 
 class LineCreate(In):

@@ -1,7 +1,7 @@
 """Accounts on the wire."""
 
 from datetime import datetime
-from typing import Annotated, Self
+from typing import Annotated, Literal, Self
 
 from pydantic import AfterValidator, Field, SecretStr, model_validator
 
@@ -33,6 +33,11 @@ FullName = Annotated[
 ]
 
 
+RoleName = Annotated[
+    Literal["user", "admin"], Field(description="What the account may do: `admin` all, `user` what is its own.")
+]
+
+
 class UserCreate(In):
     username: Username
     email: PlainAddress
@@ -57,7 +62,7 @@ class UserRead(Out):
     username: Annotated[str, Field(examples=["alice"])]
     email: Annotated[str, Field(examples=["alice@example.com"])]
     full_name: Annotated[str | None, Field(examples=["Alice Liddell"])]
-    role: Annotated[str, Field(examples=["user"])]
+    role: Annotated[RoleName, Field(examples=["user"])]
     is_active: bool
     is_verified: bool
     created_at: datetime

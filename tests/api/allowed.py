@@ -1,6 +1,7 @@
 """What the OpenAPI document says of a value: whether it may be sent."""
 
 import json
+import math
 import re
 from collections.abc import Iterator
 from datetime import UTC, datetime
@@ -40,6 +41,11 @@ def fits(schema: Schema, value: object) -> bool:
         return bool(Validator(whole, format_checker=FORMATS).is_valid(value))
     except OverflowError:  # of a number that is far beyond what any schema here allows
         return False
+
+
+def has_more_places(value: object, places: int) -> bool:
+    """Of a number, which no JSON Schema can say that validators compute exactly; of a text the pattern says it."""
+    return isinstance(value, float) and math.isfinite(value) and value != round(value, places)
 
 
 def fits_as_text(schema: Schema, text: str) -> bool:

@@ -25,6 +25,9 @@ def alternatives(schema: Schema) -> Iterator[Schema]:
     if "anyOf" in schema or "oneOf" in schema:
         for inner in [*schema.get("anyOf", ()), *schema.get("oneOf", ())]:
             yield from alternatives(inner)
+    elif isinstance(schema.get("type"), list):
+        for kind in schema["type"]:
+            yield from alternatives(schema | {"type": kind})
     elif schema.get("type") != "null":
         yield schema
 

@@ -8,7 +8,7 @@ from pydantic import TypeAdapter, ValidationError
 from app.schemas import fields, parameters
 from app.schemas.base import Count, Flag, JsonId, Version
 from app.schemas.decimals import AmountQuery, Price, PriceQuery, TaxRate
-from tests.api.allowed import fits, fits_as_text
+from tests.api.allowed import fits, fits_as_text, has_more_places
 from tests.api.odd_values import odd_json, odd_texts
 from tests.api.operations import Schema, alternatives
 
@@ -26,6 +26,8 @@ PARAMETERS = {name: kind for name, kind in vars(parameters).items() if name.ends
     "Instant": fields.Instant,
     "PriceQuery": PriceQuery,
 }
+
+PLACES = {"Price": 2, "Amount": 2, "TaxRate": 4}
 
 
 def is_taken(adapter: TypeAdapter[Any], value: object) -> bool:
@@ -45,8 +47,18 @@ def test_a_field_takes_what_its_schema_says(name: str) -> None:
     adapter: TypeAdapter[Any] = TypeAdapter(FIELDS[name])
     schema = schema_of(adapter)
     values = [value for kind in alternatives(schema) for value in odd_json(kind)]
+    values = [value for value in values if name not in PLACES or not has_more_places(value, PLACES[name])]
     assert len(values) > 10
     assert [value for value in values if is_taken(adapter, value) is not fits(schema, value)] == []
+
+
+@pytest.mark.parametrize("name", PLACES)
+def test_a_number_of_more_places_is_refused_though_no_schema_says_so(name: str) -> None:
+    adapter: TypeAdapter[Any] = TypeAdapter(FIELDS[name])
+    finest = 10 ** -PLACES[name]
+    assert is_taken(adapter, finest)
+    assert not is_taken(adapter, finest / 10)
+    assert not is_taken(adapter, f"{finest / 10:f}")
 
 
 @pytest.mark.parametrize("name", PARAMETERS)

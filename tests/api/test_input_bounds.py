@@ -22,6 +22,8 @@ def faults(schema: Schema, where: str, seen: frozenset[str] = frozenset()) -> It
         return
     schema, seen = resolved(schema), seen | ({reference} - {""})
     variants = [*schema.get("anyOf", ()), *schema.get("oneOf", ()), *schema.get("allOf", ())]
+    if isinstance(schema.get("type"), list):
+        variants += [schema | {"type": kind} for kind in schema["type"]]
     for number, variant in enumerate(variants):
         yield from faults(variant, f"{where}|{number}", seen)
     if not variants and not is_bounded(schema, where):
@@ -89,6 +91,7 @@ def test_nothing_of_a_request_is_without_a_bound() -> None:
         {"type": "object"},
         {"type": "object", "additionalProperties": False, "properties": {"a": {}}},
         {"anyOf": [{"type": "null"}, {"type": "string"}]},
+        {"type": ["string", "null"]},
         {},
     ],
 )

@@ -6,6 +6,7 @@ from fastapi import Depends, Query
 
 from app.api.deps import AdminUser, PagingDep, ReadSessionDep
 from app.api.errors import responses
+from app.api.paging import SORT
 from app.api.routing import Router
 from app.crud.audit import AuditFilter, audit
 from app.crud.dashboard import DashboardRows, read_dashboard
@@ -25,7 +26,7 @@ async def dashboard(_: AdminUser, session: ReadSessionDep) -> DashboardRows:
 
 
 async def get_filter(
-    action: Annotated[Action | None, Query()] = None,
+    action: Annotated[Action | None, Query(description="What was done.")] = None,
     actor_id: Annotated[IdParameter | None, Query(description="Who did it.")] = None,
     subject_id: Annotated[IdParameter | None, Query(description="Whom it was done to.")] = None,
     since: Annotated[Instant | None, Query(description="From this instant on.")] = None,
@@ -35,7 +36,7 @@ async def get_filter(
 
 
 FilterDep = Annotated[AuditFilter, Depends(get_filter)]
-AuditSort = Literal["id", "-id"]
+AuditSort = Annotated[Literal["id", "-id"], SORT]
 
 
 @router.get("/audit", response_model=Page[AuditEventRead], summary="See who did what")

@@ -8,6 +8,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from app.api.deps import BookWriter, CachedDep, CreatedDep, ETagDep, IfMatchDep, PagingDep, SessionDep
 from app.api.errors import responses
 from app.api.idempotency import OnceDep
+from app.api.paging import SORT
 from app.api.routing import Router
 from app.core.prepared import Row
 from app.crud.book import BookFilter, books
@@ -19,7 +20,7 @@ from app.schemas.parameters import IdParameter, Int32Query, SearchQuery
 router = Router(prefix="/books", tags=["books"])
 
 BookId = Annotated[IdParameter, Path(examples=[42])]
-BookSort = Literal["created_at", "-created_at", "author", "-author", "release_year", "-release_year"]
+BookSort = Annotated[Literal["created_at", "-created_at", "author", "-author", "release_year", "-release_year"], SORT]
 
 
 async def get_filter(

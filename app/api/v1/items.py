@@ -18,6 +18,7 @@ from app.api.deps import (
 )
 from app.api.errors import responses
 from app.api.idempotency import OnceDep
+from app.api.paging import SORT
 from app.api.routing import Router
 from app.core.prepared import Row
 from app.crud.guard import Guard
@@ -30,7 +31,7 @@ from app.schemas.parameters import IdParameter, SearchQuery
 router = Router(prefix="/items", tags=["items"], responses=responses(401, 403))
 
 ItemId = Annotated[IdParameter, Path(examples=[42])]
-ItemSort = Literal["id", "-id", "created_at", "-created_at", "price", "-price", "title", "-title"]
+ItemSort = Annotated[Literal["id", "-id", "created_at", "-created_at", "price", "-price", "title", "-title"], SORT]
 IS_DONE: dict[str, bool | None] = {"true": True, "false": False, "any": None}
 
 
@@ -38,7 +39,7 @@ async def get_filter(
     me: ItemReader,
     q: Annotated[SearchQuery | None, Query(description="Text in title or description.")] = None,
     owner: Annotated[Literal["me"] | IdParameter | None, Query(description="`me`, or a user's id.")] = None,
-    is_done: Annotated[Literal["true", "false", "any"], Query()] = "false",
+    is_done: Annotated[Literal["true", "false", "any"], Query(description="`any` for both.")] = "false",
     min_price: Annotated[PriceQuery | None, Query()] = None,
     max_price: Annotated[PriceQuery | None, Query()] = None,
 ) -> ItemFilter:

@@ -74,7 +74,7 @@ async def export(
     filter_: FilterDep,
     _: DownloadSlotDep,
     resources: ResourcesDep,
-    format_: Annotated[ExportFormat, Query(alias="format")],
+    format_: Annotated[ExportFormat, Query(alias="format", description="A table, or one JSON object a line.")],
 ) -> Download:
     """All there are when the download begins, by id, each as it is when it is read; the filters are those of the list.
 

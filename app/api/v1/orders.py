@@ -17,6 +17,7 @@ from app.api.deps import (
 )
 from app.api.errors import responses
 from app.api.idempotency import OnceDep
+from app.api.paging import SORT
 from app.api.routing import Router
 from app.crud.order import OrderFilter, orders
 from app.models.order import Order, OrderStatus
@@ -29,7 +30,7 @@ from app.services.orders import cancel_order, pay_order, place_order
 router = Router(prefix="/orders", tags=["orders"], responses=responses(401, 403))
 
 OrderId = Annotated[IdParameter, Path(examples=[1001])]
-OrderSort = Literal["created_at", "-created_at"]
+OrderSort = Annotated[Literal["created_at", "-created_at"], SORT]
 
 
 def visible(order: Order, me: Identity) -> Order:

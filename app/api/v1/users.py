@@ -24,6 +24,7 @@ from app.api.download import Download, DownloadSlotDep, ExportLimit
 from app.api.errors import responses
 from app.api.idempotency import IdempotencyDep
 from app.api.limits import MailLimit
+from app.api.paging import SORT
 from app.api.routing import Router
 from app.crud.user import UserFilter, users
 from app.models.account import Account
@@ -37,18 +38,17 @@ from app.schemas.account import (
     Export,
     PasswordChange,
     ProfileUpdate,
-    RoleName,
 )
 from app.schemas.base import Message, Page
 from app.schemas.parameters import FlagQuery, IdParameter, SearchQuery
-from app.schemas.user import UserRead
+from app.schemas.user import RoleName, UserRead
 from app.services.audit import record
 from app.services.export import export_account
 
 router = Router(prefix="/users", tags=["users"], takes_little=True, responses=responses(401))
 
 UserId = Annotated[IdParameter, Path(examples=[7])]
-UserSort = Literal["id", "-id", "username", "-username", "created_at", "-created_at"]
+UserSort = Annotated[Literal["id", "-id", "username", "-username", "created_at", "-created_at"], SORT]
 
 
 @router.get("/me", response_model=UserRead, summary="See your account", responses=responses(304))

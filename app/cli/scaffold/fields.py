@@ -4,7 +4,7 @@ import json
 from dataclasses import dataclass
 
 from app.cli.scaffold.kinds import Kind
-from app.cli.scaffold.names import camel
+from app.cli.scaffold.names import Names, camel
 
 # Names in a generated schema that a field's type must not hide.
 TAKEN = {
@@ -87,7 +87,8 @@ class Field:
     @property
     def alias_source(self) -> str:
         if self.kind.name == "enum":
-            return f"Literal[{', '.join(map(json.dumps, self.choices))}]"
+            told = json.dumps(f"The {self.name.replace('_', ' ')} of {Names(self.resource, '').a_noun}.")
+            return f"Annotated[Literal[{', '.join(map(json.dumps, self.choices))}], Field(description={told})]"
         if self.kind.name in {"decimal", "datetime"}:  # these show examples already
             return self.kind.wire
         return f"Annotated[{self.kind.wire}, Field(examples=[{self.example}])]"

@@ -1,0 +1,140 @@
+"""The OpenAPI document in words that generators of clients know: null as a type, answers without defaults."""
+
+import math
+from collections.abc import Iterator
+from copy import deepcopy
+from typing import Any
+
+from app.core.numbers import MAX_INT32
+
+type Node = dict[str, Any]
+
+REFERENCE = "#/components/schemas/"
+# The names in these are people's, who may call something as a keyword is called.
+NAMED = {"$defs", "content", "headers", "paths", "patternProperties", "properties", "responses", "schemas"}
+VALUES = {"const", "default", "enum", "example", "examples"}
+BOUNDS = ("minimum", "maximum", "exclusiveMinimum", "exclusiveMaximum")
+OR_NULL = "OrNull"
+FORMS = ("application/x-www-form-urlencoded", "multipart/form-data")
+
+
+def simplify(document: Node) -> None:
+    """Change how the document says things, in place, and not what it says.
+
+    `anyOf: [X, null]`, as Pydantic has it, makes generators for Swift and Kotlin leave the member out without a word.
+    """
+    schemas = document["components"]["schemas"]
+    operations = [node for node in nodes(document) if "operationId" in node]
+    for operation in operations:
+        for schema in never_null(operation, schemas):
+            take_null_out(schema)
+            if schema.get("default") == "":  # stands for what is left out
+                del schema["default"]
+    for node in list(nodes(document)):
+        join_null(node)
+        tell_size(node)
+        leave_out_titles(node)
+    add_siblings(document, schemas)
+    answers = [{"responses": operation["responses"]} for operation in operations]
+    for schema in [*answers, *(schemas[name] for name in answered(answers, schemas))]:
+        for node in nodes(schema):
+            node.pop("default", None)
+
+
+def nodes(node: Any, *, is_named: bool = False) -> Iterator[Node]:
+    """Every object of the document that is no value, those within it before itself."""
+    if isinstance(node, list):
+        for inner in node:
+            yield from nodes(inner)
+    elif isinstance(node, dict):
+        for name, inner in node.items():
+            if is_named or name not in VALUES:
+                yield from nodes(inner, is_named=not is_named and name in NAMED)
+        if not is_named:
+            yield node
+
+
+def never_null(operation: Node, schemas: Node) -> Iterator[Node]:
+    """What is left out instead: parameters, bodies, and the fields of forms. Only JSON has a null."""
+    yield from (parameter["schema"] for parameter in operation.get("parameters", ()) if "schema" in parameter)
+    for media_type, content in operation.get("requestBody", {}).get("content", {}).items():
+        body = content.get("schema", {})
+        yield body
+        if media_type in FORMS:
+            yield from schemas.get(referred(body), body).get("properties", {}).values()
+
+
+def referred(schema: Node) -> str:
+    return str(schema.get("$ref", "")).removeprefix(REFERENCE)
+
+
+def is_null(schema: Node) -> bool:
+    return schema.get("type") == "null"
+
+
+def take_null_out(schema: Node) -> bool:
+    """Whether there was one among its alternatives."""
+    for word in ("anyOf", "oneOf"):
+        kinds = [kind for kind in schema.get(word, ()) if not is_null(kind)]
+        if len(kinds) < len(schema.get(word, ())):
+            rest = {name: value for name, value in schema.items() if name != word}
+            schema.clear()
+            # What is said of the member itself has the last word, such as its description.
+            schema |= (kinds[0] if len(kinds) == 1 else {word: kinds}) | rest
+            return True
+    return False
+
+
+def join_null(schema: Node) -> None:
+    if take_null_out(schema):
+        allow_null(schema)
+
+
+def allow_null(schema: Node) -> None:
+    """Of several alternatives the first gets it; what is referred to gets a sibling."""
+    if "$ref" in schema:
+        schema["$ref"] += OR_NULL
+    if "type" in schema:
+        kinds = schema["type"] if isinstance(schema["type"], list) else [schema["type"]]
+        schema["type"] = [*kinds, "null"]
+    for word in schema.keys() & {"anyOf", "oneOf"}:
+        allow_null(schema[word][0])
+    if "const" in schema:
+        schema["enum"] = [schema.pop("const")]
+    if "enum" in schema:
+        schema["enum"] = [*schema["enum"], None]
+
+
+def add_siblings(document: Node, schemas: Node) -> None:
+    """Each `XOrNull` that is referred to; one of them may refer to others."""
+    while missing := {name for node in nodes(document) if (name := referred(node)).endswith(OR_NULL)} - schemas.keys():
+        for name in sorted(missing):
+            schemas[name] = deepcopy(schemas[name.removesuffix(OR_NULL)]) | {"title": name}
+            allow_null(schemas[name])
+
+
+def tell_size(schema: Node) -> None:
+    """Kotlin's and others' integers have 32 bits where nothing is said. FastAPI writes the bound 100 as 100.0."""
+    for word in BOUNDS:
+        bound = schema.get(word)
+        if isinstance(bound, float) and bound.is_integer():
+            schema[word] = int(bound)
+    if "integer" in schema.get("type", ()) and schema.get("maximum", math.inf) > MAX_INT32:
+        schema.setdefault("format", "int64")
+
+
+def leave_out_titles(node: Node) -> None:
+    """A member's and a parameter's repeat its name; as names of classes they are many times the same."""
+    for schema in [*node.get("properties", {}).values(), *([node["schema"]] if "schema" in node else [])]:
+        schema.pop("title", None)
+
+
+def answered(answers: list[Node], schemas: Node) -> set[str]:
+    """The schemas that answers show, and those within them."""
+    found: set[str] = set()
+    todo = [*answers]
+    while todo:
+        names = {referred(node) for node in nodes(todo.pop())} & schemas.keys()
+        todo += [schemas[name] for name in names - found]
+        found |= names
+    return found

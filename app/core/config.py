@@ -12,6 +12,7 @@ from sqlalchemy.engine import URL
 from app.core.addresses import PlainAddress
 from app.core.database_url import DIALECTS, parse_database_url
 from app.core.environments import ENVIRONMENTS, EXPOSED, Environment, Names, env_files, environment_faults, tidy
+from app.core.opaque_string import NewPassword
 from app.core.pool_share import default_max_overflow, default_pool_size
 from app.core.setting_faults import describe_fault, find_faults
 from app.core.setting_types import CommaList, RateLimit, SecretList
@@ -102,7 +103,7 @@ class Settings(BaseSettings):
 
     first_admin_username: Username = "admin"
     first_admin_email: PlainAddress = "admin@example.com"
-    first_admin_password: SecretStr | None = Field(default=None, min_length=8, max_length=128)
+    first_admin_password: NewPassword | None = None
 
     cors_origins: CommaList = ()
     trusted_hosts: CommaList = ()

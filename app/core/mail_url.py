@@ -7,6 +7,8 @@ from pathlib import Path
 from typing import Any, Literal
 from urllib.parse import SplitResult, parse_qsl, unquote, urlsplit
 
+from app.core.domains import ascii_domain
+
 type Encryption = Literal["tls", "starttls", "opportunistic", "none"]
 
 PORTS = {"smtp": 587, "smtps": 465}
@@ -97,4 +99,10 @@ def parse_address(text: str) -> Address:
     if defects or len(header.addresses) != 1 or header.groups[0].display_name is not None:
         raise ValueError("must be one e-mail address, as in Strata <strata@example.com>")
     address: Address = header.addresses[0]
+    ascii_domain(address.domain)
     return address
+
+
+def mail_route(address: Address) -> Address:
+    """With the domain as every mail server knows it; a local part outside ASCII wants SMTPUTF8 (RFC 6531)."""
+    return Address(address.display_name, address.username, ascii_domain(address.domain))

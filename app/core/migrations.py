@@ -19,8 +19,12 @@ from app.core.database import create_engine, wait_for_database
 if TYPE_CHECKING:
     from alembic.config import Config
 
-ROOT = Path(__file__).resolve().parents[2]
-VERSIONS = ROOT / "alembic" / "versions"
+PACKAGE = Path(__file__).resolve().parents[1]
+ROOT = PACKAGE.parent
+CHECKED_OUT, INSTALLED = ROOT / "alembic", PACKAGE / "migrations"
+# A wheel has them inside of its package; beside an installed package `alembic` is the library.
+SCRIPTS = INSTALLED if INSTALLED.is_dir() else CHECKED_OUT
+VERSIONS = SCRIPTS / "versions"
 IDENTIFIER = re.compile(r"^(down_)?revision\b[^=]*=(.*)$", re.MULTILINE)
 QUOTED = re.compile(r"""["'](\w+)["']""")
 
@@ -29,8 +33,9 @@ def alembic_config(settings: Settings | None = None) -> "Config":
     """Alembic's configuration; `alembic/env.py` takes the settings from it, or loads them itself."""
     from alembic.config import Config  # noqa: PLC0415 - see above
 
-    # Its default is what stdout was when Alembic was imported.
-    config = Config(ROOT / "alembic.ini", stdout=sys.stdout)
+    # Its default is what stdout was when Alembic was imported. What alembic.ini has is for those who write migrations.
+    config = Config(ROOT / "alembic.ini" if SCRIPTS == CHECKED_OUT else None, stdout=sys.stdout)
+    config.set_main_option("script_location", str(SCRIPTS).replace("%", "%%"))
     config.attributes["settings"] = settings
     return config
 

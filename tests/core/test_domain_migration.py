@@ -48,9 +48,10 @@ async def keys(settings: Settings) -> dict[int, str]:
             found = await users.find_by_login(session, typed)
             assert found is not None
             assert found.id == 1
-        rows = (await session.execute(text("SELECT id, email_key FROM users ORDER BY id"))).all()
+        rows = await session.execute(text("SELECT id, email_key FROM users ORDER BY id"))
+        stored: dict[int, str] = dict(rows.tuples().all())
     await database.close()
-    return {id_: key for id_, key in rows}
+    return stored
 
 
 @pytest.mark.real_database

@@ -21,9 +21,9 @@ hasher = PasswordHasher(threads=1)
         ("plain text ", "plain text "),
         (NFD, NFC),
         ("a\u00a0b\u3000c\u2009d", "a b c d"),
-        ("ＡＢＣ ﬁ ß", "ＡＢＣ ﬁ ß"),
+        ("\uff21\ufb01\u00df", "\uff21\ufb01\u00df"),
         ("\u1112\u1161\u11ab", "\ud55c"),
-        ("Ω", "Ω"),
+        ("\u2126", "\u03a9"),
     ],
 )
 def test_a_password_is_spelled_as_rfc_8265_says(typed: str, spelled: str) -> None:

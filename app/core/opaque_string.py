@@ -10,7 +10,8 @@ MIN_LENGTH = 8
 MAX_LENGTH = 128
 # Before it is normalized: one letter may come as a few, as Macs have it.
 MAX_TYPED_LENGTH = 1024
-CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f]")
+CONTROL_CHARACTERS = r"\x00-\x1f\x7f-\x9f"
+CONTROL = re.compile(f"[{CONTROL_CHARACTERS}]")
 
 
 def opaque_string(text: str) -> str:
@@ -41,7 +42,7 @@ NewPassword = Annotated[
     Field(
         min_length=MIN_LENGTH,
         max_length=MAX_TYPED_LENGTH,
-        json_schema_extra={"maxLength": MAX_LENGTH},
+        json_schema_extra={"maxLength": MAX_LENGTH, "pattern": f"^[^{CONTROL_CHARACTERS}]*$"},
         examples=["correct horse battery"],
     ),
     AfterValidator(check_new_password),

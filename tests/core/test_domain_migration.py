@@ -49,7 +49,7 @@ async def keys(settings: Settings) -> dict[int, str]:
             assert found is not None
             assert found.id == 1
         rows = await session.execute(text("SELECT id, email_key FROM users ORDER BY id"))
-        stored: dict[int, str] = dict(rows.tuples().all())
+        stored = {row.id: row.email_key for row in rows}
     await database.close()
     return stored
 

@@ -38,7 +38,8 @@ FOREIGN_ON = {
     ],
 }
 DIALECT = "sqlite" if POSTGRES_URL is None else "postgresql"
-DROP = re.compile(r"\.drop_\w+\(\s*(?:batch_op\.f\(|op\.f\()?(?:\"users\", )?\"(\w+)\"")
+# Formatted or not: that is another program's work.
+DROP = re.compile(r"""\.drop_\w+\(\s*(?:(?:batch_)?op\.f\()?(?:["']users["'],\s*)?["'](\w+)["']""")
 
 pytestmark = pytest.mark.real_database
 

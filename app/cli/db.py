@@ -62,10 +62,10 @@ def revision(
     from alembic import command
 
     from app.cli.checkout import require_checkout
-    from app.core.migrations import ROOT, alembic_config
+    from app.core import migrations
 
-    require_checkout(ROOT, "strata db revision")
-    config = alembic_config()
+    require_checkout(migrations.ROOT, "strata db revision", ["alembic.ini"])
+    config = migrations.alembic_config()
     config.attributes["drops_foreign"] = drop_foreign
     command.revision(config, message=message, autogenerate=not empty)
 

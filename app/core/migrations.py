@@ -21,9 +21,9 @@ if TYPE_CHECKING:
 
 PACKAGE = Path(__file__).resolve().parents[1]
 ROOT = PACKAGE.parent
-CHECKED_OUT, INSTALLED = ROOT / "alembic", PACKAGE / "migrations"
+INSTALLED = PACKAGE / "migrations"
 # A wheel has them inside of its package; beside an installed package `alembic` is the library.
-SCRIPTS = INSTALLED if INSTALLED.is_dir() else CHECKED_OUT
+SCRIPTS = INSTALLED if INSTALLED.is_dir() else ROOT / "alembic"
 VERSIONS = SCRIPTS / "versions"
 IDENTIFIER = re.compile(r"^(down_)?revision\b[^=]*=(.*)$", re.MULTILINE)
 QUOTED = re.compile(r"""["'](\w+)["']""")
@@ -33,9 +33,11 @@ def alembic_config(settings: Settings | None = None) -> "Config":
     """Alembic's configuration; `alembic/env.py` takes the settings from it, or loads them itself."""
     from alembic.config import Config  # noqa: PLC0415 - see above
 
-    # Its default is what stdout was when Alembic was imported. What alembic.ini has is for those who write migrations.
-    config = Config(ROOT / "alembic.ini" if SCRIPTS == CHECKED_OUT else None, stdout=sys.stdout)
-    config.set_main_option("script_location", str(SCRIPTS).replace("%", "%%"))
+    is_installed = SCRIPTS == INSTALLED
+    # Its default is what stdout was when Alembic was imported.
+    config = Config(None if is_installed else ROOT / "alembic.ini", stdout=sys.stdout)
+    if is_installed:  # what else is in that file is for those who write migrations
+        config.set_main_option("script_location", str(SCRIPTS).replace("%", "%%"))
     config.attributes["settings"] = settings
     return config
 

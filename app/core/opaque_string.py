@@ -31,9 +31,9 @@ def check_new_password(password: SecretStr) -> SecretStr:
     if CONTROL.search(text):
         raise ValueError("must not contain control characters")
     if len(text) < MIN_LENGTH:
-        raise ValueError(f"should have at least {MIN_LENGTH} characters")
+        raise ValueError(f"value should have at least {MIN_LENGTH} characters")
     if len(text) > MAX_LENGTH:
-        raise ValueError(f"should have at most {MAX_LENGTH} characters")
+        raise ValueError(f"value should have at most {MAX_LENGTH} characters")
     return SecretStr(text)
 
 

@@ -18,7 +18,7 @@ RUN --mount=type=cache,target=/root/.cache/uv \
 COPY pyproject.toml uv.lock README.md LICENSE alembic.ini ./
 COPY alembic alembic
 COPY app app
-# Installed editable, as uv does: the code finds alembic.ini beside it. uv compiles no editable code, and the
+# Installed editable, as uv does: the code finds the migrations beside it. uv compiles no editable code, and the
 # server's user could not write the bytecode later.
 RUN --mount=type=cache,target=/root/.cache/uv \
     uv sync --locked --no-dev \

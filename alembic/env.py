@@ -1,6 +1,8 @@
 """Runs migrations with Strata's settings, one process at a time."""
 
 import asyncio
+from collections.abc import Callable
+from pathlib import Path
 from typing import Any, Literal
 
 import structlog
@@ -14,6 +16,7 @@ from sqlalchemy.pool import ConnectionPoolEntry
 
 from app.core.config import Settings
 from app.core.database import create_engine, wait_for_database
+from app.core.schema_owner import SchemaOwner
 from app.models import metadata
 from app.models.base import UTCDateTime
 from app.models.decimals import FixedPoint
@@ -44,7 +47,13 @@ class KeepsTriggers(SQLiteImpl):
         super().drop_table(table, **options)
 
     def rename_table(self, old_table_name: str, new_table_name: str, schema: str | None = None) -> None:
+        # Nor do views keep it from getting its name back, which read a table that is not there at the moment.
+        is_remade = old_table_name.startswith("_alembic_tmp_")
+        if is_remade:
+            self.execute("PRAGMA legacy_alter_table=ON")
         super().rename_table(old_table_name, new_table_name, schema)
+        if is_remade:
+            self.execute("PRAGMA legacy_alter_table=OFF")
         if self.connection is not None:
             for trigger in self.connection.info.get(TRIGGERS, {}).pop(new_table_name, ()):
                 self.connection.exec_driver_sql(trigger)
@@ -59,9 +68,23 @@ def render_item(kind: str, item: object, _: object) -> str | Literal[False]:
     return False
 
 
-def include_name(name: str | None, kind: str, _: object) -> bool:
-    """Trigram indexes are there only where PostgreSQL lets us have them: no model knows of them."""
-    return not (kind == "index" and name is not None and name.endswith("_trigrams"))
+def name_filter() -> Callable[[str | None, str, Any], bool]:
+    """Compared is what this project has made; of all else the log tells, once a command."""
+    # Told by `strata db revision --drop-foreign`.
+    drops_foreign = context.config.attributes.get("drops_foreign", False)
+    owner = SchemaOwner.of(metadata, (Path(script.path) for script in context.script.walk_revisions()))
+
+    def include_name(name: str | None, kind: str, parents: Any) -> bool:
+        # Trigram indexes are there only where PostgreSQL lets us have them: no model knows of them.
+        if kind == "index" and name is not None and name.endswith("_trigrams"):
+            return False
+        table = parents.get("table_name")
+        if drops_foreign or owner.owns(kind, name, table):
+            return True
+        log.info("left alone: neither a model nor a migration has it", kind=kind, name=name, table=table)
+        return False
+
+    return include_name
 
 
 def tell(ctx: Any, step: MigrationInfo, heads: Any, run_args: Any) -> None:  # noqa: ARG001 - Alembic's signature
@@ -76,7 +99,7 @@ def run(connection: Connection) -> None:
         connection,
         target_metadata=metadata,
         render_item=render_item,
-        include_name=include_name,
+        include_name=name_filter(),
         on_version_apply=tell,
         render_as_batch=not is_postgresql,
         transactional_ddl=True,

@@ -29,19 +29,23 @@ def ask_password() -> str:
     if sys.stdin.isatty():
         password: str = typer.prompt("Password", hide_input=True, confirmation_prompt=True)
         return password
-    return sys.stdin.readline().rstrip("\n")
+    return sys.stdin.readline().rstrip("\r\n")
 
 
 async def create_admin(username: str, email: str, password: str) -> str:
     """Raises ValidationError or AppError when the account cannot be made."""
+    from pydantic import SecretStr
+
     from app.core.config import Settings
     from app.core.database import Database, wait_for_database
     from app.core.passwords import PasswordHasher
+    from app.schemas.user import UserCreate
     from app.services.admins import add_admin
     from app.services.password_policy import check_password
 
     settings = Settings.load()
-    await check_password(password, settings, username=username, email=email)
+    account = UserCreate(username=username, email=email, password=SecretStr(password))
+    await check_password(password, settings, username=account.username, email=account.email)
     database = Database(settings)
     try:
         await wait_for_database(database.engine, settings)

@@ -54,13 +54,20 @@ def current() -> None:
 def revision(
     message: Annotated[str, Option("--message", "-m", help="What it does, as in `add orders`.")],
     empty: Annotated[bool, Option("--empty", help="Do not compare the models with the database.")] = False,
+    drop_foreign: Annotated[
+        bool, Option("--drop-foreign", help="Also drop what neither a model nor a migration has: others' tables too.")
+    ] = False,
 ) -> None:
     """Write a new migration from what the models and the database differ in. Read it before you commit it."""
     from alembic import command
 
-    from app.core.migrations import alembic_config
+    from app.cli.checkout import require_checkout
+    from app.core import migrations
 
-    command.revision(alembic_config(), message=message, autogenerate=not empty)
+    require_checkout(migrations.ROOT, "strata db revision", ["alembic.ini"])
+    config = migrations.alembic_config()
+    config.attributes["drops_foreign"] = drop_foreign
+    command.revision(config, message=message, autogenerate=not empty)
 
 
 @cli.command()

@@ -35,7 +35,8 @@ def resource(
     dry_run: Annotated[bool, Option("--dry-run", help="Show what would be written and changed; do nothing.")] = False,
 ) -> None:
     """Write a resource: model, schemas, crud, operations, migration and tests; register it everywhere."""
-    from app.cli.scaffold.check import check_checkout, check_free
+    from app.cli.checkout import require_checkout
+    from app.cli.scaffold.check import check_free, check_ruff
     from app.cli.scaffold.edits import edit_all
     from app.cli.scaffold.files import SNAPSHOT, check_clean, write
     from app.cli.scaffold.render import render
@@ -43,7 +44,8 @@ def resource(
     from app.core import migrations
 
     root = migrations.ROOT
-    check_checkout(root)
+    require_checkout(root, "strata new")
+    check_ruff()
     made = describe(name, plural, fields, root, is_owned=owned, is_public=public)
     check_free(made.names, root)
     new = render(made, head_of(root), root)

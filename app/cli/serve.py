@@ -177,12 +177,14 @@ def base_url(listener: socket.socket) -> str:
 def uvicorn_config(settings: "Settings", reload: bool) -> "uvicorn.Config":
     import uvicorn
 
+    from app.core.migrations import PACKAGE
+
     return uvicorn.Config(
         "app.cli.worker:create_app",
         factory=True,
         workers=settings.web_concurrency,
         reload=reload,
-        reload_dirs=["app"] if reload else None,
+        reload_dirs=[str(PACKAGE)] if reload else None,
         log_config=None,
         access_log=False,
         server_header=False,

@@ -5,7 +5,7 @@ from typing import Annotated
 from pydantic import AfterValidator, StringConstraints, WithJsonSchema, validate_email
 from pydantic.networks import import_email_validator
 
-from app.core.invisible import refuse_invisible
+from app.core.invisible import refuse_invisible, strip_around
 
 MAX_LENGTH = 254  # RFC 5321 section 4.5.3.1.3, without the brackets
 SCHEMA = {"type": "string", "format": "email", "maxLength": MAX_LENGTH, "examples": ["alice@example.com"]}
@@ -14,8 +14,9 @@ import_email_validator()  # now, and not while the first request that has an add
 
 
 def check_address(text: str) -> str:
-    """An address and nothing else: no name before it, no white space around it. Raises ValueError."""
-    if "<" in text or text != text.strip():
+    """An address and nothing else, with its domain in Unicode, whichever way it is given. Raises ValueError."""
+    text = strip_around(text)
+    if "<" in text:
         raise ValueError("must be an e-mail address alone, such as alice@example.com")
     return validate_email(refuse_invisible(text))[1]
 

@@ -32,6 +32,7 @@ from app.core.environments import (
     environment_faults,
     tidy,
 )
+from app.core.opaque_string import NewPassword
 from app.core.pool_share import default_max_overflow, default_pool_size
 from app.core.root_path import RootPath
 from app.core.setting_faults import describe_fault, find_faults
@@ -135,7 +136,7 @@ class Settings(PlainSettings):
 
     first_admin_username: Username = "admin"
     first_admin_email: PlainAddress = "admin@example.com"
-    first_admin_password: SecretStr | None = Field(default=None, min_length=8, max_length=128)
+    first_admin_password: NewPassword | None = None
 
     cors_origins: Origins = ()
     cors_headers: HeaderNames = ()

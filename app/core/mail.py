@@ -15,7 +15,8 @@ import structlog
 from anyio.to_thread import run_sync
 
 from app.core.config import Settings
-from app.core.mail_url import MailFolder, MailServer, parse_address, parse_mail_url
+from app.core.domains import ascii_domain
+from app.core.mail_url import MailFolder, MailServer, mail_route, parse_address, parse_mail_url
 from app.core.private_files import make_private_folder
 
 log = structlog.get_logger()
@@ -102,12 +103,12 @@ def compose(sender: Address, to: str, subject: str, text: str, html: str) -> Ema
         ValueError: if `to` is not exactly one address, or a header would hold a line break.
     """
     message = EmailMessage()
-    message["From"] = sender
-    message["To"] = parse_address(to)
+    message["From"] = mail_route(sender)
+    message["To"] = mail_route(parse_address(to))
     message["Subject"] = subject
     message["Date"] = localtime()
     # With the domain given: asking the system for its name may wait for a DNS server.
-    message["Message-ID"] = make_msgid(domain=sender.domain)
+    message["Message-ID"] = make_msgid(domain=ascii_domain(sender.domain))
     # RFC 3834: keeps out-of-office replies from answering.
     message["Auto-Submitted"] = "auto-generated"
     message.set_content(text, cte=transfer_encoding(text))

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any, Literal
 from urllib.parse import SplitResult, parse_qsl, unquote, urlsplit
 
+from app.core.domains import ascii_domain
 from app.core.home_folder import expand_home
 
 type Encryption = Literal["tls", "starttls", "opportunistic", "none"]
@@ -103,4 +104,10 @@ def parse_address(text: str) -> Address:
     if defects or len(header.addresses) != 1 or header.groups[0].display_name is not None:
         raise ValueError(NO_ADDRESS)
     address: Address = header.addresses[0]
+    ascii_domain(address.domain)
     return address
+
+
+def mail_route(address: Address) -> Address:
+    """With the domain as every mail server knows it; a local part outside ASCII wants SMTPUTF8 (RFC 6531)."""
+    return Address(address.display_name, address.username, ascii_domain(address.domain))

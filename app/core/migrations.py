@@ -19,8 +19,12 @@ from app.core.database import create_engine, wait_for_database
 if TYPE_CHECKING:
     from alembic.config import Config
 
-ROOT = Path(__file__).resolve().parents[2]
-VERSIONS = ROOT / "alembic" / "versions"
+PACKAGE = Path(__file__).resolve().parents[1]
+ROOT = PACKAGE.parent
+INSTALLED = PACKAGE / "migrations"
+# A wheel has them inside of its package; beside an installed package `alembic` is the library.
+SCRIPTS = INSTALLED if INSTALLED.is_dir() else ROOT / "alembic"
+VERSIONS = SCRIPTS / "versions"
 IDENTIFIER = re.compile(r"^(down_)?revision\b[^=]*=(.*)$", re.MULTILINE)
 QUOTED = re.compile(r"""["'](\w+)["']""")
 
@@ -29,8 +33,11 @@ def alembic_config(settings: Settings | None = None) -> "Config":
     """Alembic's configuration; `alembic/env.py` takes the settings from it, or loads them itself."""
     from alembic.config import Config  # noqa: PLC0415 - see above
 
+    is_installed = SCRIPTS == INSTALLED
     # Its default is what stdout was when Alembic was imported.
-    config = Config(ROOT / "alembic.ini", stdout=sys.stdout)
+    config = Config(None if is_installed else ROOT / "alembic.ini", stdout=sys.stdout)
+    if is_installed:  # what else is in that file is for those who write migrations
+        config.set_main_option("script_location", str(SCRIPTS).replace("%", "%%"))
     config.attributes["settings"] = settings
     return config
 

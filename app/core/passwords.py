@@ -11,11 +11,11 @@ import anyio
 from passlib.context import CryptContext
 
 from app.core.errors import OverloadedError
+from app.core.opaque_string import MAX_TYPED_LENGTH, opaque_string
 
 ARGON2_MEMORY_KIB = 19 * 1024
 ARGON2_PASSES = 2
 BCRYPT_MAX_BYTES = 72
-MAX_PASSWORD_LENGTH = 1024
 HASHING_THREADS = max(1, (os.cpu_count() or 2) // 2)
 # At some 28 ms for a hash the last of them waits for less than three seconds.
 WAITING_PER_THREAD = 100
@@ -71,13 +71,25 @@ class PasswordHasher:
             return await asyncio.get_running_loop().run_in_executor(self.threads, work)
 
     def hash_now(self, password: str) -> str:
-        hashed: str = self.context.hash(password)
+        hashed: str = self.context.hash(opaque_string(password))
         return hashed
 
     def verify_now(self, password: str, hashed: str | None, other: str | None = None) -> tuple[bool, str | None]:
+        """As it is spelled today, and else as it was typed: old hashes, and imported ones, are of that.
+
+        What it is hashed twice for is seen in the password alone: whether there is such a user makes no difference.
+        """
+        spelled = opaque_string(password)
+        verdict = self.verify_spelling(spelled, hashed, other)
+        if verdict[0] or spelled == password:
+            return verdict
+        fits, _ = self.verify_spelling(password, hashed, other)
+        return fits, self.hash_now(spelled) if fits else None
+
+    def verify_spelling(self, password: str, hashed: str | None, other: str | None) -> tuple[bool, str | None]:
         # Imported accounts without a password have things like `!` in its place.
-        if hashed is None or self.context.identify(hashed) is None or len(password) > MAX_PASSWORD_LENGTH:
-            password, hashed = password[:MAX_PASSWORD_LENGTH], self.nobody
+        if hashed is None or self.context.identify(hashed) is None or len(password) > MAX_TYPED_LENGTH:
+            password, hashed = password[:MAX_TYPED_LENGTH], self.nobody
         is_argon2 = hashed.startswith("$argon2")
         verdict = self.verify_argon2(password, hashed) if is_argon2 else self.verify_bcrypt(password, hashed)
         if not verdict[0] and other is not None:

@@ -113,9 +113,9 @@ def mail_faults(settings: "Settings") -> list[str]:
 
 
 def check_sender(text: str) -> None:
-    # A sender outside ASCII would want SMTPUTF8 of every server on the way.
-    if not parse_address(text).addr_spec.isascii():
-        raise ValueError("the address must be ASCII; write its domain in Punycode")
+    # A sender outside ASCII would want SMTPUTF8 of every server on the way; of its domain there is an ASCII form.
+    if not parse_address(text).username.isascii():
+        raise ValueError("the part before the @ must be ASCII")
 
 
 def redis_faults(settings: "Settings") -> list[str]:

@@ -7,13 +7,13 @@ from typing import TYPE_CHECKING, Annotated
 
 from pydantic import AfterValidator, Field, StringConstraints
 
-from app.core.invisible import refuse_invisible
+from app.core.invisible import AROUND, refuse_invisible, strip_around
 
 if TYPE_CHECKING:
     from regex import Pattern
 
 # Begins with a letter or digit, after underscores if any, and does not end with a full stop or hyphen.
-PATTERN = r"^_*[^\W_]([\w.-]*\w)?$"
+PATTERN = r"_*[^\W_]([\w.-]*\w)?"
 # The scripts in everyday use (UAX 31 table 5); the others are hardly known and full of look-alikes.
 SCRIPTS = """
     Arabic Armenian Bengali Bopomofo Cyrillic Devanagari Ethiopic Georgian Greek Gujarati Gurmukhi Hangul Han Hebrew
@@ -28,10 +28,10 @@ def check_username(name: str) -> str:
 
     Source: UTS 39, sections 5.1 and 5.3.
     """
-    name = unicodedata.normalize("NFKC", refuse_invisible(name))
+    name = unicodedata.normalize("NFKC", refuse_invisible(strip_around(name)))
     if not 3 <= len(name) <= 50 or not re.match(r"[\w.-]+\Z", name):
         raise ValueError("must be 3 to 50 letters, digits and `_ . -`")
-    if not re.match(PATTERN, name):
+    if not re.fullmatch(PATTERN, name):
         raise ValueError("must have a letter or digit, and neither begin nor end with `.` or `-`")
     if not name.isascii():
         refuse_mixture(name)
@@ -64,7 +64,8 @@ Username = Annotated[
     AfterValidator(check_username),
     Field(
         examples=["alice"],
-        description="Letters of one script, digits of one kind, and `_ . -`. Compared without regard to letter case.",
-        json_schema_extra={"pattern": PATTERN},
+        description="Letters of one script, digits of one kind, and `_ . -`. Compared without regard to letter case; "
+        "white space around it is taken off.",
+        json_schema_extra={"pattern": f"^{AROUND}{PATTERN}{AROUND}$"},
     ),
 ]

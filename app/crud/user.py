@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import ColumnElement, or_, select
+from sqlalchemy import ColumnElement, case, or_, select
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from app.core.errors import ConflictError
@@ -11,7 +11,7 @@ from app.core.prepared import Row
 from app.crud.base import CRUD
 from app.crud.one_time_token import one_time_tokens
 from app.crud.page import PageQuery, PageRows, contains
-from app.models.user import HAS_BCRYPT, Role, User, identity_key
+from app.models.user import HAS_BCRYPT, Role, User, identity_key, login_keys
 
 # Where one of these changes, the links that were mailed before end.
 CREDENTIALS = {"email", "hashed_password", "role", "is_active"}
@@ -55,9 +55,10 @@ class UserCRUD(CRUD[User]):
         """By name or e-mail address, in any letter case; a name has no `@`, so neither hides the other."""
         if "\0" in login:
             return None  # PostgreSQL refuses to look for what it could not store
-        key = identity_key(login)
-        column = User.email_key if "@" in key else User.username_key
-        found = select(User).where(column == key)
+        keys = login_keys(login)
+        column = User.email_key if "@" in keys[0] else User.username_key
+        likeliest_first = case((column == keys[0], 0), else_=1)
+        found = select(User).where(column.in_(keys)).order_by(likeliest_first).limit(1)
         return await session.scalar(found.with_for_update() if for_update else found)
 
     async def lock_admins(self, session: AsyncSession) -> list[int]:

@@ -6,6 +6,8 @@ from enum import StrEnum
 from sqlalchemy import Index, String, UniqueConstraint, text
 from sqlalchemy.orm import Mapped, mapped_column, validates
 
+from app.core.domains import unicode_domain
+from app.core.invisible import strip_around
 from app.models.base import Base, Str255, Versioned, enum_type, table_args
 
 
@@ -18,9 +20,31 @@ class Role(StrEnum):
 HAS_BCRYPT = text("substr(hashed_password, 1, 2) = '$2'")
 
 
+IDEOGRAPHIC_FULL_STOP = "\u3002"
+# Unicode's case folding for Turkic languages (CaseFolding.txt, status T).
+TURKISH = str.maketrans({"I": "\u0131", "\u0130": "i"})
+
+
 def identity_key(name: str) -> str:
-    """What makes two names or addresses the same: neither letter case nor Unicode's other spellings count."""
-    return unicodedata.normalize("NFKC", unicodedata.normalize("NFKC", name).casefold())
+    """What makes two names or addresses the same: neither letter case nor Unicode's other spellings count.
+
+    Nor does the way in which the domain of an address is written, in Unicode or as mail servers read it.
+    """
+    key = unicodedata.normalize("NFKC", unicodedata.normalize("NFKC", strip_around(name)).casefold())
+    local, at, domain = key.rpartition("@")
+    if not at or (domain.isascii() and "xn--" not in domain):
+        return key
+    return f"{local}@{unicode_domain(domain).replace(IDEOGRAPHIC_FULL_STOP, '.').casefold()}"
+
+
+def login_keys(login: str) -> list[str]:
+    """The keys by which an account may be meant, the likeliest first.
+
+    A Turkish keyboard, which begins words with capitals by itself, has a dotted one for i, and the one that others
+    have for i for the letter without a dot.
+    """
+    turkish = login.translate(TURKISH)
+    return list(dict.fromkeys((identity_key(login), identity_key(turkish))))
 
 
 class User(Versioned, Base):

@@ -6,12 +6,13 @@ from typing import Annotated, Any
 from pydantic import MISSING, ConfigDict, Field, SecretStr, ValidationInfo, field_validator
 
 from app.core.addresses import PlainAddress
+from app.core.opaque_string import NewPassword
 from app.core.usernames import Username
 from app.schemas.base import Flag, In, MoneyOut, Out
 from app.schemas.item import ItemRead
 from app.schemas.order import OrderRead
 from app.schemas.parameters import IdParameter
-from app.schemas.user import FullName, Password, RoleName, UserCreate, UserRead
+from app.schemas.user import FullName, RoleName, UserCreate, UserRead
 
 CurrentPassword = Annotated[SecretStr, Field(max_length=1024, examples=["correct horse battery"])]
 MailToken = Annotated[
@@ -45,7 +46,7 @@ class ProfileUpdate(In):
 
 class PasswordChange(In):
     current_password: CurrentPassword
-    new_password: Password
+    new_password: NewPassword
 
 
 class AccountDeletion(In):
@@ -63,7 +64,7 @@ class ForgottenPassword(In):
 
 class PasswordReset(In):
     token: MailToken
-    new_password: Password
+    new_password: NewPassword
 
 
 class EmailVerification(In):

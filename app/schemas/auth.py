@@ -2,14 +2,15 @@
 
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 from pydantic.json_schema import SkipJsonSchema
 
+from app.core.invisible import strip_around
 from app.schemas.base import In, Out
 
 RefreshToken = Annotated[str, Field(min_length=1, max_length=4096)]
-# Longer than any name or address that an account can have.
-Login = Annotated[str, Field(max_length=254)]
+# Longer than any name or address that an account can have, with white space around it.
+Login = Annotated[str, Field(max_length=320), AfterValidator(strip_around)]
 Secret = Annotated[str, Field(max_length=1024, json_schema_extra={"format": "password"})]
 ScopeText = Annotated[str, Field(max_length=1000)]
 

@@ -7,20 +7,11 @@ from pydantic import AfterValidator, Field, SecretStr, model_validator
 
 from app.core.addresses import PlainAddress
 from app.core.invisible import BASIC, refuse_invisible
+from app.core.opaque_string import MAX_LENGTH, MAX_TYPED_LENGTH, NewPassword, opaque_string
 from app.core.usernames import Username
 from app.schemas.base import In, Out
 from app.schemas.text import CONTROL_CHARACTERS, Characters
 
-
-def check_password(password: SecretStr) -> SecretStr:
-    if "\0" in password.get_secret_value():
-        raise ValueError("must not contain a NUL character")
-    return password
-
-
-Password = Annotated[
-    SecretStr, Field(min_length=8, max_length=128, examples=["correct horse battery"]), AfterValidator(check_password)
-]
 FullName = Annotated[
     str,
     Characters(100, is_line=True),
@@ -36,23 +27,27 @@ FullName = Annotated[
 RoleName = Annotated[
     Literal["user", "admin"], Field(description="What the account may do: `admin` all, `user` what is its own.")
 ]
+TypedAgain = Annotated[SecretStr, Field(max_length=MAX_TYPED_LENGTH, json_schema_extra={"maxLength": MAX_LENGTH})]
 
 
 class UserCreate(In):
     username: Username
     email: PlainAddress
-    password: Password
+    password: NewPassword
     full_name: FullName | None = None
 
 
 class Registration(UserCreate):
     """A new account; `confirm_password`, where a form has one, must equal `password`."""
 
-    confirm_password: Annotated[SecretStr, Field(max_length=128)] | None = None
+    confirm_password: (
+        Annotated[SecretStr, Field(max_length=MAX_TYPED_LENGTH, json_schema_extra={"maxLength": MAX_LENGTH})] | None
+    ) = None
 
     @model_validator(mode="after")
     def passwords_agree(self) -> Self:
-        if self.confirm_password is not None and self.confirm_password != self.password:
+        again = self.confirm_password
+        if again is not None and opaque_string(again.get_secret_value()) != self.password.get_secret_value():
             raise ValueError("confirm_password must equal password")
         return self
 

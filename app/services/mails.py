@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from urllib.parse import quote
 
 from app.core.config import Settings
+from app.core.domains import unicode_domain
 from app.core.mail import compose
 from app.core.mail_url import parse_address
 
@@ -87,7 +88,7 @@ def link(page: str, token: str) -> str:
 
 def product_name(sender: Address) -> str:
     """Whose mail it is, as MAIL_FROM has it."""
-    return sender.display_name or sender.domain
+    return sender.display_name or unicode_domain(sender.domain)
 
 
 def printable(text: str) -> str:

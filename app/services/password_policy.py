@@ -5,6 +5,7 @@ from anyio.to_thread import run_sync
 from app.core.common_passwords import common_passwords
 from app.core.config import Settings
 from app.core.errors import UnprocessableError
+from app.core.opaque_string import opaque_string
 
 
 class WeakPasswordError(UnprocessableError):
@@ -17,6 +18,7 @@ async def check_password(password: str, settings: Settings, *, username: str, em
     Raises:
         WeakPasswordError: saying what is wrong, never the password.
     """
+    password = opaque_string(password)
     lowered = password.casefold()
     if lowered in {username.casefold(), email.casefold(), email.casefold().partition("@")[0]}:
         raise WeakPasswordError("The password must not be the name or the address.")

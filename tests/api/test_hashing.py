@@ -184,6 +184,18 @@ async def test_where_there_are_imported_accounts_each_failure_checks_one_hash_of
     assert counted.checked == {"argon2": 1, "2b": 1}
 
 
+@pytest.mark.parametrize("name", ["nobody", "argon2", "bcrypt", "none"])
+@pytest.mark.parametrize("password", ["wro\u0308ng", "wr\u00a0ong"], ids=ascii)
+async def test_a_password_with_two_spellings_is_checked_twice_whoever_it_is_for(
+    client: httpx.AsyncClient, make: Factory, counted: Counted, name: str, password: str
+) -> None:
+    await make.user(username="bcrypt", hashed_password=IMPORTED_HASH)
+    await make.user(username="argon2")
+    await make.user(username="none", hashed_password="!")
+    assert code(await login(client, name, password)) == (401, "invalid_credentials")
+    assert counted.checked == {"argon2": 2, "2b": 2}
+
+
 @pytest.mark.parametrize(("name", "password"), [("nobody", "wrong"), ("argon2", "wrong"), ("none", "wrong")])
 async def test_where_there_are_none_a_failure_checks_one_hash(
     client: httpx.AsyncClient, make: Factory, counted: Counted, name: str, password: str

@@ -23,7 +23,7 @@ ADDRESSES = [
     "Evil <bob@example.com>",
     "bo\u3164b@example.com",
     f"{'b' * 64}@{'c' * 60}.{'d' * 60}.{'e' * 60}.example",
-    " bob@example.com",
+    "bob @example.com",
 ]
 
 

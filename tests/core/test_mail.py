@@ -98,7 +98,7 @@ async def test_a_file_can_be_read_as_it_is(tmp_path: Path) -> None:
     await FileMailer(tmp_path).send(message("jörg@exämple.com", f"Hello Jörg\n{link}\n"))
     [file] = tmp_path.iterdir()  # noqa: ASYNC240 - nothing else runs
     text = file.read_text()
-    assert {"Subject: Grüße", "To: jörg@exämple.com", "Hello Jörg", link} <= set(text.splitlines())
+    assert {"Subject: Grüße", "To: jörg@xn--exmple-cua.com", "Hello Jörg", link} <= set(text.splitlines())
 
 
 async def test_a_folder_that_cannot_be_written_is_an_error_and_leaves_nothing(tmp_path: Path) -> None:
@@ -120,8 +120,32 @@ async def test_smtp_without_a_password_may_go_unencrypted() -> None:
 async def test_addresses_outside_ascii_go_to_servers_that_know_them() -> None:
     async with smtp_server(enable_SMTPUTF8=True) as inbox:
         await mailer_for(inbox.port).send(message("jörg@exämple.com", "Grüße\n"))
-    assert inbox.recipients == [["jörg@exämple.com"]]
+    assert inbox.recipients == [["jörg@xn--exmple-cua.com"]]
     assert "Grüße" in text_of(inbox.messages[0])
+
+
+@pytest.mark.parametrize("domain", ["bücher.example", "BÜCHER.example", "xn--bcher-kva.example", "bücher。example"])
+async def test_any_server_takes_mail_to_and_from_an_international_domain(domain: str) -> None:
+    sender = parse_address(f"Bücher <noreply@{domain}>")
+    async with smtp_server() as inbox:
+        await mailer_for(inbox.port).send(compose(sender, f"jane@{domain}", "Grüße", "Hello\n", "<p>Hello</p>"))
+    [mail] = inbox.messages
+    assert inbox.recipients == [["jane@xn--bcher-kva.example"]]
+    assert (mail["To"], mail["From"]) == ("jane@xn--bcher-kva.example", "Bücher <noreply@xn--bcher-kva.example>")
+    assert mail["Message-ID"].endswith("@xn--bcher-kva.example>")
+
+
+async def test_a_local_part_outside_ascii_is_refused_for_good_by_a_server_without_smtputf8() -> None:
+    async with smtp_server() as inbox:
+        with pytest.raises(aiosmtplib.SMTPNotSupported):
+            await mailer_for(inbox.port).send(message("jörg@example.com"))
+    assert not inbox.messages
+
+
+def test_a_sender_may_have_an_international_domain() -> None:
+    assert settings_with(mail_from="Bücher <noreply@bücher.example>").mail_from == "Bücher <noreply@bücher.example>"
+    with pytest.raises(ValidationError, match="MAIL_FROM: must have a domain name that there can be"):
+        settings_with(mail_from="noreply@\N{PILE OF POO}.example")
 
 
 async def test_starttls_is_used_where_it_is_offered(tls: tuple[ssl.SSLContext, ssl.SSLContext]) -> None:

@@ -42,15 +42,9 @@ USED_CLASSES = {
     *("AmountQuery", "FlagQuery", "IdParameter", "SearchQuery"),
     *("Amount", "Day", "Email", "Factory", "Identity", "Instant", "Url", "Year"),
 }
-ROOT_MARKS = ("pyproject.toml", "alembic/versions", "tests/api", "app/api/v1/__init__.py")
 
 
-def check_checkout(root: Path) -> None:
-    if not all((root / mark).exists() for mark in ROOT_MARKS):
-        raise MistakeError(
-            f"{root} is no checkout of the repository, but an installed package: clone the repository, run `uv sync` "
-            "and then `uv run strata new` there."
-        )
+def check_ruff() -> None:
     if find_spec("ruff") is None:
         raise MistakeError("ruff, which formats what is written, is not installed: run `uv sync`.")
 

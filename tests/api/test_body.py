@@ -121,7 +121,7 @@ async def test_forms_of_both_kinds_sign_in(client: httpx.AsyncClient, make: Fact
 
 
 @pytest.mark.parametrize(
-    ("field", "length"), [("username", 254), ("password", 1024), ("scope", 1000), ("client_id", 255)]
+    ("field", "length"), [("username", 320), ("password", 1024), ("scope", 1000), ("client_id", 255)]
 )
 async def test_a_field_of_a_form_has_a_length(client: httpx.AsyncClient, field: str, length: int) -> None:
     form = {"grant_type": "password", "username": "alice", "password": "x"}

@@ -210,7 +210,7 @@ def test_lists_are_separated_by_commas(empty_folder: Path, env: Env, name: str, 
 def test_more_request_headers_are_named_one_by_one(env: Env) -> None:
     env(CORS_HEADERS="X-Tenant, x-device-id")
     assert Settings.load().cors_headers == ("X-Tenant", "x-device-id")
-    for wrong in ("*", "X-Tenant: 1", "X-Tenant X-Device", "X-Tenant,*", "é"):
+    for wrong in ("*", "X-Tenant: 1", "X-Tenant,*", "é"):
         env(CORS_HEADERS=wrong)
         assert faults() == ["CORS_HEADERS: must be names of request headers, separated by commas, without `*`"]
 

@@ -102,7 +102,7 @@ def part_faults(settings: "Settings") -> list[str]:
     if not given or not missing:
         return []
     verb = "is" if len(missing) == 1 else "are"
-    return [f"{given[0].upper()}: {' and '.join(missing)} {verb} missing beside it; set DATABASE_URL, or all of these"]
+    return [f"{given[0].upper()}: {join(missing)} {verb} missing beside it; set DATABASE_URL, or all of these"]
 
 
 def check_database(settings: "Settings") -> None:
@@ -123,3 +123,8 @@ def check_url(url: URL) -> None:
     if url.get_backend_name() == "postgresql":
         driver_arguments(url)
         check_files(url)
+
+
+def join(names: list[str]) -> str:
+    *before, last = names
+    return f"{', '.join(before)} and {last}" if before else last

@@ -127,6 +127,16 @@ GRANTED: dict[str, set[str] | None] = {
 }
 
 
+UNKNOWN = (
+    "is not known; docs/configuration.md lists all that are. "
+    "Was it a ? or & in the password? Write ? as %3F there, and & as %26"
+)
+
+
+class UnknownParameterError(ValueError):
+    """Its text is the name."""
+
+
 def read_parameters(given: Mapping[str, str], default_sslmode: str | None = None) -> dict[str, str]:
     """Those that mean something to Strata, in libpq's spelling and with values that fit.
 
@@ -134,8 +144,13 @@ def read_parameters(given: Mapping[str, str], default_sslmode: str | None = None
         ValueError: naming the parameter that is unknown, cannot be had, or has a value that it may not have.
     """
     read: dict[str, str] = {}
-    for name, value in given.items():
-        read |= read_parameter(name.lower(), value)
+    try:
+        for name, value in given.items():
+            read |= read_parameter(name.lower(), value)
+    except UnknownParameterError as error:
+        # With an @ after it, it may be a part of a password with a `?` in it, and no name.
+        is_sure = not any("@" in value for name, value in given.items() if name not in {"user", "password", "dbname"})
+        raise ValueError(f"{error if is_sure else 'has a parameter that'} {UNKNOWN}") from None
     if "schema" in read:
         read.setdefault("search_path", quoted(read.pop("schema")))
     asked, _ = read_options(read.get("options", ""))
@@ -159,11 +174,7 @@ def read_parameter(name: str, value: str) -> dict[str, str]:
         return {}
     if name in HINTS:
         raise ValueError(f"{name} {HINTS[name]}")
-    # Not by its name, which may be a part of a password with a `?` in it.
-    raise ValueError(
-        "has a parameter that is not known; docs/configuration.md lists all that are. "
-        "Was it a ? or & in the password? Write ? as %3F there, and & as %26"
-    )
+    raise UnknownParameterError(name)
 
 
 def quoted(name: str) -> str:

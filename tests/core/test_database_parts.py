@@ -75,9 +75,9 @@ def test_parts_beside_a_url_stop_nothing(env: Env, parts: dict[str, str]) -> Non
 @pytest.mark.parametrize(
     ("parts", "line"),
     [
-        ({"DB_PASSWORD": "p"}, "DB_PASSWORD: DB_HOST and DB_USER and DB_DATABASE are missing beside it"),
+        ({"DB_PASSWORD": "p"}, "DB_PASSWORD: DB_HOST, DB_USER and DB_DATABASE are missing beside it"),
         ({"DB_USER": "u"}, "DB_USER: DB_HOST and DB_DATABASE are missing beside it"),
-        ({"DB_PORT": "5432"}, "DB_PORT: DB_HOST and DB_USER and DB_DATABASE are missing beside it"),
+        ({"DB_PORT": "5432"}, "DB_PORT: DB_HOST, DB_USER and DB_DATABASE are missing beside it"),
         ({"DB_DATABASE": "d", "DB_USER": "u"}, "DB_USER: DB_HOST is missing beside it"),
         ({"DB_HOST": "h"}, "DB_HOST: DB_USER and DB_DATABASE are missing beside it"),
         ({"DB_HOST": "h", "DB_DATABASE": "d"}, "DB_HOST: DB_USER is missing beside it"),

@@ -133,6 +133,8 @@ def test_a_password_need_not_be_escaped_where_it_has_one_meaning(password: str) 
         ("postgresql://h/d?hostaddr=10.0.0.5", "hostaddr is not understood: write the address"),
         ("postgresql://h/d?command_timeout=5", "command_timeout is not understood: set DB_STATEMENT_TIMEOUT"),
         ("postgresql://h/d?connection_limit=0", "connection_limit must be a number"),
+        ("postgresql://u:p@h/d?foo=1", "foo is not known; docs/configuration.md lists all"),
+        ("postgresql://u:p@b?word=1&x=2@h/d", "has a parameter that is not known; docs/configuration.md lists all"),
         ("postgresql://:p@h/d", "has a password, and no user"),
         ("host=h dbname='d", "is no list of name=value"),
     ],

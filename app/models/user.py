@@ -22,7 +22,10 @@ HAS_BCRYPT = text("substr(hashed_password, 1, 2) = '$2'")
 
 IDEOGRAPHIC_FULL_STOP = "\u3002"
 # Unicode's case folding for Turkic languages (CaseFolding.txt, status T).
-TURKISH = str.maketrans({"I": "\u0131", "\u0130": "i"})
+DOTLESS_I = "\u0131"
+TURKISH = str.maketrans({"I": DOTLESS_I, "\u0130": "i"})
+# What the capital with a dot becomes in all other languages.
+DOTTED_I = "i\u0307"
 
 
 def identity_key(name: str) -> str:
@@ -45,6 +48,11 @@ def login_keys(login: str) -> list[str]:
     """
     turkish = login.translate(TURKISH)
     return list(dict.fromkeys((identity_key(login), identity_key(turkish))))
+
+
+def guess_key(login: str) -> str:
+    """One for all logins by which an account may be meant: whoever guesses has no more tries by other spellings."""
+    return identity_key(login.translate(TURKISH)).replace(DOTLESS_I, "i").replace(DOTTED_I, "i")
 
 
 class User(Versioned, Base):

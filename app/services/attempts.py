@@ -5,7 +5,7 @@ from typing import Self
 
 from app.core.config import Settings
 from app.core.ratelimit import RateLimiter
-from app.models.user import identity_key
+from app.models.user import guess_key
 from app.services.identity import Identity
 
 # After the setting's own window: the more was guessed, the longer the wait.
@@ -31,11 +31,11 @@ class SignInAttempts:
     async def spend(self, login: str) -> None:
         """Raises RateLimitedError after too many failures."""
         if self.limiter is not None:
-            (await self.limiter.hit(self.rate, "sign-in", identity_key(login))).require()
+            (await self.limiter.hit(self.rate, "sign-in", guess_key(login))).require()
 
     async def succeed(self, login: str) -> None:
         if self.limiter is not None:
-            await self.limiter.clear(self.rate, "sign-in", identity_key(login))
+            await self.limiter.clear(self.rate, "sign-in", guess_key(login))
 
 
 @dataclass(frozen=True, slots=True)

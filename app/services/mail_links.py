@@ -12,7 +12,7 @@ from app.crud.one_time_token import binding_of, one_time_tokens
 from app.crud.user import users
 from app.models.base import utc_now
 from app.models.one_time_token import OneTimeToken, Purpose
-from app.models.user import User, identity_key
+from app.models.user import User, guess_key
 from app.services.mails import MailName
 from app.services.notices import Notices
 
@@ -45,7 +45,7 @@ class MailLinks:
     async def limit(self, purpose: Purpose, email: str) -> None:
         """For each address, so that many machines together cannot flood a mailbox. Raises RateLimitedError."""
         if self.limiter is not None:
-            (await self.limiter.hit(self.rate, MAILS[purpose], identity_key(email))).require()
+            (await self.limiter.hit(self.rate, MAILS[purpose], guess_key(email))).require()
 
     async def send(
         self,

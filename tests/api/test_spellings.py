@@ -50,17 +50,27 @@ async def test_of_two_names_the_one_that_is_spelled_so_is_meant(client: httpx.As
     assert (await login(client, "Irmak")).status_code == 200
 
 
-async def test_a_failure_counts_for_the_name_however_it_was_typed(settings: Settings) -> None:
-    limits = {"rate_limit_enabled": True, "rate_limit_login": f"{len(NAMES)}/hour"}
+@pytest.mark.parametrize(
+    ("username", "names"),
+    [
+        ("alice", NAMES),
+        ("\u0131l\u0131k", ["\u0131l\u0131k", "Il\u0131k", "\u0131lIk", "ILIK", "\u0130lik", "i\u0307lik"]),
+    ],
+    ids=["blanks", "Turkish"],
+)
+async def test_a_failure_counts_for_the_name_however_it_was_typed(
+    settings: Settings, username: str, names: list[str]
+) -> None:
+    limits = {"rate_limit_enabled": True, "rate_limit_login": f"{len(names)}/hour"}
     async with (
         running(settings.model_copy(update=limits)) as (_, manager, resources),
         in_one_transaction(resources),
         connected(manager.app) as client,
     ):
-        await Factory(resources).user(username="alice")
-        failures = [await login(client, name, "wrong") for name in NAMES]
+        await Factory(resources).user(username=username, email="alice@example.com")
+        failures = [await login(client, name, "wrong") for name in names]
         assert {failure.status_code for failure in failures} == {401}
-        assert (await login(client, "alice")).status_code == 429
+        assert (await login(client, username)).status_code == 429
 
 
 async def test_a_space_is_no_part_of_a_name_or_an_address_wherever_they_are_given(

@@ -66,6 +66,14 @@ def is_worth_repeating(error: DBAPIError) -> bool:
     return error.connection_invalidated and not isinstance(error.orig, OSError)
 
 
+def is_undone(error: DBAPIError) -> bool:
+    """Whether the connection was lost before the transaction's COMMIT was sent, and the transaction with it.
+
+    SQLAlchemy's COMMIT has no statement, and what commits by itself has none here either.
+    """
+    return is_worth_repeating(error) and error.statement not in {None, "COMMIT"}
+
+
 def is_repeatable(error: BaseException) -> bool:
     """Whether the database took a transaction back that may well succeed when it is run again."""
     return meaning(error) in REPEATABLE

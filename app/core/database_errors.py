@@ -67,11 +67,12 @@ def is_worth_repeating(error: DBAPIError) -> bool:
 
 
 def is_undone(error: DBAPIError) -> bool:
-    """Whether the connection was lost before the transaction's COMMIT was sent, and the transaction with it.
+    """Whether the connection was lost before the transaction's COMMIT was sent, or is given up as it takes no writes.
 
     SQLAlchemy's COMMIT has no statement, and what commits by itself has none here either.
     """
-    return is_worth_repeating(error) and error.statement not in {None, "COMMIT"}
+    is_before_commit = error.statement not in {None, "COMMIT"}
+    return is_worth_repeating(error) and (is_before_commit or is_wrong_server(error))
 
 
 def is_repeatable(error: BaseException) -> bool:

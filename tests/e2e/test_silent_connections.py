@@ -72,9 +72,9 @@ async def sleep(database: Database, seconds: float) -> None:
 
 
 @asynccontextmanager
-async def service(url: URL, folder: Path, *, is_pooled: bool = False) -> AsyncIterator[Service]:
+async def service(url: URL, folder: Path, *, is_pooled: bool = False, pool_size: int = 2) -> AsyncIterator[Service]:
     """With connections that are idle, and known to be alive."""
-    with pgbouncer(url, folder) if is_pooled else nullcontext(url) as there:
+    with pgbouncer(url, folder, pool_size) if is_pooled else nullcontext(url) as there:
         async with before(there) as (proxied, proxy):
             settings = settings_for(proxied, folder, db_pgbouncer=is_pooled)
             async with running(settings) as (_, manager, resources), connected(manager.app) as client:
@@ -98,6 +98,17 @@ async def test_the_service_is_back_seconds_after_all_connections_went_silent(
     assert all(status in {200, 201} for status, _ in answers[-3:])
     slow = [seconds for _, seconds in answers if seconds > SLOW_SECONDS]
     assert len(slow) + unanswered <= DEAD + 1, "at most one for each connection that died"
+
+
+async def test_so_it_is_where_the_connections_of_the_pooler_itself_went_silent(real_url: URL, tmp_path: Path) -> None:
+    async with (
+        before(real_url) as (behind, proxy),
+        service(behind.set(query={}), tmp_path, is_pooled=True, pool_size=20) as it,
+    ):
+        proxy.silence()
+        answers, unanswered = await it.ask_twice_a_second(BACK_SECONDS, "login", "items", "create", "books")
+    assert all(status in {200, 201} for status, _ in answers[-3:])
+    assert unanswered == 0
 
 
 @pytest.mark.parametrize("is_pooled", [False, True])

@@ -16,8 +16,8 @@ PROGRAM = shutil.which("pgbouncer", path=f"{os.environ.get('PATH', '')}:/usr/sbi
 
 
 @contextmanager
-def pgbouncer(url: URL, folder: Path) -> Iterator[URL]:
-    """A real PgBouncer with two server connections in front of the database, with its defaults otherwise."""
+def pgbouncer(url: URL, folder: Path, pool_size: int = 2) -> Iterator[URL]:
+    """A real PgBouncer with few server connections in front of the database, with its defaults otherwise."""
     if PROGRAM is None:
         assert os.environ.get("CI") != "true", "CI must have pgbouncer"
         pytest.skip("needs the program pgbouncer")
@@ -35,7 +35,8 @@ def pgbouncer(url: URL, folder: Path) -> Iterator[URL]:
     config = folder / "pgbouncer.ini"
     config.write_text(
         f"[databases]\n{url.database} = {target}\n[pgbouncer]\nlisten_addr = 127.0.0.1\nlisten_port = {port}\n"
-        "unix_socket_dir =\nauth_type = any\npool_mode = transaction\ndefault_pool_size = 2\nmax_client_conn = 500\n"
+        f"unix_socket_dir =\nauth_type = any\npool_mode = transaction\ndefault_pool_size = {pool_size}\n"
+        "max_client_conn = 500\n"
     )
     # It refuses to be root; the settings are read before it becomes somebody else.
     as_nobody = ["-u", "nobody"] if os.geteuid() == 0 else []

@@ -6,7 +6,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
 
-from sqlalchemy.engine import URL
+from sqlalchemy.engine import URL, make_url
 
 LISTENER = b"strata listener"
 # PostgreSQL's BackendKeyData: which process serves the connection.
@@ -22,6 +22,8 @@ class Proxy:
     is_pooler: bool = False
     # Whether new connections are taken, and then nothing is said on them.
     mutes: bool = False
+    # Where new connections lead to.
+    url: URL = field(default_factory=lambda: make_url("postgresql://"))
     listeners: int = 0
     # Of the connections that are still heard.
     passes: asyncio.Event = field(default_factory=asyncio.Event)
@@ -51,7 +53,12 @@ class Proxy:
         """What is open now ends with the next that is sent on it."""
         self.cuts = {*self.clients}
 
-    async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, host: str, port: int) -> None:
+    async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        with suppress(ConnectionRefusedError):
+            await self.lead(reader, writer)
+
+    async def lead(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        host, port = self.url.host or "localhost", self.url.port or 5432
         self.clients.add(writer)
         try:
             hello = await reader.read(65536)
@@ -116,13 +123,13 @@ class Proxy:
 @asynccontextmanager
 async def before(url: URL) -> AsyncIterator[tuple[URL, Proxy]]:
     """The address of a proxy in place of a server's, and the proxy."""
-    proxy = Proxy()
+    proxy = Proxy(url=url)
     proxy.thaw()
     proxy.passes.set()
     tasks: set[asyncio.Task[None]] = set()
 
     def accept(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        task = asyncio.ensure_future(proxy.serve(reader, writer, url.host or "localhost", url.port or 5432))
+        task = asyncio.ensure_future(proxy.serve(reader, writer))
         tasks.add(task)
         task.add_done_callback(tasks.discard)
 

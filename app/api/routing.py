@@ -28,9 +28,9 @@ READS = ("GET", "HEAD")
 class Route(APIRoute):
     """What every operation does before its dependencies, and what the database took back runs again.
 
-    Nothing of a request has happened that made way for another one, or was planned before the schema changed: what it
-    wrote was rolled back, and what it wanted done later had to wait for the commit. All of its dependencies run again,
-    with a new session.
+    Nothing of a request has happened that made way for another one, lost its connection before its COMMIT, or was
+    planned before the schema changed: what it wrote was rolled back, and what it wanted done later had to wait for the
+    commit. All of its dependencies run again, with a new session.
     """
 
     is_limited = True

@@ -66,6 +66,15 @@ def is_worth_repeating(error: DBAPIError) -> bool:
     return error.connection_invalidated and not isinstance(error.orig, OSError)
 
 
+def is_undone(error: DBAPIError) -> bool:
+    """Whether the connection was lost before the transaction's COMMIT was sent, or is given up as it takes no writes.
+
+    SQLAlchemy's COMMIT has no statement, and what commits by itself has none here either.
+    """
+    is_before_commit = error.statement not in {None, "COMMIT"}
+    return is_worth_repeating(error) and (is_before_commit or is_wrong_server(error))
+
+
 def is_repeatable(error: BaseException) -> bool:
     """Whether the database took a transaction back that may well succeed when it is run again."""
     return meaning(error) in REPEATABLE

@@ -8,10 +8,7 @@ HINTS = {
     "hostaddr": "is not understood: write the address as the host",
     "service": "is not understood: write into the URL what the file says of the service",
     "servicefile": "is not understood: write into the URL what the file says of the service",
-    **dict.fromkeys(
-        ("keepalives", "keepalives_idle", "keepalives_interval", "keepalives_count", "tcp_user_timeout"),
-        "is nothing that the driver can do: leave it out; DB_STATEMENT_TIMEOUT bounds the wait for a dead connection",
-    ),
+    "keepalives": "must be 1: every connection over TCP is kept alive",
     "load_balance_hosts": "must be disable: hosts are tried in their order",
     "loadbalancehosts": "is not understood: hosts are tried in their order",
     **dict.fromkeys(

@@ -122,6 +122,9 @@ GRANTED: dict[str, set[str] | None] = {
     "sslsni": TRUE,
     "sslcertmode": {"allow"},
     "load_balance_hosts": {"disable"},
+    # Which `keep_alive` sets for every connection, to what finds out soon enough.
+    "keepalives": TRUE,
+    **dict.fromkeys(("keepalives_idle", "keepalives_interval", "keepalives_count", "tcp_user_timeout"), None),
     **dict.fromkeys(("serverversion", "server_version", "supa", "workaround"), None),
     **dict.fromkeys(UNPREPARED, None),
 }

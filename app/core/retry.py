@@ -1,4 +1,4 @@
-"""Transactions that run again: those that made way for another one, or were planned before the schema changed."""
+"""Transactions that run again: those that made way, lost their connection, or were planned for another schema."""
 
 import asyncio
 import random
@@ -7,7 +7,7 @@ from collections.abc import Awaitable, Callable
 import structlog
 from sqlalchemy.exc import DBAPIError
 
-from app.core.database_errors import code_name, is_repeatable, is_worth_repeating, meaning
+from app.core.database_errors import code_name, is_repeatable, is_undone, is_worth_repeating, meaning
 
 log = structlog.get_logger()
 
@@ -32,10 +32,10 @@ async def retried[T](work: Callable[[], Awaitable[T]]) -> T:
 async def pause_after(error: DBAPIError, attempt: int, *, is_read: bool = False) -> None:
     """Raises `error` again if the same work would not do any better, or may have been done.
 
-    A read whose connection was lost may be done once more.
+    What lost its connection may be done once more, where it reads or has not come to its COMMIT.
     """
-    is_lost_read = is_read and attempt == 1 and is_worth_repeating(error)
-    if not is_lost_read and not is_repeatable(error):
+    is_lost = attempt == 1 and (is_worth_repeating(error) if is_read else is_undone(error))
+    if not is_lost and not is_repeatable(error):
         raise error
     log.info("transaction taken back, trying again", attempt=attempt, why=meaning(error).name, code=code_name(error))
     await asyncio.sleep(FIRST_WAIT * 2**attempt * random.uniform(0.5, 1.5))  # noqa: S311 - not for secrets

@@ -77,6 +77,11 @@ class DriverReads(DriverSession):
 
     has_repeated = False
 
+    @property
+    def is_on_driver(self) -> bool:
+        # Whoever holds one connection must not wait for a second: those who do so may all wait for each other.
+        return self.may_use_driver and not self.holds_connection
+
     async def fetch(self, prepared: Prepared, values: Mapping[str, Any]) -> list[Row]:
         loan = await self.pool.take()
         try:

@@ -98,6 +98,10 @@ class DriverTransaction(DriverSession):
             # Nothing may have been found for another reason, but to insert.
             if not rows and claim is not None and (prepared.inserts or not await holds(loan, claim)):
                 raise ClaimError
+        except DBAPIError as error:
+            if prepared.writes:
+                error.statement = None  # as of a COMMIT, nobody knows whether it was done
+            raise
         finally:
             await self.pool.give_back(loan)
         if rows and prepared.writes:

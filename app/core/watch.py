@@ -7,7 +7,7 @@ from weakref import WeakSet
 import asyncpg
 import structlog
 from sqlalchemy import Connection, ExceptionContext, PoolProxiedConnection, event
-from sqlalchemy.engine.interfaces import DBAPIConnection
+from sqlalchemy.engine.interfaces import DBAPIConnection, ExecutionContext
 from sqlalchemy.exc import DisconnectionError
 from sqlalchemy.ext.asyncio import AsyncEngine
 from sqlalchemy.pool import ConnectionPoolEntry
@@ -78,8 +78,10 @@ class Watch:
     def on_invalidate(self, connection: DBAPIConnection, *_: Any) -> None:
         driver_of(connection).is_unwanted = True
 
-    def on_statement(self, connection: Connection, cursor: object, *_: Any) -> None:
-        driver_of(connection.connection).owes = cursor
+    def on_statement(
+        self, connection: Connection, _: object, __: str, ___: object, context: ExecutionContext, ____: bool
+    ) -> None:
+        driver_of(connection.connection).owes = context
 
     def on_answer(self, connection: Connection, *_: Any) -> None:
         driver_of(connection.connection).owes = None

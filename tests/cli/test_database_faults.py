@@ -60,8 +60,8 @@ def test_a_replicas_encoding_is_told_too(
     ("variables", "line"),
     [
         (
-            {"DATABASE_URL": "postgresql://u:hunter2@127.0.0.1:1/d?keepalives_idle=30"},
-            f"error: DATABASE_URL: keepalives_idle {HINTS['keepalives_idle']}",
+            {"DATABASE_URL": "postgresql://u:hunter2@127.0.0.1:1/d?keepalives=0"},
+            f"error: DATABASE_URL: keepalives {HINTS['keepalives']}",
         ),
         (
             {"DB_DSN": "postgresql://u:hunter2@127.0.0.1:1/d?service=x"},

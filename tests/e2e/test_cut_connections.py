@@ -9,11 +9,13 @@ import httpx
 import pytest
 from sqlalchemy.engine import URL
 from sqlalchemy.exc import DBAPIError
+from sqlalchemy.ext.asyncio import AsyncSession
 
 from app.api.deps import Resources
 from app.core.database import Database
 from app.core.database_errors import is_connection_failure
 from app.core.readiness import MAX_AGE
+from app.core.retry import retried
 from app.core.session import fetch
 from tests.api.calls import login
 from tests.conftest import POSTGRES_URL, connected, end_sessions, running, settings_for
@@ -97,6 +99,23 @@ async def test_the_first_request_after_all_connections_were_cut_succeeds(
         assert failed == {}
 
 
+async def test_so_does_the_first_one_that_meets_a_connection_which_pgbouncer_has_lost(
+    real_url: URL, tmp_path: Path
+) -> None:
+    async with (
+        before(real_url) as (behind, proxy),
+        service(behind.set(query={}), tmp_path, "pgbouncer") as (client, headers, resources, _),
+    ):
+        failed = {}
+        for name, call in CALLS.items():
+            await use_connections(client, headers, resources)
+            proxy.cut_late()
+            answer = await call(client, headers)
+            if answer.status_code not in {200, 201, 204, 409}:
+                failed[name] = (answer.status_code, answer.text)
+        assert failed == {}
+
+
 @pytest.mark.parametrize("mode", ["direct", "replica", "pgbouncer"])
 @pytest.mark.parametrize("name", ["books", "items", "account", "sessions"])
 async def test_a_read_whose_connection_is_lost_while_it_asks_is_done_again(
@@ -120,10 +139,14 @@ async def behind_proxy(real_url: URL, tmp_path: Path) -> AsyncIterator[tuple[Dat
 
 async def test_a_single_write_whose_answer_is_lost_is_not_done_again(behind_proxy: tuple[Database, Proxy]) -> None:
     database, proxy = behind_proxy
-    proxy.cut_late()
-    with pytest.raises(DBAPIError) as caught:
+
+    async def add() -> None:
         async with single(database) as session:
             await fetch(session, ADD, resource="lost")
+
+    proxy.cut_late()
+    with pytest.raises(DBAPIError) as caught:
+        await retried(add)
     assert is_connection_failure(caught.value)
     assert await stored(database) == set()
 
@@ -138,15 +161,45 @@ async def test_a_transaction_whose_connection_is_lost_before_its_first_statement
     assert await stored(database) == {"stored"}
 
 
-async def test_a_commit_whose_answer_is_lost_is_not_done_again(behind_proxy: tuple[Database, Proxy]) -> None:
+async def on_driver(session: AsyncSession, resource: str) -> None:
+    await fetch(session, ADD, resource=resource)
+
+
+async def on_sqlalchemy(session: AsyncSession, resource: str) -> None:
+    await session.execute(ADD.statement, {"resource": resource})
+
+
+@pytest.mark.parametrize("add", [on_driver, on_sqlalchemy])
+async def test_a_transaction_whose_connection_is_lost_before_its_commit_is_done_again(
+    behind_proxy: tuple[Database, Proxy], add: Callable[[AsyncSession, str], Awaitable[None]]
+) -> None:
+    database, proxy = behind_proxy
+    cuts = [proxy.cut_late]
+
+    async def work() -> None:
+        async with database.transaction() as session:
+            await add(session, "first")
+            for cut in cuts:
+                cut()
+            cuts.clear()
+            await add(session, "second")
+
+    await retried(work)
+    assert await stored(database) == {"first", "second"}
+
+
+@pytest.mark.parametrize("add", [on_driver, on_sqlalchemy])
+async def test_a_commit_whose_answer_is_lost_is_not_done_again(
+    behind_proxy: tuple[Database, Proxy], add: Callable[[AsyncSession, str], Awaitable[None]]
+) -> None:
     database, proxy = behind_proxy
 
-    async def add() -> None:
+    async def work() -> None:
         async with database.transaction() as session:
-            await fetch(session, ADD, resource="lost")
+            await add(session, "lost")
             proxy.cut_late()
 
     with pytest.raises(DBAPIError) as caught:
-        await add()
+        await retried(work)
     assert is_connection_failure(caught.value)
     assert await stored(database) == set()

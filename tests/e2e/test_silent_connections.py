@@ -6,6 +6,7 @@ import time
 from collections.abc import AsyncIterator, Callable, Coroutine
 from contextlib import asynccontextmanager, nullcontext, suppress
 from dataclasses import dataclass
+from itertools import cycle, islice
 from pathlib import Path
 
 import httpx
@@ -18,6 +19,7 @@ from app.core.database import Database
 from app.core.session import fetch
 from tests.conftest import POSTGRES_URL, connected, run_on_server, running, settings_for
 from tests.core.test_driver import ADD, SLEEP, stored
+from tests.e2e.test_cut_connections import CALLS, Call
 from tests.factories import Factory
 from tests.pgbouncer import pgbouncer
 from tests.proxy import Proxy, before
@@ -42,17 +44,20 @@ class Service:
     headers: dict[str, str]
     proxy: Proxy
 
-    async def ask(self, path: str) -> tuple[int, float]:
+    async def ask(self, path: str, call: Call | None = None) -> tuple[int, float]:
         """The status, and how many seconds it took."""
         began = time.monotonic()
-        answer = await self.client.get(path, headers=self.headers)
+        answer = await (call(self.client, self.headers) if call else self.client.get(path, headers=self.headers))
         return answer.status_code, time.monotonic() - began
 
-    async def ask_twice_a_second(self, path: str, seconds: float) -> tuple[list[tuple[int, float]], int]:
-        """What was answered in the end, in the order of the questions, and how many are still without an answer."""
+    async def ask_twice_a_second(self, seconds: float, *names: str) -> tuple[list[tuple[int, float]], int]:
+        """What was answered in the end, in the order of the questions, and how many are still without an answer.
+
+        `names` are of calls, or paths, which take turns.
+        """
         tasks = []
-        for _ in range(int(2 * seconds)):
-            tasks.append(asyncio.create_task(self.ask(path)))
+        for name in islice(cycle(names), int(2 * seconds)):
+            tasks.append(asyncio.create_task(self.ask(name, CALLS.get(name))))
             await asyncio.sleep(0.5)
         unanswered = [task for task in tasks if not task.done()]
         for task in unanswered:
@@ -67,9 +72,9 @@ async def sleep(database: Database, seconds: float) -> None:
 
 
 @asynccontextmanager
-async def service(url: URL, folder: Path, *, is_pooled: bool = False) -> AsyncIterator[Service]:
+async def service(url: URL, folder: Path, *, is_pooled: bool = False, pool_size: int = 2) -> AsyncIterator[Service]:
     """With connections that are idle, and known to be alive."""
-    with pgbouncer(url, folder) if is_pooled else nullcontext(url) as there:
+    with pgbouncer(url, folder, pool_size) if is_pooled else nullcontext(url) as there:
         async with before(there) as (proxied, proxy):
             settings = settings_for(proxied, folder, db_pgbouncer=is_pooled)
             async with running(settings) as (_, manager, resources), connected(manager.app) as client:
@@ -81,39 +86,57 @@ async def service(url: URL, folder: Path, *, is_pooled: bool = False) -> AsyncIt
 
 
 @pytest.mark.parametrize(
-    ("path", "is_pooled"),
-    [("/api/v1/items", False), ("/api/v1/auth/sessions", False), ("/api/v1/items", True)],
+    ("names", "is_pooled"),
+    [(["/api/v1/items"], False), (["/api/v1/auth/sessions"], False), (["login", "items", "create", "books"], True)],
 )
 async def test_the_service_is_back_seconds_after_all_connections_went_silent(
-    real_url: URL, tmp_path: Path, path: str, is_pooled: bool
+    real_url: URL, tmp_path: Path, names: list[str], is_pooled: bool
 ) -> None:
     async with service(real_url, tmp_path, is_pooled=is_pooled) as it:
         it.proxy.silence()
-        answers, unanswered = await it.ask_twice_a_second(path, BACK_SECONDS)
-    assert [status for status, _ in answers[-3:]] == [200] * 3
+        answers, unanswered = await it.ask_twice_a_second(BACK_SECONDS, *names)
+    assert all(status in {200, 201} for status, _ in answers[-3:])
     slow = [seconds for _, seconds in answers if seconds > SLOW_SECONDS]
     assert len(slow) + unanswered <= DEAD + 1, "at most one for each connection that died"
 
 
+async def test_so_it_is_where_the_connections_of_the_pooler_itself_went_silent(real_url: URL, tmp_path: Path) -> None:
+    async with (
+        before(real_url) as (behind, proxy),
+        service(behind.set(query={}), tmp_path, is_pooled=True, pool_size=20) as it,
+    ):
+        proxy.silence()
+        answers, unanswered = await it.ask_twice_a_second(BACK_SECONDS, "login", "items", "create", "books")
+    assert all(status in {200, 201} for status, _ in answers[-3:])
+    assert unanswered == 0
+
+
+@pytest.mark.parametrize("is_pooled", [False, True])
 async def test_a_rush_of_requests_onto_silent_connections_does_not_keep_the_next_out(
-    real_url: URL, tmp_path: Path
+    real_url: URL, tmp_path: Path, is_pooled: bool
 ) -> None:
-    async with service(real_url, tmp_path) as it:
+    async with service(real_url, tmp_path, is_pooled=is_pooled) as it:
         await asyncio.gather(*(sleep(it.database, 0.3) for _ in range(10)))
         it.proxy.silence()
-        async with asyncio.timeout(BACK_SECONDS):
+        async with asyncio.timeout(BACK_SECONDS + 2 * is_pooled):
             answers = await asyncio.gather(*(it.ask("/api/v1/items") for _ in range(30)))
         assert {status for status, _ in answers} <= {200, 503}
         assert (await it.ask("/api/v1/items"))[0] == 200
 
 
-async def test_a_slow_statement_on_a_healthy_connection_goes_on(real_url: URL, tmp_path: Path) -> None:
-    async with service(real_url, tmp_path) as it:
+@pytest.mark.parametrize("is_pooled", [False, True])
+async def test_a_slow_statement_on_a_healthy_connection_goes_on(real_url: URL, tmp_path: Path, is_pooled: bool) -> None:
+    async with service(real_url, tmp_path, is_pooled=is_pooled) as it:
         slow = asyncio.create_task(sleep(it.database, 5))
         await asyncio.sleep(0.2)
-        others = await it.ask_twice_a_second("/api/v1/items", 4.5)
+        others = await it.ask_twice_a_second(4.5, "/api/v1/items")
         await slow
     assert {status for status, _ in others[0]} == {200}
+
+
+async def test_so_does_one_that_waits_for_its_turn_in_the_pooler(real_url: URL, tmp_path: Path) -> None:
+    async with service(real_url, tmp_path, is_pooled=True) as it:
+        await asyncio.gather(*(sleep(it.database, 2.5) for _ in range(6)))
 
 
 async def on_the_driver(database: Database) -> None:

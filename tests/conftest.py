@@ -226,14 +226,21 @@ def real_settings(real_url: URL, tmp_path: Path) -> Settings:
 
 # Those that nobody uses at the moment, by all settings but where a test keeps its data: to make an application, with
 # an index over its routes, takes longer than most tests. What belongs to a test is in its lifespan.
-idle_apps: dict[str, FastAPI] = {}
+idle_apps: dict[tuple[str, object], FastAPI] = {}
 
 
 @contextmanager
-def borrowed_app(settings: Settings) -> Iterator[FastAPI]:
-    """An application that nobody else has meanwhile. One that was added to is not handed out again."""
-    key = repr(settings.model_dump(exclude={"data_dir", "database_url"}))
-    app = idle_apps.pop(key, None) or create_app(settings)
+def borrowed_app(settings: Settings, add: Callable[[FastAPI], None] | None = None) -> Iterator[FastAPI]:
+    """An application that nobody else has meanwhile. One that was added to is not handed out again.
+
+    What a module's tests have in common is added by `add`, and stays.
+    """
+    key = repr(settings.model_dump(exclude={"data_dir", "database_url"})), add
+    app = idle_apps.pop(key, None)
+    if app is None:
+        app = create_app(settings)
+        if add is not None:
+            add(app)
     configure_logging(settings)
     app.router.lifespan_context = lifespan_of(settings)
     routes = list(app.router.routes)

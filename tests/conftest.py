@@ -43,9 +43,10 @@ SECRET_MARKS = ("$argon2id$", "eyJhbGciOi", PASSWORD, SECRET)
 counter = itertools.count()
 
 
-def pytest_configure() -> None:
+def pytest_configure(config: pytest.Config) -> None:
     """Whatever the machine's habits, workers, servers and commands that tests start need not compile it all again."""
     os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
+    config.pluginmanager.register(SlowFirst())
 
 
 @pytest.hookimpl(tryfirst=True)
@@ -66,6 +67,14 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
         fixtures = set(getattr(item, "fixturenames", ()))  # those of its fixtures too
         if fixtures & {"migrated_url", "empty_url"} or hasattr(getattr(item, "module", None), "POSTGRES_URL"):
             item.add_marker("database")
+
+
+class SlowFirst:
+    """What takes longest must not be what is begun last: the other workers would wait for it."""
+
+    @pytest.hookimpl(trylast=True)
+    def pytest_collection_modifyitems(self, items: list[pytest.Item]) -> None:
+        items.sort(key=lambda item: item.get_closest_marker("slow") is None)
 
 
 def pytest_collection_finish() -> None:

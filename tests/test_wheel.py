@@ -13,7 +13,7 @@ from pathlib import Path
 import httpx
 import pytest
 
-from app.core.migrations import ROOT, migration_head
+from app.core.migrations import ROOT
 
 PATIENCE = 60
 CREDENTIALS = {"FIRST_ADMIN_PASSWORD": "correct horse battery staple"}
@@ -125,7 +125,6 @@ def test_a_wheel_serves_from_an_empty_folder_and_its_commands_run_there(installa
         assert httpx.post(f"{url}/api/v1/auth/login", data=form, timeout=PATIENCE).status_code == 200
         for page in ("docs", "openapi.json"):
             assert httpx.get(f"{url}/{page}", timeout=PATIENCE).status_code == 200
-    assert f"at {migration_head()}, up to date" in installation.run("db", "upgrade")
     installation.run("db", "check")
     assert "the code needs" in installation.run("db", "downgrade", "-1")
     # As `doctor` sees a database that an upgrade is to come for.

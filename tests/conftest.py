@@ -43,9 +43,10 @@ SECRET_MARKS = ("$argon2id$", "eyJhbGciOi", PASSWORD, SECRET)
 counter = itertools.count()
 
 
-def pytest_configure() -> None:
+def pytest_configure(config: pytest.Config) -> None:
     """Whatever the machine's habits, workers, servers and commands that tests start need not compile it all again."""
     os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
+    config.pluginmanager.register(SlowFirst())
 
 
 @pytest.hookimpl(tryfirst=True)
@@ -66,6 +67,14 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
         fixtures = set(getattr(item, "fixturenames", ()))  # those of its fixtures too
         if fixtures & {"migrated_url", "empty_url"} or hasattr(getattr(item, "module", None), "POSTGRES_URL"):
             item.add_marker("database")
+
+
+class SlowFirst:
+    """What takes longest must not be what is begun last: the other workers would wait for it."""
+
+    @pytest.hookimpl(trylast=True)
+    def pytest_collection_modifyitems(self, items: list[pytest.Item]) -> None:
+        items.sort(key=lambda item: item.get_closest_marker("slow") is None)
 
 
 def pytest_collection_finish() -> None:
@@ -226,14 +235,21 @@ def real_settings(real_url: URL, tmp_path: Path) -> Settings:
 
 # Those that nobody uses at the moment, by all settings but where a test keeps its data: to make an application, with
 # an index over its routes, takes longer than most tests. What belongs to a test is in its lifespan.
-idle_apps: dict[str, FastAPI] = {}
+idle_apps: dict[tuple[str, object], FastAPI] = {}
 
 
 @contextmanager
-def borrowed_app(settings: Settings) -> Iterator[FastAPI]:
-    """An application that nobody else has meanwhile. One that was added to is not handed out again."""
-    key = repr(settings.model_dump(exclude={"data_dir", "database_url"}))
-    app = idle_apps.pop(key, None) or create_app(settings)
+def borrowed_app(settings: Settings, add: Callable[[FastAPI], None] | None = None) -> Iterator[FastAPI]:
+    """An application that nobody else has meanwhile. One that was added to is not handed out again.
+
+    What a module's tests have in common is added by `add`, and stays.
+    """
+    key = repr(settings.model_dump(exclude={"data_dir", "database_url"})), add
+    app = idle_apps.pop(key, None)
+    if app is None:
+        app = create_app(settings)
+        if add is not None:
+            add(app)
     configure_logging(settings)
     app.router.lifespan_context = lifespan_of(settings)
     routes = list(app.router.routes)

@@ -76,6 +76,12 @@ class Server(uvicorn.Server):
 
 
 class Worker(multiprocess.Process):
+    def start(self) -> None:
+        super().start()
+        # The supervisor's copy of the worker's end: without it a worker that dies while it is asked whether it lives
+        # ends the asking at once, and is replaced then.
+        self.child_conn.close()
+
     @property
     def server(self) -> Server:
         if self._server is None:

@@ -163,9 +163,10 @@ class Settings(PlainSettings):
         """
         if faults := env_file_faults():
             raise SettingsError(faults)
-        faults, settings = environment_faults(), None
+        files, settings = env_files(), None
+        faults = environment_faults(files)
         try:
-            settings = cls(_env_file=env_files())
+            settings = cls(_env_file=files)
         except ValidationError as error:
             # Where one setting is wrong, defaults that follow from others are not made: no fault of theirs.
             told = [fault for fault in error.errors() if fault["type"] != "default_factory_not_called"]

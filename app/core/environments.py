@@ -70,14 +70,16 @@ def env_file_faults() -> list[str]:
     return file_faults(Path(".env")) or file_faults(Path(env_files()[1]))
 
 
-def environment_faults() -> list[str]:
-    """Whatever would have it run as development, or as another environment, unnoticed."""
-    files = env_files()
+def environment_faults(files: tuple[str, str]) -> list[str]:
+    """Whatever would have it run as development, or as another environment, unnoticed.
+
+    `files` are those of `env_files`.
+    """
     process, found = Names.of_process(), Names(_env_file=files)
     if process.app_env is not None and not fullmatch(FILE_NAME, process.app_env):
         return [f"APP_ENV: must be {CHOICE}, or what a file's name can have: letters, digits and `_ . -`"]
     if found.environment is None:
-        fault = unset_fault(process, found)
+        fault = unset_fault(process, found, files)
     elif process.app_env in ENVIRONMENTS:
         fault = contradiction(process, found)
     else:
@@ -85,7 +87,7 @@ def environment_faults() -> list[str]:
     return [] if fault is None else [fault]
 
 
-def unset_fault(process: Names, found: Names) -> str | None:
+def unset_fault(process: Names, found: Names, files: tuple[str, str]) -> str | None:
     if process.app_env in ENVIRONMENTS:
         return None
     if process.app_env is not None:
@@ -95,13 +97,13 @@ def unset_fault(process: Names, found: Names) -> str | None:
     for name in LOOKALIKES:
         if str(getattr(found, name)).lower() in LOOKALIKE_VALUES:
             return f"{name.upper()}: is not read; set ENVIRONMENT to {CHOICE}"
-    slips = (name for name, value in all_pairs() if value.lower() in LOOKALIKE_VALUES and is_slip(name.upper()))
+    slips = (name for name, value in all_pairs(files) if value.lower() in LOOKALIKE_VALUES and is_slip(name.upper()))
     return next((f"{name}: is not read; set ENVIRONMENT to {CHOICE}" for name in slips), None)
 
 
-def all_pairs() -> Iterator[tuple[str, str]]:
+def all_pairs(files: tuple[str, str]) -> Iterator[tuple[str, str]]:
     yield from ((name, plain_value(value, is_quoted=True)) for name, value in os.environ.items())
-    for file in env_files():
+    for file in files:
         yield from pairs_in(Path(file))
 
 

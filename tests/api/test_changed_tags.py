@@ -50,7 +50,7 @@ async def writes(client: httpx.AsyncClient, make: Factory) -> list[Write]:
     return found
 
 
-@pytest.mark.parametrize("form", CHANGED)
+@pytest.mark.parametrize("form", CHANGED[:3])
 async def test_every_write_takes_a_tag_that_a_proxy_has_changed(
     client: httpx.AsyncClient, make: Factory, form: str
 ) -> None:
@@ -61,19 +61,24 @@ async def test_every_write_takes_a_tag_that_a_proxy_has_changed(
         assert fits.status_code in {200, 204}, (method, url, fits.text)
 
 
-@pytest.mark.parametrize("form", OTHER)
-async def test_what_is_no_tag_of_the_version_lets_no_write_pass(
-    client: httpx.AsyncClient, make: Factory, form: str
-) -> None:
+async def test_a_write_takes_a_tag_in_every_form(client: httpx.AsyncClient, make: Factory) -> None:
+    alice = await make.user()
+    url, headers = f"/api/v1/items/{(await make.item(alice)).id}", await make.bearer(alice)
+    for version, form in enumerate(CHANGED, start=1):
+        stale = await client.patch(url, json={"stock": 2}, headers=headers | {"If-Match": form.format(version + 1)})
+        assert code(stale) == (412, "version_mismatch"), form
+        fits = await client.patch(url, json={"stock": 2}, headers=headers | {"If-Match": form.format(version)})
+        assert (fits.status_code, fits.headers["etag"]) == (200, f'"{version + 1}"'), form
+
+
+async def test_what_is_no_tag_of_the_version_lets_no_write_pass(client: httpx.AsyncClient, make: Factory) -> None:
     for method, url, body, headers in await writes(client, make):
-        answer = await client.request(method, url, json=body, headers=headers | {"If-Match": form.format(1)})
-        assert code(answer) == (412, "version_mismatch"), (method, url)
+        for form in OTHER:
+            answer = await client.request(method, url, json=body, headers=headers | {"If-Match": form.format(1)})
+            assert code(answer) == (412, "version_mismatch"), (method, url, form)
 
 
-@pytest.mark.parametrize("form", [*CHANGED, "*"])
-async def test_every_read_takes_a_tag_that_a_proxy_has_changed(
-    client: httpx.AsyncClient, make: Factory, form: str
-) -> None:
+async def test_every_read_takes_a_tag_that_a_proxy_has_changed(client: httpx.AsyncClient, make: Factory) -> None:
     alice = await make.user()
     mine, admin = await make.bearer(alice), await make.bearer(await make.admin())
     book = await client.post("/api/v1/books", json=BOOK, headers=admin)
@@ -88,21 +93,21 @@ async def test_every_read_takes_a_tag_that_a_proxy_has_changed(
         ("/api/v2/books", {}),
     ):
         tag = (await client.get(url, headers=headers)).headers["etag"]
-        sent = form.format(tag.strip('"'))
-        answer = await client.get(url, headers=headers | {"If-None-Match": sent})
-        assert (answer.status_code, answer.headers["etag"]) == (304, tag), (url, sent)
-        if form != "*":
+        for form in [*CHANGED, "*"]:
+            sent = form.format(tag.strip('"'))
+            answer = await client.get(url, headers=headers | {"If-None-Match": sent})
+            assert (answer.status_code, answer.headers["etag"]) == (304, tag), (url, sent)
+        for form in CHANGED:
             other = await client.get(url, headers=headers | {"If-None-Match": form.format("98")})
-            assert other.status_code == 200, url
+            assert other.status_code == 200, (url, form)
 
 
-@pytest.mark.parametrize("form", OTHER)
-async def test_a_read_with_what_is_no_tag_is_answered_in_full(
-    client: httpx.AsyncClient, make: Factory, form: str
-) -> None:
+async def test_a_read_with_what_is_no_tag_is_answered_in_full(client: httpx.AsyncClient, make: Factory) -> None:
     alice = await make.user()
     url, headers = f"/api/v1/items/{(await make.item(alice)).id}", await make.bearer(alice)
-    assert (await client.get(url, headers=headers | {"If-None-Match": form.format(1)})).status_code == 200
+    for form in OTHER:
+        answer = await client.get(url, headers=headers | {"If-None-Match": form.format(1)})
+        assert answer.status_code == 200, form
 
 
 @pytest.mark.parametrize("tag", ['"1"', 'W/"1"', '"1-gzip"', '"1", W/"1"'])

@@ -15,7 +15,7 @@ from app.api.head_limit import MAX_BYTES
 from app.cli.http_protocol import MAX_PIPELINED, BoundedProtocol
 from app.cli.serve import uvicorn_config
 from app.core.config import Settings
-from app.main import create_app
+from tests.conftest import borrowed_app
 from tests.server import Server, serve
 
 HEAD = b"GET /info HTTP/1.1\r\nHost: localhost\r\n"
@@ -25,20 +25,16 @@ ORIGIN = "https://app.example.com"
 
 
 @pytest.fixture
-def app(settings: Settings) -> FastAPI:
-    app = create_app(settings.model_copy(update={"cors_origins": (ORIGIN,)}))
+async def server(settings: Settings) -> AsyncIterator[Server]:
+    with borrowed_app(settings.model_copy(update={"cors_origins": (ORIGIN,)}), add_routes) as app:
+        async with serve(app) as server:
+            yield server
 
+
+def add_routes(app: FastAPI) -> None:
     @app.post("/echo")
     async def echo(request: Request) -> dict[str, object]:
         return {"length": len(await request.body()), "names": list(request.headers)}
-
-    return app
-
-
-@pytest.fixture
-async def server(app: FastAPI) -> AsyncIterator[Server]:
-    async with serve(app) as server:
-        yield server
 
 
 class Answers:

@@ -5,13 +5,13 @@ import gzip
 from collections.abc import AsyncIterator
 
 import pytest
-from fastapi import Request
+from fastapi import FastAPI, Request
 from starlette.responses import StreamingResponse
 
 from app.cli.serve import uvicorn_config
 from app.core.config import Settings
-from app.main import create_app
 from tests.cli.test_http_protocol import CHUNKED, HEAD, Answers, assert_refused, close, send
+from tests.conftest import borrowed_app
 from tests.server import Server, serve
 
 LINES = [b"a line\n" * 1000, b"", b"another\n" * 1000]
@@ -21,11 +21,14 @@ BODY = b"username=alice&password=secret"
 
 @pytest.fixture
 async def server(settings: Settings) -> AsyncIterator[Server]:
-    app = create_app(settings)
+    with borrowed_app(settings, add_routes) as app:
+        async with serve(app, ws=uvicorn_config(settings, reload=False).ws) as server:
+            yield server
+
+
+def add_routes(app: FastAPI) -> None:
     app.add_api_route("/stream", stream)
     app.add_api_route("/echo", echo, methods=["POST"])
-    async with serve(app, ws=uvicorn_config(settings, reload=False).ws) as server:
-        yield server
 
 
 async def stream() -> StreamingResponse:

@@ -1,23 +1,23 @@
 """How long a connection may be idle, and how long a client may take for what it has to send."""
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
 from contextlib import suppress
 
 import pytest
-from fastapi import Request
+from fastapi import FastAPI, Request
 from starlette.requests import ClientDisconnect
 
 from app.cli import http_protocol
 from app.cli import server as graceful
 from app.cli.serve import uvicorn_config
 from app.core.config import Settings
-from app.main import create_app
 from tests.cli.test_http_protocol import HEAD, Answers
+from tests.conftest import borrowed_app
 from tests.server import Server, serve
 
 POST = b"POST /echo HTTP/1.1\r\nHost: localhost\r\nContent-Length: 6\r\n\r\n"
-SLOW_SECONDS = 1
+SLOW_SECONDS = 0.6
 
 
 @pytest.fixture
@@ -30,28 +30,29 @@ def left() -> list[str]:
 async def server(settings: Settings, monkeypatch: pytest.MonkeyPatch, left: list[str]) -> AsyncIterator[Server]:
     monkeypatch.setattr(http_protocol, "SLOW_SECONDS", SLOW_SECONDS)
     monkeypatch.setattr(graceful, "LOOK_TICKS", 1)
-    app = create_app(settings)
-    app.add_api_route("/slow", slow)
-    app.add_api_route("/echo", echo(left), methods=["POST"])
     usual = uvicorn_config(settings.model_copy(update={"keep_alive_seconds": 1}), reload=False)
-    async with serve(app, timeout_keep_alive=usual.timeout_keep_alive) as server:
-        yield server
+    with borrowed_app(settings, add_routes) as app:
+        app.state.left = left
+        async with serve(app, timeout_keep_alive=usual.timeout_keep_alive) as server:
+            yield server
+
+
+def add_routes(app: FastAPI) -> None:
+    app.add_api_route("/slow", slow)
+    app.add_api_route("/echo", echo, methods=["POST"])
 
 
 async def slow() -> str:
-    await asyncio.sleep(SLOW_SECONDS + 0.4)
+    await asyncio.sleep(SLOW_SECONDS + 0.3)
     return "done"
 
 
-def echo(left: list[str]) -> Callable[[Request], object]:
-    async def echo(request: Request) -> str:
-        try:
-            return (await request.body()).decode()
-        except ClientDisconnect:
-            left.append("left")
-            raise
-
-    return echo
+async def echo(request: Request) -> str:
+    try:
+        return (await request.body()).decode()
+    except ClientDisconnect:
+        request.app.state.left.append("left")
+        raise
 
 
 async def until_closed(reader: asyncio.StreamReader) -> Answers:
@@ -124,7 +125,7 @@ async def test_who_sends_slowly_but_sends_is_served(server: Server) -> None:
     reader, writer = await asyncio.open_connection("127.0.0.1", server.port)
     writer.write(POST)
     for byte in b"abcdef":
-        await asyncio.sleep(0.3)
+        await asyncio.sleep(0.2)
         writer.write(bytes([byte]))
     assert (await reader.readuntil(b'"abcdef"')).startswith(b"HTTP/1.1 200")
     writer.close()

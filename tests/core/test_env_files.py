@@ -1,6 +1,5 @@
 """`.env` files: one that cannot be read whole ends the start, and what nobody reads is told."""
 
-import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -135,36 +134,3 @@ def test_a_setting_that_a_file_sets_twice_is_told(write: Write) -> None:
     settings = Settings.load()
     assert settings.log_level == "debug"
     assert file_warnings(settings) == [".env: line 4 sets LOG_LEVEL again, and counts; remove one of them"]
-
-
-STRATA = Path(sys.executable).with_name("strata")
-COMMANDS = [["doctor"], ["serve", "--port", "0"], ["db", "upgrade"], ["keys", "rotate"], ["openapi"]]
-BROKEN = """
-CORS_ORIGINS=https://*.example.com
-TRUSTED_HOSTS=a.*.b
-FORWARDED_ALLOW_IPS=nginx
-DATA_DIR=~nobody-of-this-name/x
-RATE_LIMIT_LOGIN=0/minute
-"""
-
-
-@pytest.mark.parametrize("command", COMMANDS, ids=" ".join)
-def test_no_command_answers_with_a_traceback(write: Write, command: list[str]) -> None:
-    write(BROKEN)
-    told = refused(command)
-    names = ["DATA_DIR", "RATE_LIMIT_LOGIN", "CORS_ORIGINS", "TRUSTED_HOSTS", "FORWARDED_ALLOW_IPS"]
-    assert [line.split(":")[1].strip() for line in told] == names
-
-
-def test_a_file_that_cannot_be_read_ends_a_command_in_one_line(write: Write) -> None:
-    write("LOG_LEVEL=info\n".encode("utf-16"))
-    assert len(refused(["serve"])) == 1
-
-
-def refused(command: list[str]) -> list[str]:
-    """What a command that fails says, each line an error."""
-    ended = subprocess.run([STRATA, *command], check=False, capture_output=True, text=True, timeout=60)
-    told = ended.stderr.splitlines()
-    assert (ended.returncode, ended.stdout) == (1, "")
-    assert [line for line in told if not line.startswith("error: ")] == []
-    return told

@@ -151,9 +151,7 @@ def read_parameters(given: Mapping[str, str], default_sslmode: str | None = None
         for name, value in given.items():
             read |= read_parameter(name.lower(), value)
     except UnknownParameterError as error:
-        # With an @ after it, it may be a part of a password with a `?` in it, and no name.
-        is_sure = not any("@" in value for name, value in given.items() if name not in {"user", "password", "dbname"})
-        raise ValueError(f"{error if is_sure else 'has a parameter that'} {UNKNOWN}") from None
+        raise ValueError(f"{name_to_tell(str(error), given)} {UNKNOWN}") from None
     if "schema" in read:
         read.setdefault("search_path", quoted(read.pop("schema")))
     asked, _ = read_options(read.get("options", ""))
@@ -162,6 +160,13 @@ def read_parameters(given: Mapping[str, str], default_sslmode: str | None = None
     if default_sslmode is not None:
         read.setdefault("sslmode", default_sslmode)
     return with_consistent_tls(read)
+
+
+def name_to_tell(name: str, given: Mapping[str, str]) -> str:
+    """With an @ after it, it may be a part of a password with a `?` in it, and no name."""
+    others = [value for other, value in given.items() if other not in {"user", "password", "dbname"}]
+    is_secret = any("@" in value for value in others) or name in given.get("password", "").lower()
+    return "has a parameter that" if is_secret else name
 
 
 def read_parameter(name: str, value: str) -> dict[str, str]:

@@ -73,7 +73,7 @@ def test_a_replicas_encoding_is_told_too(
         ),
         (
             {"DB_PASSWORD": "hunter2"},
-            f"error: DB_PASSWORD: DB_HOST and DB_USER and DB_DATABASE {MISSING}",
+            f"error: DB_PASSWORD: DB_HOST, DB_USER and DB_DATABASE {MISSING}",
         ),
     ],
 )

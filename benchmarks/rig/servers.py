@@ -23,8 +23,8 @@ STRATA_SETTINGS = {
     "ENVIRONMENT": "production",
     "TRUSTED_HOSTS": "127.0.0.1",
     "LOG_FORMAT": "json",
-    "RATE_LIMIT_DEFAULT": "100000000/minute",
-    "RATE_LIMIT_LOGIN": "100000000/minute",
+    "RATE_LIMIT_DEFAULT": "1000000/minute",
+    "RATE_LIMIT_LOGIN": "1000000/minute",
 }
 
 

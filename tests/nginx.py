@@ -12,6 +12,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.redis import free_port
+
 PROGRAM = shutil.which("nginx", path=f"{os.environ.get('PATH', '')}:/usr/sbin")
 DOCS = Path(__file__).parents[1] / "docs" / "operate.md"
 LOCATION = re.compile(r"location [^{]*{[^}]*}")
@@ -58,9 +60,7 @@ def nginx(
     if PROGRAM is None:
         assert os.environ.get("CI") != "true", "CI must have nginx"
         pytest.skip("needs the program nginx")
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
+    port = free_port()
     config, log = folder / "nginx.conf", folder / "nginx.log"
     config.write_text(MAIN.format(folder=folder, site=site(upstream, port, location, replacements or {})))
     process = subprocess.Popen([PROGRAM, "-p", folder, "-e", log, "-c", config], stderr=subprocess.DEVNULL)

@@ -12,6 +12,8 @@ from pathlib import Path
 import pytest
 from sqlalchemy.engine import URL
 
+from tests.redis import free_port
+
 PROGRAM = shutil.which("pgbouncer", path=f"{os.environ.get('PATH', '')}:/usr/sbin")
 
 
@@ -21,9 +23,7 @@ def pgbouncer(url: URL, folder: Path, pool_size: int = 2) -> Iterator[URL]:
     if PROGRAM is None:
         assert os.environ.get("CI") != "true", "CI must have pgbouncer"
         pytest.skip("needs the program pgbouncer")
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
+    port = free_port()
     server = {
         "host": url.host,
         "port": url.port,

@@ -20,15 +20,6 @@ def empty_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path
 
 
-@pytest.fixture
-def env(monkeypatch: pytest.MonkeyPatch) -> Env:
-    def set_variables(**variables: str) -> None:
-        for name, value in variables.items():
-            monkeypatch.setenv(name, value)
-
-    return set_variables
-
-
 def faults() -> list[str]:
     """The lines that a server refusing to start would print."""
     with pytest.raises(SettingsError) as caught:

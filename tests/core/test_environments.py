@@ -23,15 +23,6 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 @pytest.fixture
-def env(monkeypatch: pytest.MonkeyPatch) -> Env:
-    def set_variables(**variables: str) -> None:
-        for name, value in variables.items():
-            monkeypatch.setenv(name, value)
-
-    return set_variables
-
-
-@pytest.fixture
 def write(folder: Path) -> Files:
     def write(name: str, *lines: str) -> None:
         (folder / name).write_text("".join(f"{line}\n" for line in lines))

@@ -12,39 +12,40 @@ from starlette.middleware import Middleware
 from starlette.types import Lifespan
 
 from app.api import system, v1, v2
-from app.api.answer_headers import AnswerHeaders
 from app.api.application import Application
-from app.api.cross_origin import cors_options, with_cors
 from app.api.deps import Resources
 from app.api.errors import install_error_handlers
-from app.api.head_limit import HeadLimit, head_refusals
-from app.api.middleware import Checks, RequestContext
-from app.api.modules import install_modules
+from app.api.middleware.checks import Checks
+from app.api.middleware.context import RequestContext
+from app.api.middleware.cross_origin import cors_options, with_cors
+from app.api.middleware.head_limit import HeadLimit, head_refusals
+from app.api.middleware.headers import AnswerHeaders
+from app.api.middleware.root_path import RootPath
+from app.api.middleware.shedding import LoadShedding
 from app.api.openapi import DESCRIPTION, TAGS
-from app.api.root_path import RootPath
-from app.api.shedding import LoadShedding
-from app.core.access_log import access_log
-from app.core.cache import Cache
-from app.core.config import Settings
-from app.core.cursors import CursorSigner
-from app.core.database import Database, wait_for_database
-from app.core.deployment import PREFIX, redis_prefix
-from app.core.download_slots import DownloadSlots
-from app.core.keys import Keyring
-from app.core.logging import configure_logging
-from app.core.mail import open_mailer
-from app.core.migrations import migration_head
-from app.core.modules import log_modules
-from app.core.passwords import PasswordHasher
-from app.core.ratelimit import RateLimiter
-from app.core.readiness import Readiness
-from app.core.tokens import Tokens
-from app.services.account_changes import open_listener
-from app.services.accounts import Accounts
-from app.services.auth import Auth
+from app.api.plugins import install_modules
+from app.core.cache.cache import Cache
+from app.core.config.deployment import PREFIX, redis_prefix
+from app.core.config.settings import Settings
+from app.core.db.engine import Database, wait_for_database
+from app.core.db.migrations import migration_head
+from app.core.limits.download_slots import DownloadSlots
+from app.core.limits.ratelimit import RateLimiter
+from app.core.observability.access_log import access_log
+from app.core.observability.logging import configure_logging
+from app.core.observability.readiness import Readiness
+from app.core.outbound.mail import open_mailer
+from app.core.plugins import log_modules
+from app.core.security.cursors import CursorSigner
+from app.core.security.keys import Keyring
+from app.core.security.passwords import PasswordHasher
+from app.core.security.tokens import Tokens
+from app.services.accounts.accounts import Accounts
+from app.services.auth.account_changes import open_listener
+from app.services.auth.auth import Auth
 from app.services.cleaning import keep_clean
-from app.services.inventory import Inventory
-from app.services.notices import Notices
+from app.services.items.inventory import Inventory
+from app.services.mail.notices import Notices
 from app.services.outbox import Outbox
 
 

@@ -20,7 +20,7 @@ from pydantic import BaseModel
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from app.api.routing import Router
-from app.core.config import Settings
+from app.core.config.settings import Settings
 from app.main import create_app
 
 ROUTERS, PATHS, METHODS = 12, 5, ("GET", "PUT", "PATCH", "DELETE")  # 240 routes

@@ -18,7 +18,7 @@ from pathlib import Path
 import httpx
 from server import PASSWORD, register, serve
 
-from app.core.passwords import ARGON2_MEMORY_KIB, HASHING_THREADS
+from app.core.security.passwords import ARGON2_MEMORY_KIB, HASHING_THREADS
 
 LOGINS_AT_ONCE = 64
 PROBES_PER_SECOND = 50

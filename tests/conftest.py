@@ -26,10 +26,10 @@ from sqlalchemy.engine import URL, make_url
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from app.api.deps import Resources
-from app.api.shapes import Shape
-from app.core import migrations
-from app.core.config import Settings
-from app.core.logging import configure_logging
+from app.api.rows import Shape
+from app.core.config.settings import Settings
+from app.core.db import migrations
+from app.core.observability.logging import configure_logging
 from app.main import create_app, lifespan_of
 from tests.factories import PASSWORD, Factory
 from tests.key_files import KeyFiles

@@ -5,14 +5,14 @@ from datetime import timedelta
 from typing import Any
 
 from app.api.deps import Resources
+from app.core.clock import utc_now
 from app.crud.session import sessions
-from app.models.base import utc_now
 from app.models.item import Item
 from app.models.order import Order
-from app.models.scope import allowed_scopes, scope_text
 from app.models.session import Session
 from app.models.user import Role, User
-from app.services.auth import TokenPair
+from app.services.auth.auth import TokenPair
+from app.services.auth.scopes import allowed_scopes, scope_text
 from app.services.orders import place_order
 
 PASSWORD = "correct horse battery staple"

@@ -13,9 +13,9 @@ from cryptography.hazmat.primitives.asymmetric.utils import decode_dss_signature
 from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
-from app.core.key_pairs import jwk
-from app.core.keys import Key
-from app.core.pem import KeyPairAlgorithm, PrivateKey, generate_key
+from app.core.security.key_pairs import jwk
+from app.core.security.keys import Key
+from app.core.security.pem import KeyPairAlgorithm, PrivateKey, generate_key
 
 type Sign = Callable[[bytes], bytes]
 

@@ -12,8 +12,8 @@ from cryptography.hazmat.primitives.serialization import (
     load_pem_private_key,
 )
 
-from app.core.keys import Algorithm
-from app.core.pem import KeyPairAlgorithm, PrivateKey
+from app.core.security.keys import Algorithm
+from app.core.security.pem import KeyPairAlgorithm, PrivateKey
 
 SECRETS = ("the-older-key-of-48-bytes-0123456789-abcdefghijk", "the-newer-key-of-48-bytes-9876543210-ABCDEFGHIJK")
 

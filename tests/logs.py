@@ -6,8 +6,8 @@ from contextlib import contextmanager
 
 import structlog
 
-from app.core.access_log import access_log
-from app.core.logging import QUIET
+from app.core.observability.access_log import access_log
+from app.core.observability.logging import QUIET
 
 
 @contextmanager

@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from app.core.migrations import ROOT
-from app.core.modules import modules_on
+from app.core.db.migrations import ROOT
+from app.core.plugins import modules_on
 
 
 def documented_module() -> str:

@@ -11,7 +11,7 @@ from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from app.core.config import Settings
+from app.core.config.settings import Settings
 from tests.conftest import SECRET, running
 from tests.factories import Factory
 

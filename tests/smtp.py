@@ -19,7 +19,7 @@ from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 
-from app.models.base import utc_now
+from app.core.clock import utc_now
 
 USER, PASSWORD = "mail@example.com", "p@ss:w/rd"
 

@@ -9,9 +9,9 @@ import pytest
 from sqlalchemy import Connection, event
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from app.core.database import Database
-from app.core.driver import DriverPool
-from app.core.prepared import Prepared, Row
+from app.core.db.driver.pool import DriverPool
+from app.core.db.engine import Database
+from app.core.db.prepared import Prepared, Row
 
 type Statement = tuple[str, tuple[Any, ...]]
 type MaxQueries = Callable[[int], AbstractContextManager[list[Statement]]]

@@ -12,7 +12,7 @@ import pytest
 import yaml
 from pydantic import AliasChoices
 
-from app.core.config import Settings
+from app.core.config.settings import Settings
 from tests.server import Server
 
 ROOT = Path(__file__).resolve().parents[1]

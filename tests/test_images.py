@@ -14,7 +14,7 @@ import pytest
 import yaml
 from sqlalchemy.engine import make_url
 
-from app.core import migrations
+from app.core.db import migrations
 from tests.conftest import POSTGRES_URL, new_database_name, run_on_server, settings_for
 from tests.test_containers import COMPOSE, OURS, ROOT, SECRETS, SERVICES, dockerfile, filled_in, strings
 

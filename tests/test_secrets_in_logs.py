@@ -11,9 +11,9 @@ import time_machine
 from fastapi import FastAPI
 from sqlalchemy import select, text
 
-from app.core.config import Settings
+from app.core.clock import utc_now
+from app.core.config.settings import Settings
 from app.main import create_app
-from app.models.base import utc_now
 from app.models.user import User
 from tests.api.calls import URL, bearer, login, me, refresh
 from tests.conftest import SECRET

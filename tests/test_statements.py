@@ -4,7 +4,7 @@ import pytest
 from sqlalchemy import text
 
 from app.api.deps import Resources
-from app.core.config import Settings
+from app.core.config.settings import Settings
 from tests.conftest import connected, running
 from tests.factories import PASSWORD, Factory
 from tests.statements import MaxQueries, at_most

@@ -13,7 +13,7 @@ from pathlib import Path
 import httpx
 import pytest
 
-from app.core.migrations import ROOT
+from app.core.db.migrations import ROOT
 
 PATIENCE = 60
 CREDENTIALS = {"FIRST_ADMIN_PASSWORD": "correct horse battery staple"}

@@ -7,7 +7,7 @@ from fastapi.middleware.asyncexitstack import AsyncExitStackMiddleware
 from starlette.middleware.exceptions import ExceptionMiddleware
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from app.api.dispatch import Dispatch
+from app.api.fastpath.dispatch import Dispatch
 from app.api.openapi import OpenAPIApp
 
 OAUTH_URLS = {"authorizationUrl", "refreshUrl", "tokenUrl"}

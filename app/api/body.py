@@ -4,7 +4,7 @@ import json
 import re
 from typing import Any
 
-from app.api.dispatch import DirectRequest
+from app.api.fastpath.dispatch import DirectRequest
 
 # Of operations that take a few short fields: in a form a password of 1024 characters may need 12 KiB.
 SMALL_BODY = 32 * 1024

@@ -15,9 +15,9 @@ from starlette.responses import StreamingResponse
 from starlette.types import Message, Receive, Scope, Send
 
 from app.api.deps import CurrentUser
-from app.api.exchange import KEY, Exchange
-from app.api.limits import count
-from app.api.resources import resources_of
+from app.api.deps.limits import count
+from app.api.deps.resources import resources_of
+from app.api.middleware.exchange import KEY, Exchange
 from app.api.server_scope import ABORT
 
 log = structlog.get_logger()

@@ -14,7 +14,7 @@ from starlette.responses import JSONResponse
 from starlette.routing import Match
 
 from app.api.faults import told
-from app.core.database_errors import Meaning, code_name, meaning
+from app.core.db.errors import Meaning, code_name, meaning
 from app.core.errors import (
     AppError,
     BodyTooLargeError,

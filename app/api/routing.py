@@ -11,14 +11,14 @@ from fastapi.routing import APIRoute
 from sqlalchemy.exc import DBAPIError
 
 from app.api.body import SMALL_BODY, StrictRequest
-from app.api.endpoint import Endpoint
-from app.api.exchange import given_header
+from app.api.deps.limits import limit_requests
+from app.api.fastpath.endpoint import Endpoint
+from app.api.fastpath.route_entry import Handler, effective_route, set_direct_handler
 from app.api.forms import require_usual_form
-from app.api.limits import limit_requests
-from app.api.route_entry import Handler, effective_route, set_direct_handler
-from app.api.shapes import FromRows
-from app.core.retry import ATTEMPTS, pause_after
-from app.core.transaction import ClaimError
+from app.api.middleware.exchange import given_header
+from app.api.rows import FromRows
+from app.core.db.retry import ATTEMPTS, pause_after
+from app.core.db.transaction import ClaimError
 
 # Where FastAPI keeps what is to end with the handler, before the answer leaves (`scope="function"`).
 STACK = "fastapi_function_astack"

@@ -14,10 +14,10 @@ from starlette.staticfiles import StaticFiles
 
 from app.api.deps import ResourcesDep
 from app.api.errors import responses
-from app.api.root_path import root_path_of
+from app.api.middleware.root_path import root_path_of
 from app.api.routing import Router, UnlimitedRoute
-from app.core.config import Settings
-from app.core.environments import Environment
+from app.core.config.environments import Environment
+from app.core.config.settings import Settings
 from app.schemas.base import Out
 
 ASSETS = Path(fastapi_offline.__file__).parent / "static"

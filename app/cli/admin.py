@@ -36,12 +36,12 @@ async def create_admin(username: str, email: str, password: str) -> str:
     """Raises ValidationError or AppError when the account cannot be made."""
     from pydantic import SecretStr
 
-    from app.core.config import Settings
-    from app.core.database import Database, wait_for_database
-    from app.core.passwords import PasswordHasher
+    from app.core.config.settings import Settings
+    from app.core.db.engine import Database, wait_for_database
+    from app.core.security.passwords import PasswordHasher
     from app.schemas.user import UserCreate
-    from app.services.admins import add_admin
-    from app.services.password_policy import check_password
+    from app.services.accounts.admins import add_admin
+    from app.services.accounts.password_policy import check_password
 
     settings = Settings.load()
     account = UserCreate(username=username, email=email, password=SecretStr(password))

@@ -9,7 +9,7 @@ if TYPE_CHECKING:
 
     from sqlalchemy.ext.asyncio import AsyncSession
 
-    from app.core.config import Settings
+    from app.core.config.settings import Settings
 
 
 class UnfitError(Exception):
@@ -46,9 +46,9 @@ def check_folder(path: "Path") -> None:
 
 
 async def check_secret(settings: "Settings") -> str:
-    from app.core.keys import Keyring
-    from app.core.private_files import is_read_by_others
-    from app.core.secret_file import replaced_path, secret_path
+    from app.core.config.private_files import is_read_by_others
+    from app.core.security.keys import Keyring
+    from app.core.security.secret_file import replaced_path, secret_path
 
     if settings.jwt_algorithm != "HS256":
         return check_key_files(settings)
@@ -68,9 +68,9 @@ def check_key_files(settings: "Settings") -> str:
     """A warning alone for files that others can read: mounted secrets often are, in a container of their own."""
     from pathlib import Path
 
-    from app.core.home_folder import expand_home
-    from app.core.pem import is_private_key
-    from app.core.private_files import is_read_by_others
+    from app.core.config.home_folder import expand_home
+    from app.core.config.private_files import is_read_by_others
+    from app.core.security.pem import is_private_key
 
     paths = [expand_home(Path(path)) for _, path in settings.named_keys()]
     exposed = [str(path) for path in paths if is_private_key(path) and is_read_by_others(path)]
@@ -80,9 +80,9 @@ def check_key_files(settings: "Settings") -> str:
 
 
 async def check_database(settings: "Settings", session: "AsyncSession") -> str:
-    from app.core.database_fitness import check_fitness
-    from app.core.database_url import shown_url
-    from app.core.sqlite_files import database_path
+    from app.core.db.fitness import check_fitness
+    from app.core.db.sqlite_files import database_path
+    from app.core.db.url.database_url import shown_url
 
     url = settings.database
     # Before anything connects, which would make the file.
@@ -94,8 +94,8 @@ async def check_database(settings: "Settings", session: "AsyncSession") -> str:
 
 
 async def check_replica(settings: "Settings", session: "AsyncSession") -> str:
-    from app.core.database_fitness import check_fitness
-    from app.core.database_url import shown_url
+    from app.core.db.fitness import check_fitness
+    from app.core.db.url.database_url import shown_url
 
     assert settings.read_database is not None
     await check_fitness(await session.connection(), settings.read_database)
@@ -128,7 +128,7 @@ async def check_connections(settings: "Settings", session: "AsyncSession") -> st
 async def check_redis(settings: "Settings") -> str:
     from redis.exceptions import RedisError
 
-    from app.core.ratelimit import RateLimiter
+    from app.core.limits.ratelimit import RateLimiter
 
     assert settings.redis_url is not None
     limiter = RateLimiter(settings.redis_url.get_secret_value())
@@ -146,7 +146,7 @@ async def check_redis(settings: "Settings") -> str:
 
 async def check_inventory(settings: "Settings") -> str:
     from app.core.errors import UnavailableError
-    from app.services.inventory import Inventory
+    from app.services.items.inventory import Inventory
 
     inventory = Inventory.from_settings(settings)
     assert inventory is not None
@@ -165,7 +165,7 @@ async def check_inventory(settings: "Settings") -> str:
 
 
 async def check_migrations(session: "AsyncSession") -> str:
-    from app.core.migrations import database_revision, known_revisions, migration_head
+    from app.core.db.migrations import database_revision, known_revisions, migration_head
 
     at, head = await database_revision(await session.connection()), migration_head()
     if at is not None and at not in known_revisions():
@@ -181,7 +181,7 @@ async def check_migrations(session: "AsyncSession") -> str:
 
 async def check_admin(settings: "Settings", session: "AsyncSession") -> str:
     from app.crud.user import users
-    from app.services.admins import password_path
+    from app.services.accounts.admins import password_path
 
     if not await users.has_admin(session):
         raise ToBeMadeError("there is none yet: `strata serve` makes it, and so does `strata admin create`")
@@ -191,14 +191,14 @@ async def check_admin(settings: "Settings", session: "AsyncSession") -> str:
 
 
 def has_any_module(settings: "Settings") -> bool:
-    from app.core.modules import installed_modules
+    from app.core.plugins import installed_modules
 
     return bool(settings.modules or installed_modules())
 
 
 async def check_modules(settings: "Settings") -> str:
     """Load them as a server would: what is installed may still fail."""
-    from app.core.modules import listed_modules, unlisted_modules
+    from app.core.plugins import listed_modules, unlisted_modules
     from app.main import create_app
 
     create_app(settings)

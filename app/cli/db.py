@@ -10,8 +10,8 @@ cli = typer.Typer(help="Look after the database's schema.", no_args_is_help=True
 
 @cli.callback()
 def configure() -> None:
-    from app.core.config import Settings
-    from app.core.logging import configure_logging
+    from app.core.config.settings import Settings
+    from app.core.observability.logging import configure_logging
 
     configure_logging(Settings.load())
 
@@ -24,7 +24,7 @@ def upgrade(
     """Apply migrations, under a lock: several instances may do it at once."""
     from alembic import command
 
-    from app.core.migrations import alembic_config
+    from app.core.db.migrations import alembic_config
 
     command.upgrade(alembic_config(), revision, sql=sql)
     if not sql:
@@ -38,7 +38,7 @@ def downgrade(
     """Take migrations back. This can lose data: back up first."""
     from alembic import command
 
-    from app.core.migrations import alembic_config
+    from app.core.db.migrations import alembic_config
 
     command.downgrade(alembic_config(), revision)
     show_current()
@@ -62,7 +62,7 @@ def revision(
     from alembic import command
 
     from app.cli.checkout import require_checkout
-    from app.core import migrations
+    from app.core.db import migrations
 
     require_checkout(migrations.ROOT, "strata db revision", ["alembic.ini"])
     config = migrations.alembic_config()
@@ -75,7 +75,7 @@ def check() -> None:
     """Fail if the models and the migrated database differ."""
     from alembic import command
 
-    from app.core.migrations import alembic_config
+    from app.core.db.migrations import alembic_config
 
     command.check(alembic_config())
 
@@ -83,8 +83,8 @@ def check() -> None:
 def show_current() -> None:
     import asyncio
 
-    from app.core.config import Settings
-    from app.core.migrations import migration_head, read_revision
+    from app.core.config.settings import Settings
+    from app.core.db.migrations import migration_head, read_revision
 
     at, head = asyncio.run(read_revision(Settings.load())), migration_head()
     state = "up to date" if at == head else f"the code needs {head}: run `strata db upgrade`"

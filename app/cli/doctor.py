@@ -27,8 +27,8 @@ from app.cli.checks import (
 if TYPE_CHECKING:
     from sqlalchemy.ext.asyncio import AsyncSession
 
-    from app.core.config import Settings
-    from app.core.database import Database
+    from app.core.config.settings import Settings
+    from app.core.db.engine import Database
 
 type Verdict = Literal["fit", "unfit", "unwise", "to be made"]
 
@@ -37,7 +37,7 @@ MARKS = {"fit": ("✓", "green"), "unfit": ("✗", "red"), "unwise": ("!", "yell
 
 def doctor() -> None:
     """Check every setting and service, and say what to mend."""
-    from app.core.config import Settings
+    from app.core.config.settings import Settings
 
     settings = Settings.load()
     tell("fit", "settings", f"{settings.environment}, no faults")
@@ -48,13 +48,13 @@ def doctor() -> None:
 
 
 def unread(settings: "Settings") -> list[str]:
-    from app.core.unread_names import file_warnings, process_warnings
+    from app.core.config.unread_names import file_warnings, process_warnings
 
     return file_warnings(settings) + process_warnings(settings)
 
 
 async def examine(settings: "Settings") -> list[Verdict]:
-    from app.core.database import Database
+    from app.core.db.engine import Database
 
     database = Database(settings.model_copy(update={"db_retry_limit": 1}))
     try:

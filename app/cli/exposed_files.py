@@ -5,20 +5,20 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from app.core.config import Settings
+    from app.core.config.settings import Settings
 
 
 def exposed_files(settings: "Settings") -> list[Path]:
     """What holds mails, accounts and passwords; keys are looked at where they are read."""
-    from app.core.private_files import is_read_by_others
+    from app.core.config.private_files import is_read_by_others
 
     return [path for path in private_files(settings) if path.exists() and is_read_by_others(path)]
 
 
 def private_files(settings: "Settings") -> Iterator[Path]:
-    from app.core.mail_url import MailFolder, parse_mail_url
-    from app.core.sqlite_files import database_files
-    from app.services.admins import password_path
+    from app.core.config.mail_url import MailFolder, parse_mail_url
+    from app.core.db.sqlite_files import database_files
+    from app.services.accounts.admins import password_path
 
     yield settings.data_dir
     yield password_path(settings.data_dir)

@@ -5,13 +5,13 @@ import sqlite3
 from pydantic import ValidationError
 from sqlalchemy.exc import DBAPIError
 
-from app.core.config import SettingsError
-from app.core.database_errors import sqlite_code, sqlstate
-from app.core.database_fitness import UnfitDatabaseError
-from app.core.error_codes import primary
+from app.core.config.faults import describe_fault
+from app.core.config.settings import SettingsError
+from app.core.db.error_codes import primary
+from app.core.db.errors import sqlite_code, sqlstate
+from app.core.db.fitness import UnfitDatabaseError
 from app.core.errors import AppError
-from app.core.modules import ModuleError
-from app.core.setting_faults import describe_fault
+from app.core.plugins import ModuleError
 
 MISSING_TABLES = "The database has no tables yet: run `strata db upgrade`."
 NO_ROOM = "The database has no room left: free some on its disk."

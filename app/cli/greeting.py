@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING
 import typer
 
 if TYPE_CHECKING:
-    from app.core.config import Settings
-    from app.services.admins import FirstAdmin
+    from app.core.config.settings import Settings
+    from app.services.accounts.admins import FirstAdmin
 
 
 def greet(settings: "Settings", url: str, admin: "FirstAdmin | None") -> None:
@@ -34,8 +34,8 @@ def log_start(settings: "Settings", url: str, admin: "FirstAdmin | None") -> Non
 
     import structlog
 
-    from app.core.database_url import shown_url
-    from app.services.admins import password_path
+    from app.core.db.url.database_url import shown_url
+    from app.services.accounts.admins import password_path
 
     log = structlog.get_logger()
     if admin is not None:
@@ -48,7 +48,7 @@ def log_start(settings: "Settings", url: str, admin: "FirstAdmin | None") -> Non
 def show_start(settings: "Settings", url: str, admin: "FirstAdmin | None") -> None:
     """What to open in the browser, and the generated password, which is shown this once."""
     from app.cli.version import describe
-    from app.core.database_url import shown_url
+    from app.core.db.url.database_url import shown_url
 
     typer.echo()
     typer.secho(f"  {describe()} · {settings.environment}", bold=True)

@@ -8,7 +8,7 @@ from uvicorn.config import Config
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
 from uvicorn.server import ServerState
 
-from app.api.head_limit import MALFORMED, MAX_BYTES, TIMED_OUT, TOO_LARGE
+from app.api.middleware.head_limit import MALFORMED, MAX_BYTES, TIMED_OUT, TOO_LARGE
 from app.api.server_scope import ABORT, BOUNDED, REFUSED
 from app.cli.request_heads import head_without_upgrade, origin_form
 from app.cli.transports import LingeringTransport, without_chunks

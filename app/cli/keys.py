@@ -5,8 +5,8 @@ from typing import TYPE_CHECKING
 import typer
 
 if TYPE_CHECKING:
-    from app.core.config import Settings
-    from app.core.pem import KeyPairAlgorithm
+    from app.core.config.settings import Settings
+    from app.core.security.pem import KeyPairAlgorithm
 
 WHY = "REFRESH_TOKEN_EXPIRE_DAYS; by then all that it has signed has expired"
 
@@ -21,7 +21,7 @@ def group() -> None:
 @cli.command()
 def rotate() -> None:
     """Make a new signing key, and say how to put it to use. What the old one has signed stays valid."""
-    from app.core.config import Settings
+    from app.core.config.settings import Settings
 
     settings = Settings.load()
     if settings.jwt_algorithm != "HS256":
@@ -33,8 +33,8 @@ def rotate() -> None:
 
 
 def replace_generated_secret(settings: "Settings") -> None:
-    from app.core.config import SettingsError
-    from app.core.secret_file import generated_secrets, replace_secret, replaced_path, secret_path
+    from app.core.config.settings import SettingsError
+    from app.core.security.secret_file import generated_secrets, replace_secret, replaced_path, secret_path
 
     path, replaced = secret_path(settings.data_dir), replaced_path(settings.data_dir)
     if not path.exists():
@@ -47,7 +47,7 @@ def replace_generated_secret(settings: "Settings") -> None:
 
 
 def propose_secret(settings: "Settings") -> None:
-    from app.core.secret_file import new_secret
+    from app.core.security.secret_file import new_secret
 
     older = ["<those JWT_PREVIOUS_KEYS has>"] if settings.jwt_previous_keys else []
     typer.echo("Nothing has been changed, since JWT_SECRET_KEY is set. Here is a new secret, shown only this once:\n")
@@ -58,10 +58,10 @@ def propose_secret(settings: "Settings") -> None:
 def add_key_file(settings: "Settings", algorithm: "KeyPairAlgorithm") -> None:
     from pathlib import Path
 
-    from app.core.config import SettingsError
-    from app.core.home_folder import expand_home
-    from app.core.keys import Key
-    from app.core.pem import generate_key, write_private_key
+    from app.core.config.home_folder import expand_home
+    from app.core.config.settings import SettingsError
+    from app.core.security.keys import Key
+    from app.core.security.pem import generate_key, write_private_key
 
     assert settings.jwt_secret_key is not None
     current = settings.jwt_secret_key.get_secret_value()

@@ -41,7 +41,7 @@ def resource(
     from app.cli.scaffold.files import SNAPSHOT, check_clean, write
     from app.cli.scaffold.render import render
     from app.cli.scaffold.report import preview, summary
-    from app.core import migrations
+    from app.core.db import migrations
 
     root = migrations.ROOT
     require_checkout(root, "strata new")
@@ -77,7 +77,7 @@ def describe(
 
 def head_of(root: Path) -> str:
     from app.cli.faults import MistakeError
-    from app.core.migrations import migration_head
+    from app.core.db.migrations import migration_head
 
     head = migration_head(root / "alembic" / "versions")
     if head is None:

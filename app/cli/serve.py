@@ -17,8 +17,8 @@ from app.cli.greeting import greet, say_stopped
 if TYPE_CHECKING:
     import uvicorn
 
-    from app.core.config import Settings
-    from app.services.admins import FirstAdmin
+    from app.core.config.settings import Settings
+    from app.services.accounts.admins import FirstAdmin
 
 GRACE_SECONDS = 30
 # The event loop accepts one connection of each listening socket in a turn. Under a rush its turns are long, and new
@@ -37,7 +37,7 @@ def serve(
 
     leave_out_rich()  # with one worker this process is going to be it
     from app.cli.server import ready_to_run
-    from app.core.logging import configure_logging
+    from app.core.observability.logging import configure_logging
 
     # A container's first process ignores the signal until somebody handles it; uvicorn does later on.
     signal.signal(signal.SIGTERM, stop)
@@ -55,7 +55,7 @@ def serve(
 
 def load_settings(workers: int | None) -> "Settings":
     """The workers read the environment too, and take their share of what all of them may have."""
-    from app.core.config import Settings
+    from app.core.config.settings import Settings
 
     if workers is not None:
         os.environ["WEB_CONCURRENCY"] = str(workers)
@@ -121,9 +121,9 @@ def bind(host: str, port: int) -> socket.socket:
 
 def prepare(settings: "Settings") -> "FirstAdmin | None":
     """Whatever must be there before the first request."""
-    from app.core.database import check_replica
-    from app.core.keys import Keyring
-    from app.core.migrations import upgrade
+    from app.core.db.engine import check_replica
+    from app.core.db.migrations import upgrade
+    from app.core.security.keys import Keyring
 
     try_modules(settings)
     Keyring.from_settings(settings)
@@ -145,7 +145,7 @@ def warn(settings: "Settings") -> None:
     import structlog
 
     from app.cli.exposed_files import advice, exposed_files
-    from app.core.unread_names import file_warnings
+    from app.core.config.unread_names import file_warnings
 
     log = structlog.get_logger()
     if paths := exposed_files(settings):
@@ -155,9 +155,9 @@ def warn(settings: "Settings") -> None:
 
 
 async def first_admin(settings: "Settings") -> "FirstAdmin | None":
-    from app.core.database import Database
-    from app.core.passwords import PasswordHasher
-    from app.services.admins import ensure_first_admin, keep_password
+    from app.core.db.engine import Database
+    from app.core.security.passwords import PasswordHasher
+    from app.services.accounts.admins import ensure_first_admin, keep_password
 
     # What cannot be shown to anybody is kept in a file.
     keep = keep_password if settings.uses_json_logs else None
@@ -177,7 +177,7 @@ def base_url(listener: socket.socket) -> str:
 def uvicorn_config(settings: "Settings", reload: bool) -> "uvicorn.Config":
     import uvicorn
 
-    from app.core.migrations import PACKAGE
+    from app.core.db.migrations import PACKAGE
 
     return uvicorn.Config(
         "app.cli.worker:create_app",

@@ -17,7 +17,7 @@ GC_THRESHOLD = 20_000
 def create_app() -> "FastAPI":
     """The application, in a process that is going to serve it and does nothing else."""
     leave_out_rich()
-    from app.core.config import Settings
+    from app.core.config.settings import Settings
 
     settings = Settings.load()
     logging.captureWarnings(settings.uses_json_logs)
@@ -57,7 +57,7 @@ def leave_out_cryptography() -> None:
     absent = {"cryptography.hazmat": None, no_elliptic_curves.__name__: no_elliptic_curves}
     sys.modules |= absent  # type: ignore[arg-type] # None: "there is none", says the import system
     try:
-        from app.core import tokens  # noqa: F401 - which imports it, for good
+        from app.core.security import tokens  # noqa: F401 - which imports it, for good
     finally:
         for name in absent:
             del sys.modules[name]

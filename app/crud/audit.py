@@ -6,8 +6,8 @@ from datetime import datetime
 from sqlalchemy import ColumnElement, bindparam, select, union
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from app.core.prepared import Prepared, Row
-from app.core.session import fetch
+from app.core.db.prepared import Prepared, Row
+from app.core.db.session import fetch
 from app.crud.base import CRUD
 from app.crud.batch import Batch, Place, batch_of, between_ids
 from app.crud.lists import inline

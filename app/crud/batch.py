@@ -9,8 +9,8 @@ from sqlalchemy.ext.compiler import compiles
 from sqlalchemy.sql.compiler import SQLCompiler
 from sqlalchemy.sql.functions import FunctionElement
 
-from app.core.prepared import Prepared
-from app.core.session import fetch
+from app.core.db.prepared import Prepared
+from app.core.db.session import fetch
 from app.crud.lists import ListCRUD, inline
 from app.crud.page import PageQuery, PageShape, given
 from app.crud.planning import planned_each_time

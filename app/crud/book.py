@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from sqlalchemy import ColumnElement, or_
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from app.core.prepared import Row
+from app.core.db.prepared import Row
 from app.crud.generation import CachedCRUD
 from app.crud.page import PageQuery, PageRows, contains, equal
 from app.models.book import Book

@@ -5,8 +5,8 @@ from typing import Any
 from sqlalchemy import select
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from app.core.prepared import Prepared, Row
-from app.core.transaction import expect_more
+from app.core.db.prepared import Prepared, Row
+from app.core.db.transaction import expect_more
 from app.crud.base import CRUD
 from app.crud.invalidation import IS_CACHED, count_on
 from app.models.base import Base
@@ -23,7 +23,7 @@ generations = GenerationCRUD(Generation, "generation")
 
 
 class CachedCRUD[M: Base](CRUD[M]):
-    """Of a resource whose answers are cached (`app/api/caching.py`): every write makes them void when it commits."""
+    """Of a resource with cached answers (`app/api/deps/caching.py`): every write makes them void when it commits."""
 
     def __init__(self, model: type[M], noun: str, **options: Any) -> None:
         super().__init__(model, noun, **options)

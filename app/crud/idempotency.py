@@ -6,11 +6,11 @@ from sqlalchemy import func, select
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from app.core.database import insert
-from app.core.database_errors import LOCK_TIMED_OUT, sqlstate
+from app.core.clock import utc_now
+from app.core.db.engine import insert
+from app.core.db.errors import LOCK_TIMED_OUT, sqlstate
 from app.core.errors import ConflictError
 from app.crud.base import ExpiringCRUD
-from app.models.base import utc_now
 from app.models.idempotency import IdempotencyKey
 
 WAIT_MS = 2000

@@ -11,13 +11,13 @@ from sqlalchemy.exc import IntegrityError
 from sqlalchemy.ext.asyncio import AsyncSession
 from sqlalchemy.orm.attributes import set_committed_value
 
-from app.core.database import insert
+from app.core.clock import utc_now
+from app.core.db.engine import insert
+from app.core.db.prepared import Row
 from app.core.numbers import MAX_INT32
-from app.core.prepared import Row
+from app.crud.account import Account
 from app.crud.base import CRUD
 from app.crud.page import PageQuery, PageRows, contains
-from app.models.account import Account
-from app.models.base import utc_now
 from app.models.item import Item
 from app.models.user import User
 

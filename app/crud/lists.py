@@ -19,8 +19,8 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from sqlalchemy.orm import InstrumentedAttribute
 from sqlalchemy.sql.base import ExecutableOption
 
-from app.core.prepared import Prepared
-from app.core.session import fetch
+from app.core.db.prepared import Prepared
+from app.core.db.session import fetch
 from app.crud.estimate import MAX_COUNTED, estimate
 from app.crud.page import PageQuery, PageRows, PageShape, given, revive
 from app.models.base import Base

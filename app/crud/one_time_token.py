@@ -7,9 +7,9 @@ from datetime import datetime
 from sqlalchemy import ColumnElement, and_, delete, select
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from app.core.database import insert
+from app.core.clock import utc_now
+from app.core.db.engine import insert
 from app.crud.base import ExpiringCRUD
-from app.models.base import utc_now
 from app.models.one_time_token import OneTimeToken, Purpose
 from app.models.user import User
 

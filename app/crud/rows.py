@@ -7,15 +7,16 @@ from sqlalchemy import BigInteger, ColumnElement, bindparam, or_, select
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from app.core.database_errors import violated_constraint
+from app.core.clock import utc_now
+from app.core.db.errors import violated_constraint
+from app.core.db.prepared import Prepared, Row
+from app.core.db.session import fetch
+from app.core.db.transaction import expect_more
 from app.core.errors import AppError, ConflictError, NotFoundError, PreconditionFailedError, VersionConflictError
-from app.core.prepared import Prepared, Row
-from app.core.session import fetch
-from app.core.transaction import expect_more
 from app.crud.batch import BatchCRUD
 from app.crud.guard import UNGUARDED, Guard
 from app.crud.invalidation import cached_followers, count_on
-from app.models.base import Base, utc_now
+from app.models.base import Base
 
 
 class RowCRUD[M: Base](BatchCRUD[M]):

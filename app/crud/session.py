@@ -7,12 +7,12 @@ from functools import partial
 from sqlalchemy import ColumnElement, bindparam, delete, func, literal_column, select
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from app.core.config import MAX_SESSIONS
-from app.core.prepared import Prepared
-from app.core.session import fetch
-from app.core.transaction import Claim
+from app.core.config.settings import MAX_SESSIONS
+from app.core.db.prepared import Prepared
+from app.core.db.session import fetch
+from app.core.db.transaction import Claim
+from app.crud.account import Account
 from app.crud.base import ExpiringCRUD
-from app.models.account import Account
 from app.models.session import Session
 from app.models.user import Role, User
 

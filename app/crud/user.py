@@ -6,8 +6,8 @@ from typing import Any
 from sqlalchemy import ColumnElement, case, or_, select
 from sqlalchemy.ext.asyncio import AsyncSession
 
+from app.core.db.prepared import Row
 from app.core.errors import ConflictError
-from app.core.prepared import Row
 from app.crud.base import CRUD
 from app.crud.one_time_token import one_time_tokens
 from app.crud.page import PageQuery, PageRows, contains

@@ -6,8 +6,8 @@ from enum import StrEnum
 from sqlalchemy import Index, String, UniqueConstraint, text
 from sqlalchemy.orm import Mapped, mapped_column, validates
 
-from app.core.domains import unicode_domain
-from app.core.invisible import strip_around
+from app.core.security.domains import unicode_domain
+from app.core.security.invisible import strip_around
 from app.models.base import Base, Str255, Versioned, enum_type, table_args
 
 

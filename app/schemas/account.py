@@ -5,9 +5,9 @@ from typing import Annotated, Any
 
 from pydantic import MISSING, ConfigDict, Field, SecretStr, ValidationInfo, field_validator
 
-from app.core.addresses import PlainAddress
-from app.core.opaque_string import NewPassword
-from app.core.usernames import Username
+from app.core.security.addresses import PlainAddress
+from app.core.security.opaque_string import NewPassword
+from app.core.security.usernames import Username
 from app.schemas.base import Flag, In, MoneyOut, Out
 from app.schemas.item import ItemRead
 from app.schemas.order import OrderRead

@@ -5,7 +5,7 @@ from typing import Annotated, Literal
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 from pydantic.json_schema import SkipJsonSchema
 
-from app.core.invisible import strip_around
+from app.core.security.invisible import strip_around
 from app.schemas.base import In, Out
 
 RefreshToken = Annotated[str, Field(min_length=1, max_length=4096)]

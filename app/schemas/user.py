@@ -5,10 +5,10 @@ from typing import Annotated, Literal, Self
 
 from pydantic import AfterValidator, Field, SecretStr, model_validator
 
-from app.core.addresses import PlainAddress
-from app.core.invisible import BASIC, refuse_invisible
-from app.core.opaque_string import MAX_LENGTH, MAX_TYPED_LENGTH, NewPassword, opaque_string
-from app.core.usernames import Username
+from app.core.security.addresses import PlainAddress
+from app.core.security.invisible import BASIC, refuse_invisible
+from app.core.security.opaque_string import MAX_LENGTH, MAX_TYPED_LENGTH, NewPassword, opaque_string
+from app.core.security.usernames import Username
 from app.schemas.base import In, Out
 from app.schemas.text import CONTROL_CHARACTERS, Characters
 

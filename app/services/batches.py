@@ -5,7 +5,7 @@ from typing import Any
 
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from app.core.retry import retried
+from app.core.db.retry import retried
 from app.crud.batch import Batch, Place
 
 # As many rows as are read, and written for the client, without a pause that others would notice.

@@ -9,12 +9,12 @@ from functools import partial
 import structlog
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from app.core.database import Database
-from app.core.retry import retried
+from app.core.clock import utc_now
+from app.core.db.engine import Database
+from app.core.db.retry import retried
 from app.crud.idempotency import idempotency_keys
 from app.crud.one_time_token import one_time_tokens
 from app.crud.session import sessions
-from app.models.base import utc_now
 
 log = structlog.get_logger()
 

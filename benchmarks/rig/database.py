@@ -13,11 +13,11 @@ from urllib.parse import urlsplit
 
 import asyncpg
 
-from app.core.keys import Keyring
-from app.core.passwords import PasswordHasher
-from app.core.tokens import Tokens
-from app.models.scope import allowed_scopes, scope_text
+from app.core.security.keys import Keyring
+from app.core.security.passwords import PasswordHasher
+from app.core.security.tokens import Tokens
 from app.models.user import Role
+from app.services.auth.scopes import allowed_scopes, scope_text
 from rig.processes import child
 
 USERS = 1000

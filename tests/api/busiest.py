@@ -5,7 +5,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from typing import Any
 
-from app.core.config import Settings
+from app.core.config.settings import Settings
 from tests.conftest import running
 from tests.factories import Factory
 

@@ -14,14 +14,14 @@ from sqlalchemy import func, insert, select
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from app.api.deps import Resources
-from app.core.config import Settings
+from app.core.config.settings import Settings
 from app.models.audit import Action, AuditEvent
 from app.models.item import Item
 from app.models.order import Order, OrderLine
 from app.schemas.account import Export
+from app.services.accounts.export import FEW
 from app.services.audit import Device, record
 from app.services.batches import BATCH
-from app.services.export import FEW
 from tests.api.calls import code
 from tests.conftest import connected, in_one_transaction, running
 from tests.factories import Factory

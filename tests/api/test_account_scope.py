@@ -7,12 +7,12 @@ import pytest
 from sqlalchemy import func, select
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from app.core.config import Settings
+from app.core.config.settings import Settings
 from app.main import create_app
 from app.models.audit import AuditEvent
-from app.models.scope import SCOPES, allowed_scopes
 from app.models.session import Session
 from app.models.user import Role, User
+from app.services.auth.scopes import SCOPES, allowed_scopes
 from tests.api.calls import code, login
 from tests.factories import PASSWORD, Factory
 

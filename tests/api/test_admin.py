@@ -12,8 +12,9 @@ from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from app.api.deps import Resources
+from app.core.clock import utc_now
 from app.models.audit import Action, AuditEvent
-from app.models.base import Base, utc_now
+from app.models.base import Base
 from app.models.item import Item
 from app.models.session import Session
 from app.models.user import Role, User

@@ -15,12 +15,12 @@ from sqlalchemy import event, func, select, update
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from app.api.deps import Resources
-from app.core.config import Settings
+from app.core.clock import utc_now
+from app.core.config.settings import Settings
 from app.models.audit import AuditEvent
-from app.models.base import utc_now
-from app.models.scope import ADMIN_ONLY, SCOPES
 from app.models.session import Session
 from app.models.user import Role, User
+from app.services.auth.scopes import ADMIN_ONLY, SCOPES
 from tests.api.calls import URL, code, login, me, refresh
 from tests.conftest import connected, in_one_transaction, running
 from tests.factories import PASSWORD, Factory

@@ -7,7 +7,7 @@ import pytest
 from typer.testing import CliRunner
 
 from app.cli import cli
-from app.core.config import Settings
+from app.core.config.settings import Settings
 from tests.conftest import connected, running
 from tests.logs import logging_as_before
 

@@ -5,7 +5,7 @@ from collections.abc import AsyncIterator
 import httpx
 import pytest
 
-from app.core.config import Settings
+from app.core.config.settings import Settings
 from tests.conftest import connected, running
 
 LARGE = "/openapi.json"

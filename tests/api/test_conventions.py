@@ -10,10 +10,10 @@ import pytest
 from fastapi import Response
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from app.core.config import Settings
-from app.core.database import Database
+from app.core.clock import utc_now
+from app.core.config.settings import Settings
+from app.core.db.engine import Database
 from app.main import create_app, open_resources
-from app.models.base import utc_now
 from app.models.item import Item
 from tests.conftest import connected, running
 from tests.factories import Factory

@@ -5,7 +5,7 @@ import pytest
 from sqlalchemy import select
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from app.core.config import Settings
+from app.core.config.settings import Settings
 from app.models.session import Session
 from tests.api.calls import URL, code
 from tests.factories import PASSWORD, Factory

@@ -9,7 +9,7 @@ import pytest
 from sqlalchemy import func, select
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from app.core.config import Settings
+from app.core.config.settings import Settings
 from app.models.session import Session
 from app.models.user import User
 from tests.api.calls import URL, bearer, code, login, me

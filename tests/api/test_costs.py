@@ -15,7 +15,7 @@ from types import CodeType
 
 import pytest
 
-from app.core.config import Settings
+from app.core.config.settings import Settings
 from tests.api.busiest import Call, busiest
 
 RECORDED = Path(__file__).with_name("costs.json")

@@ -7,10 +7,10 @@ import httpx
 import pytest
 from fastapi import FastAPI
 
-from app.api.head_limit import MAX_FIELDS
+from app.api.middleware.head_limit import MAX_FIELDS
 from app.cli import http_protocol
 from app.cli import server as graceful
-from app.core.config import Settings
+from app.core.config.settings import Settings
 from app.core.errors import DatabaseUnavailableError
 from app.main import create_app
 from tests.conftest import connected, running

@@ -19,10 +19,10 @@ from starlette.routing import Match
 from starlette.staticfiles import StaticFiles
 from starlette.types import Scope
 
-from app.api.dispatch import Dispatch
-from app.api.route_entry import entries_of
+from app.api.fastpath.dispatch import Dispatch
+from app.api.fastpath.route_entry import entries_of
 from app.api.routing import Router
-from app.core.config import Settings
+from app.core.config.settings import Settings
 from app.main import create_app
 from tests.conftest import connected
 

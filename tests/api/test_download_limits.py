@@ -12,8 +12,8 @@ from sqlalchemy import select, text
 
 import app.api.download
 from app.api.deps import Resources
-from app.core.download_slots import PER_PROCESS, PER_USER, DownloadSlots, TooManyDownloadsError
 from app.core.errors import OverloadedError
+from app.core.limits.download_slots import PER_PROCESS, PER_USER, DownloadSlots, TooManyDownloadsError
 from app.models.audit import Action, AuditEvent
 from app.models.user import User
 from tests.api.calls import code

@@ -7,8 +7,8 @@ import pytest
 from sqlalchemy import delete
 
 from app.models.session import Session
-from app.services.auth import TokenPair
-from app.services.ended_sessions import EndedSessions
+from app.services.auth.auth import TokenPair
+from app.services.auth.ended_sessions import EndedSessions
 from tests.api.calls import URL, bearer
 from tests.api.test_rate_limits import ME, Limited, Limiting, limit_headers, limiting
 

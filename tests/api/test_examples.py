@@ -6,7 +6,7 @@ from typing import Any
 import jsonschema
 import pytest
 
-from app.core.config import Settings
+from app.core.config.settings import Settings
 from app.main import create_app
 
 type Json = dict[str, Any]

@@ -17,10 +17,10 @@ from sqlalchemy import insert, text
 from sqlalchemy.engine import URL
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from app.core.download_slots import PER_USER
+from app.core.limits.download_slots import PER_USER
 from app.models.item import Item
 from app.services.batches import BATCH
-from app.services.item_export import COLUMNS
+from app.services.items.export import COLUMNS
 from tests.api.calls import code
 from tests.conftest import connected, running, settings_for
 from tests.factories import Factory

@@ -7,7 +7,7 @@ from contextlib import contextmanager
 
 import pytest
 
-from app.core.config import Settings
+from app.core.config.settings import Settings
 from tests.api.busiest import Call, busiest
 
 REQUESTS = 20

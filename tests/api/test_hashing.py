@@ -13,11 +13,11 @@ from sqlalchemy import delete, func, select, text
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from app.api.deps import Resources
-from app.core.config import Settings
+from app.core.config.settings import Settings
 from app.crud.user import users
 from app.models.user import User
-from app.services.admins import add_admin, ensure_first_admin
-from app.services.imported_passwords import ImportedPasswords
+from app.services.accounts.admins import add_admin, ensure_first_admin
+from app.services.auth.imported_passwords import ImportedPasswords
 from tests.api.calls import URL, code, login
 from tests.conftest import connected, running
 from tests.factories import PASSWORD, Factory
@@ -220,7 +220,7 @@ async def test_whether_there_are_imported_accounts_is_asked_about_once_a_minute(
 ) -> None:
     imported = ImportedPasswords()
     now = 1000.0
-    monkeypatch.setattr("app.services.imported_passwords.monotonic", lambda: now)
+    monkeypatch.setattr("app.services.auth.imported_passwords.monotonic", lambda: now)
     user = await make.user(hashed_password=IMPORTED_HASH)
     sample = await imported.find_sample(session)
     assert sample is not None

@@ -5,8 +5,8 @@ from collections.abc import AsyncIterator
 import httpx
 import pytest
 
-from app.api.head_limit import MAX_BYTES, MAX_FIELDS
-from app.core.config import Settings
+from app.api.middleware.head_limit import MAX_BYTES, MAX_FIELDS
+from app.core.config.settings import Settings
 from tests.api.test_conventions import assert_problem
 from tests.conftest import connected, running
 

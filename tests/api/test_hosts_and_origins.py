@@ -7,7 +7,7 @@ import pytest
 from starlette.responses import Response
 from uvicorn.middleware.proxy_headers import ProxyHeadersMiddleware
 
-from app.core.config import Settings
+from app.core.config.settings import Settings
 from tests.conftest import connected, running
 
 WRITTEN = "https://API.example.com:8443/ *.Internal.example. ::1 192.0.2.1"

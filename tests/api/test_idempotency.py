@@ -17,7 +17,8 @@ from sqlalchemy.engine import URL
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from app.api.deps import Resources
-from app.models.base import Base, utc_now
+from app.core.clock import utc_now
+from app.models.base import Base
 from app.models.idempotency import IdempotencyKey
 from app.models.item import Item
 from app.models.order import Order

@@ -9,7 +9,7 @@ from urllib.parse import quote
 import pytest
 from asgi_lifespan import LifespanManager
 
-from app.core.config import Settings
+from app.core.config.settings import Settings
 from tests.api.allowed import fits, fits_as_text, has_more_places
 from tests.api.asgi import Reply, send_bytes
 from tests.api.odd_values import odd_json, odd_texts

@@ -9,7 +9,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from app.api.body import SMALL_BODY
 from app.api.deps import Resources
-from app.core.config import Settings
+from app.core.config.settings import Settings
 from tests.api.asgi import send_bytes
 from tests.api.operations import Operation, operations
 from tests.factories import Factory

@@ -10,8 +10,8 @@ from joserfc import jwt
 from joserfc.jwk import KeySet
 from sqlalchemy.engine import URL
 
-from app.core.keys import Algorithm
-from app.core.pem import KeyPairAlgorithm
+from app.core.security.keys import Algorithm
+from app.core.security.pem import KeyPairAlgorithm
 from tests.conftest import connected, running, settings_for
 from tests.factories import Factory
 from tests.forgery import Forger, claims_of

@@ -7,11 +7,11 @@ import pytest
 from sqlalchemy import func, select
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from app.core.config import Settings
-from app.core.database import Database
-from app.core.passwords import PasswordHasher
+from app.core.config.settings import Settings
+from app.core.db.engine import Database
+from app.core.security.passwords import PasswordHasher
 from app.models.user import User
-from app.services.admins import ensure_first_admin
+from app.services.accounts.admins import ensure_first_admin
 from tests.api.calls import URL as AUTH
 from tests.api.calls import code, login
 from tests.factories import PASSWORD, Factory

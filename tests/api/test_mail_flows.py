@@ -11,9 +11,10 @@ from sqlalchemy import func, select, update
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from app.api.deps import Resources
+from app.core.clock import utc_now
 from app.crud.one_time_token import sha256
 from app.models.audit import Action, AuditEvent
-from app.models.base import Base, utc_now
+from app.models.base import Base
 from app.models.one_time_token import OneTimeToken, Purpose
 from app.models.session import Session
 from app.models.user import User

@@ -12,10 +12,10 @@ from sqlalchemy import func, select, text, update
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from app.api.deps import Resources
-from app.core.config import Settings
+from app.core.clock import utc_now
+from app.core.config.settings import Settings
 from app.crud.one_time_token import one_time_tokens
 from app.crud.user import users
-from app.models.base import utc_now
 from app.models.one_time_token import OneTimeToken, Purpose
 from app.models.user import Role, User
 from tests.api.calls import URL, code, login

@@ -8,10 +8,11 @@ from typing import Any
 import pytest
 
 from app.api.deps import Resources
-from app.core import tokens, windows
-from app.core.config import Settings
+from app.core.clock import utc_now
+from app.core.config.settings import Settings
 from app.core.errors import AppError
-from app.models.base import utc_now
+from app.core.limits import windows
+from app.core.security import tokens
 from tests.conftest import in_one_transaction, running
 
 WARM_UP, ROUNDS = 30, 60

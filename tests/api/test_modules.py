@@ -10,8 +10,8 @@ import httpx
 import pytest
 
 from app.cli.faults import explain
-from app.core.config import Settings
-from app.core.modules import ModuleError
+from app.core.config.settings import Settings
+from app.core.plugins import ModuleError
 from app.main import create_app
 from tests.conftest import connected, in_one_transaction, running
 from tests.factories import Factory

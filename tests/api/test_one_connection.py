@@ -9,7 +9,7 @@ import httpx
 import pytest
 from sqlalchemy.engine import URL
 
-from app.core.config import Settings
+from app.core.config.settings import Settings
 from tests.api.calls import URL as AUTH
 from tests.api.calls import bearer
 from tests.api.operations import operations

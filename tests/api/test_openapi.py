@@ -9,10 +9,10 @@ from typing import Any
 import httpx
 import pytest
 
-from app.core.config import Settings
+from app.core.config.settings import Settings
 from app.main import create_app
-from app.models.scope import SCOPES
 from app.schemas.fields import FIRST_YEAR
+from app.services.auth.scopes import SCOPES
 
 SNAPSHOT = Path(__file__).parent / "openapi.json"
 PUBLIC = {

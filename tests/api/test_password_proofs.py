@@ -5,7 +5,7 @@ from typing import Any
 import httpx
 import pytest
 
-from app.services.auth import TokenPair
+from app.services.auth.auth import TokenPair
 from tests.api.calls import bearer, code
 from tests.api.test_rate_limits import Limited, Limiting, guess, limiting
 from tests.factories import PASSWORD

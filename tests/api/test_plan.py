@@ -13,9 +13,9 @@ from fastapi.security import SecurityScopes
 from pydantic import BaseModel, Field
 from sqlalchemy.engine import URL
 
-from app.api.plan import Plan
+from app.api.fastpath.plan import Plan
 from app.api.routing import Router
-from app.core.config import Settings
+from app.core.config.settings import Settings
 from app.core.errors import ForbiddenError
 from app.main import create_app
 from tests.conftest import connected, settings_for

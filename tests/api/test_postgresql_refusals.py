@@ -13,15 +13,15 @@ from sqlalchemy import func, select, text
 from sqlalchemy.engine import URL
 from sqlalchemy.exc import DBAPIError
 
-from app.api.resources import Resources
-from app.core.config import Settings
-from app.core.database import Database
-from app.core.database_errors import code_name, meaning
-from app.core.error_codes import Meaning
-from app.core.prepared import Prepared
-from app.core.session import fetch
+from app.api.deps.resources import Resources
+from app.core.clock import utc_now
+from app.core.config.settings import Settings
+from app.core.db.engine import Database
+from app.core.db.error_codes import Meaning
+from app.core.db.errors import code_name, meaning
+from app.core.db.prepared import Prepared
+from app.core.db.session import fetch
 from app.main import create_app, open_resources
-from app.models.base import utc_now
 from tests.conftest import POSTGRES_URL, connected, run_on_server, running
 from tests.factories import PASSWORD, Factory
 from tests.standin import stand_in

@@ -18,9 +18,9 @@ from typer.testing import CliRunner
 
 from app.api.deps import Resources
 from app.cli import cli
-from app.core.config import Settings
+from app.core.clock import utc_now
+from app.core.config.settings import Settings
 from app.crud.one_time_token import one_time_tokens
-from app.models.base import utc_now
 from app.models.one_time_token import Purpose
 from tests.conftest import SECRET, connected, in_one_transaction, running
 from tests.factories import PASSWORD, Factory

@@ -10,9 +10,9 @@ import pytest
 from sqlalchemy import event, text
 
 from app.api.deps import Resources
-from app.core.config import Settings
-from app.core.database import Database
-from app.core.readiness import MAX_AGE
+from app.core.config.settings import Settings
+from app.core.db.engine import Database
+from app.core.observability.readiness import MAX_AGE
 from app.main import create_app, open_resources
 from tests.api.test_conventions import assert_problem
 from tests.conftest import SECRET, connected, running

@@ -8,10 +8,10 @@ from httpx import ASGITransport
 from sqlalchemy import select
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from app.core.networks import network_of
+from app.core.limits.networks import network_of
 from app.models.audit import AuditEvent
 from app.models.session import Session
-from app.services.auth import TokenPair
+from app.services.auth.auth import TokenPair
 from tests.api.calls import URL, code, me
 from tests.factories import Factory
 

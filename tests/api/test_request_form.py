@@ -14,7 +14,7 @@ from starlette.responses import PlainTextResponse
 
 from app.api.deps import Resources
 from app.api.routing import Router
-from app.core.config import Settings
+from app.core.config.settings import Settings
 from app.main import create_app
 from tests.api.test_conventions import assert_problem
 from tests.conftest import connected, running

@@ -8,10 +8,10 @@ import pytest
 from sqlalchemy import delete, select, text
 
 from app.api.deps import Resources
-from app.core.config import Settings
+from app.core.config.settings import Settings
 from app.models.session import Session
 from app.models.user import User
-from app.services.auth import TokenPair
+from app.services.auth.auth import TokenPair
 from tests.api.calls import URL, bearer, code, me, refresh
 from tests.conftest import connected, running
 from tests.factories import Factory

@@ -10,11 +10,11 @@ from asgi_lifespan import LifespanManager
 from fastapi import APIRouter, Body, Depends, FastAPI, Response
 from sqlalchemy.engine import URL
 
-from app.api.cross_origin import EXPOSED_HEADERS
+from app.api.deprecation import retiring
 from app.api.deps import CurrentUser
 from app.api.errors import EarlyAnswer
-from app.api.retirement import retiring
-from app.core.config import Settings
+from app.api.middleware.cross_origin import EXPOSED_HEADERS
+from app.core.config.settings import Settings
 from app.core.errors import NotFoundError
 from app.main import create_app
 from tests.conftest import connected, settings_for

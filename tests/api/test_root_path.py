@@ -11,9 +11,9 @@ import pytest
 from fastapi import FastAPI, Request
 from fastapi.routing import iter_route_contexts
 
-from app.api.retirement import retiring
-from app.core.config import Settings
-from app.core.root_path import OWN
+from app.api.deprecation import retiring
+from app.core.config.root_path import OWN
+from app.core.config.settings import Settings
 from app.main import create_app
 from tests.api.asgi import scope_of
 from tests.api.test_conventions import assert_problem

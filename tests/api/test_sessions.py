@@ -9,9 +9,9 @@ import time_machine
 from sqlalchemy import func, select
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from app.core.config import Settings
+from app.core.clock import utc_now
+from app.core.config.settings import Settings
 from app.models.audit import Action, AuditEvent
-from app.models.base import utc_now
 from app.models.session import Session
 from app.models.user import User
 from tests.api.calls import URL, bearer, code, login, me, refresh

@@ -10,10 +10,10 @@ import pytest
 import structlog
 from fastapi import FastAPI, Request
 
-from app.api import shedding
-from app.api.head_limit import HeadLimit
-from app.api.shedding import LoadShedding
-from app.core.config import Settings
+from app.api.middleware import shedding
+from app.api.middleware.head_limit import HeadLimit
+from app.api.middleware.shedding import LoadShedding
+from app.core.config.settings import Settings
 from app.main import create_app
 from tests.api.test_conventions import assert_problem
 from tests.conftest import connected, running

@@ -9,7 +9,7 @@ from sqlalchemy import select
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from app.api.deps import Resources
-from app.core.config import Settings
+from app.core.config.settings import Settings
 from app.core.errors import RateLimitedError
 from app.models.user import User
 from tests.api.calls import URL, code, login

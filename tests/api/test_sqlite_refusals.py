@@ -14,10 +14,10 @@ import pytest
 from sqlalchemy import Engine, event
 from sqlalchemy.engine import URL
 
-from app.api.resources import Resources
-from app.core.config import Settings
-from app.core.database_errors import meaning
-from app.core.error_codes import Meaning
+from app.api.deps.resources import Resources
+from app.core.config.settings import Settings
+from app.core.db.error_codes import Meaning
+from app.core.db.errors import meaning
 from tests.conftest import POSTGRES_URL, connected, running, settings_for
 from tests.factories import Factory
 

@@ -21,12 +21,12 @@ from typer.testing import CliRunner
 
 from app.api.deps import Resources
 from app.cli import cli
-from app.core.circuit import Circuit
-from app.core.config import Settings
-from app.core.logging import configure_logging
-from app.core.remote import Remote
+from app.core.config.settings import Settings
+from app.core.observability.logging import configure_logging
+from app.core.outbound.circuit import Circuit
+from app.core.outbound.remote import Remote
 from app.main import create_app
-from app.services.inventory import Inventory, InventoryUnavailableError
+from app.services.items.inventory import Inventory, InventoryUnavailableError
 from tests.api.calls import code
 from tests.conftest import connected, running
 from tests.factories import Factory
@@ -310,8 +310,8 @@ async def test_the_application_closes_its_connections(settings: Settings, invent
 
 IMPORTS = """
 import asyncio, sys
-from app.core.config import Settings
-from app.core.logging import configure_logging
+from app.core.config.settings import Settings
+from app.core.observability.logging import configure_logging
 from app.main import create_app, lifespan_of
 
 async def start():

@@ -8,8 +8,8 @@ import pytest
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from app.core.config import Settings
-from app.core.readiness import MAX_AGE
+from app.core.config.settings import Settings
+from app.core.observability.readiness import MAX_AGE
 from tests.conftest import connected, running
 
 

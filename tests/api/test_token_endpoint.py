@@ -12,9 +12,9 @@ from authlib.integrations.base_client import OAuthError
 from sqlalchemy import func, select
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from app.models.base import utc_now
-from app.models.scope import SCOPES
+from app.core.clock import utc_now
 from app.models.session import Session
+from app.services.auth.scopes import SCOPES
 from tests.api.calls import URL as AUTH
 from tests.api.calls import me, refresh
 from tests.factories import PASSWORD, Factory

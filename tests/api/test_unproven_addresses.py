@@ -8,9 +8,9 @@ import pytest
 from sqlalchemy import update
 
 from app.api.deps import Resources
-from app.core.config import Settings
+from app.core.config.settings import Settings
 from app.models.user import User
-from app.services.mails import unlinked
+from app.services.mail.mails import unlinked
 from tests.api.calls import URL, login
 from tests.conftest import connected, in_one_transaction, running
 from tests.factories import PASSWORD, Factory

@@ -16,9 +16,9 @@ from sqlalchemy import func, select, update
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from app.api.deps import Resources
+from app.core.clock import utc_now
 from app.crud.one_time_token import one_time_tokens
 from app.models.audit import Action, AuditEvent
-from app.models.base import utc_now
 from app.models.item import Item
 from app.models.one_time_token import OneTimeToken, Purpose
 from app.models.session import Session

@@ -3,7 +3,7 @@
 import ast
 from collections.abc import Iterator
 
-from app.core.migrations import ROOT
+from app.core.db.migrations import ROOT
 
 TAKES_ROWS = {"scalars", "execute", "fetch"}
 # By file and function: why there are never many.
@@ -40,7 +40,7 @@ BOUNDED = {
 
 def functions() -> Iterator[tuple[str, ast.FunctionDef | ast.AsyncFunctionDef]]:
     for folder in ("crud", "services"):
-        for path in sorted((ROOT / "app" / folder).glob("*.py")):
+        for path in sorted((ROOT / "app" / folder).rglob("*.py")):
             for node in ast.walk(ast.parse(path.read_text())):
                 if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
                     yield path.name, node

@@ -16,9 +16,9 @@ from sqlalchemy import Column, DateTime, ForeignKeyConstraint, PrimaryKeyConstra
 from sqlalchemy.types import TypeDecorator, TypeEngine
 
 from app.api.deps import get_session
-from app.api.paging import get_paging
-from app.core.config import Settings
-from app.core.migrations import ROOT
+from app.api.deps.paging import get_paging
+from app.core.config.settings import Settings
+from app.core.db.migrations import ROOT
 from app.main import create_app
 from app.models import metadata
 
@@ -53,18 +53,18 @@ def mentions(word: str, *, but: Collection[str] = ()) -> list[str]:
 
 
 def test_the_whole_application_is_looked_at() -> None:
-    assert {"app/main.py", "app/core/database.py", "app/api/v1/items.py"} <= MODULES.keys()
+    assert {"app/main.py", "app/core/db/engine.py", "app/api/v1/items/items.py"} <= MODULES.keys()
     assert len(MODULES) > 30
     assert {"users", "sessions", "items"} <= {table.name for table in TABLES}
 
 
 def test_only_the_database_module_commits() -> None:
-    assert calls("commit", "rollback", but={"app/core/database.py", "app/core/transaction.py"}) == []
+    assert calls("commit", "rollback", but={"app/core/db/engine.py", "app/core/db/transaction.py"}) == []
 
 
 def test_only_the_database_module_begins_transactions_and_no_session_is_made_by_hand() -> None:
     makers = ["begin", "begin_nested", "async_sessionmaker", "create_async_engine"]
-    assert calls(*makers, but={"app/core/database.py", "app/core/transaction.py"}) == []
+    assert calls(*makers, but={"app/core/db/engine.py", "app/core/db/transaction.py"}) == []
 
 
 def test_errors_are_app_errors() -> None:

@@ -4,7 +4,7 @@ import ast
 import json
 from collections.abc import Iterator
 
-from app.core.migrations import ROOT
+from app.core.db.migrations import ROOT
 
 TESTS = [ast.parse(path.read_text()) for path in sorted((ROOT / "tests").rglob("test_*.py"))]
 

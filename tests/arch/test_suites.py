@@ -4,7 +4,7 @@ import re
 
 import pytest
 
-from app.core.migrations import ROOT
+from app.core.db.migrations import ROOT
 
 VARIABLE = "STRATA_TEST_DATABASE_URL"
 

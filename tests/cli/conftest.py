@@ -10,7 +10,7 @@ from sqlalchemy.engine import URL
 from typer.testing import CliRunner, Result
 
 from app.cli import cli, main
-from app.core.config import Settings
+from app.core.config.settings import Settings
 from tests.conftest import SECRET
 from tests.logs import logging_as_before
 

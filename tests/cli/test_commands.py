@@ -15,11 +15,11 @@ from sqlalchemy.engine import URL
 from sqlalchemy.exc import DBAPIError
 
 from app.cli.faults import explain
-from app.core import migrations
-from app.core.config import Settings
-from app.core.database import Database
-from app.core.migrations import ROOT, migration_head
-from app.core.passwords import PasswordHasher
+from app.core.config.settings import Settings
+from app.core.db import migrations
+from app.core.db.engine import Database
+from app.core.db.migrations import ROOT, migration_head
+from app.core.security.passwords import PasswordHasher
 from app.models.user import Role, User
 from tests.cli.conftest import Failure, Strata
 from tests.conftest import POSTGRES_URL

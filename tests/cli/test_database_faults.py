@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator
 import pytest
 from sqlalchemy.engine import URL
 
-from app.core.parameter_hints import HINTS
+from app.core.db.url.parameter_hints import HINTS
 from tests.cli.conftest import Failure
 from tests.conftest import POSTGRES_URL, new_database_name, run_on_server
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from app.core.config import Settings
+from app.core.config.settings import Settings
 from tests.cli.conftest import Strata
 from tests.cli.test_commands import CREATE, in_database
 from tests.factories import PASSWORD

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from app.core.config import Settings
+from app.core.config.settings import Settings
 
 STRATA = str(Path(sys.executable).with_name("strata"))
 # What root may do beside others' rights, it may not under this.

@@ -11,10 +11,10 @@ import pytest
 from fastapi import FastAPI, Request
 from uvicorn.importer import import_from_string
 
-from app.api.head_limit import MAX_BYTES
+from app.api.middleware.head_limit import MAX_BYTES
 from app.cli.http_protocol import MAX_PIPELINED, BoundedProtocol
 from app.cli.serve import uvicorn_config
-from app.core.config import Settings
+from app.core.config.settings import Settings
 from tests.conftest import borrowed_app
 from tests.server import Server, serve
 

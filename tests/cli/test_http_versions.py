@@ -9,7 +9,7 @@ from fastapi import FastAPI, Request
 from starlette.responses import StreamingResponse
 
 from app.cli.serve import uvicorn_config
-from app.core.config import Settings
+from app.core.config.settings import Settings
 from tests.cli.test_http_protocol import CHUNKED, HEAD, Answers, assert_refused, close, send
 from tests.conftest import borrowed_app
 from tests.server import Server, serve

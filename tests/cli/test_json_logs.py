@@ -10,7 +10,7 @@ import pytest
 from sqlalchemy.engine import URL
 
 from app.cli.greeting import greet, show_start
-from app.core.config import Settings
+from app.core.config.settings import Settings
 from tests.cli.test_serve import Process, Serve, serve
 from tests.conftest import SECRET
 from tests.factories import PASSWORD

@@ -9,11 +9,11 @@ from typer.testing import CliRunner
 
 from app.cli import cli
 from app.cli.faults import explain
-from app.core.config import Settings, SettingsError
-from app.core.keys import Algorithm, Keyring
-from app.core.pem import KeyPairAlgorithm
-from app.core.tokens import Tokens
-from app.models.base import utc_now
+from app.core.clock import utc_now
+from app.core.config.settings import Settings, SettingsError
+from app.core.security.keys import Algorithm, Keyring
+from app.core.security.pem import KeyPairAlgorithm
+from app.core.security.tokens import Tokens
 from tests.key_files import SECRETS, KeyFiles, public_half
 
 

@@ -12,8 +12,8 @@ from pathlib import Path
 import pytest
 
 from app.cli.scaffold.edits import ALIASES, EXPORTS, ROUTERS, SCOPES, Area
-from app.core import migrations
-from app.core.migrations import ROOT
+from app.core.db import migrations
+from app.core.db.migrations import ROOT
 from tests.cli.conftest import Failure, Strata
 
 BOOK = ("title:str", "author:str:index", "release_year:year:index", "isbn:str?", "--public")
@@ -39,8 +39,8 @@ BOOK_LINES = re.compile(
 )
 BOOK_WORDS = re.compile(r'"books:write", |(?<=[ (])books, ')
 EDITED = (
-    *("app/api/v1/__init__.py", "app/api/v2/__init__.py", "app/api/openapi.py", "app/api/deps.py"),
-    *("app/models/scope.py", "pyproject.toml", "tests/api/test_openapi.py"),
+    *("app/api/v1/__init__.py", "app/api/v2/__init__.py", "app/api/openapi.py", "app/api/deps/__init__.py"),
+    *("app/services/auth/scopes.py", "pyproject.toml", "tests/api/test_openapi.py"),
 )
 
 pytestmark = pytest.mark.slow
@@ -225,7 +225,7 @@ def test_every_type_goes_with_every_kind_of_resource(strata: Strata, copy: Path,
     assert answer.exit_code == 0
     document = (copy / "tests/api/openapi.json").read_text()
     assert '"things_list_v2"' in document
-    is_admin_only = '"things:write"' in (copy / "app/models/scope.py").read_text().partition("ADMIN_ONLY")[2]
+    is_admin_only = '"things:write"' in (copy / "app/services/auth/scopes.py").read_text().partition("ADMIN_ONLY")[2]
     assert is_admin_only is ("--owned" not in kind)
     is_public = '"things_list"' in (copy / "tests/api/test_openapi.py").read_text()
     assert is_public is ("--public" in kind)
@@ -258,9 +258,9 @@ def test_a_dry_run_shows_everything_and_changes_nothing(strata: Strata) -> None:
     ("area", "path", "line"),
     [
         (ROUTERS, "app/api/v1/__init__.py", "router.include_router({}s.router)"),
-        (SCOPES, "app/models/scope.py", '    "{}s:read": "…",'),
-        (EXPORTS, "app/api/deps.py", '    "{}Reader",'),
-        (ALIASES, "app/api/deps.py", "{}Reader = …"),
+        (SCOPES, "app/services/auth/scopes.py", '    "{}s:read": "…",'),
+        (EXPORTS, "app/api/deps/__init__.py", '    "{}Reader",'),
+        (ALIASES, "app/api/deps/__init__.py", "{}Reader = …"),
     ],
 )
 def test_where_lines_stand_does_not_depend_on_what_came_first(area: Area, path: str, line: str) -> None:
@@ -379,8 +379,8 @@ def test_what_cannot_be_is_said_in_one_line_and_changes_nothing(
         ("app/api/v1/__init__.py", "router.include_router(admin.router)"),
         ("app/api/v2/__init__.py", "from app.api.v2 import"),
         ("app/api/openapi.py", '{"name": "admin"'),
-        ("app/api/deps.py", "UserWriter = "),
-        ("app/models/scope.py", "ADMIN_ONLY = {"),
+        ("app/api/deps/__init__.py", "UserWriter = "),
+        ("app/services/auth/scopes.py", "ADMIN_ONLY = {"),
         ("pyproject.toml", 'name = "Resources do not import each other\'s routers"'),
         ("tests/api/test_openapi.py", "PUBLIC = {"),
     ],
@@ -429,7 +429,7 @@ def test_uncommitted_changes_are_not_written_over(fails: Fails, strata: Strata, 
     scopes.write_text(scopes.read_text() + "# half a change\n")
     before = tree_of(copy)
     failure = fails("new", "resource", "invoice", *INVOICE)
-    assert failure.lines == ["error: Uncommitted changes in app/models/scope.py: commit or stash them first."]
+    assert failure.lines == ["error: Uncommitted changes in app/services/auth/scopes.py: commit or stash them first."]
     assert tree_of(copy) == before
 
 

@@ -13,7 +13,7 @@ import pytest
 
 from app.cli.serve import GRACE_SECONDS, uvicorn_config
 from app.cli.server import Worker
-from app.core.config import Settings
+from app.core.config.settings import Settings
 from tests.process import PATIENCE, ServerProcess, serve_process
 
 GET = b"GET /info HTTP/1.1\r\nHost: localhost\r\n\r\n"

@@ -11,7 +11,7 @@ from starlette.requests import ClientDisconnect
 from app.cli import http_protocol
 from app.cli import server as graceful
 from app.cli.serve import uvicorn_config
-from app.core.config import Settings
+from app.core.config.settings import Settings
 from tests.cli.test_http_protocol import HEAD, Answers
 from tests.conftest import borrowed_app
 from tests.server import Server, serve

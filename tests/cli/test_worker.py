@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from jose import jwk, jwt
 
-from app.core.pem import generate_key, write_private_key
+from app.core.security.pem import generate_key, write_private_key
 
 PROGRAM = """
 import gc, json, sys
@@ -32,9 +32,9 @@ told = {
         if name in sys.modules
     ],
 }
-from app.core.config import Settings
-from app.core.keys import Keyring
-from app.core.tokens import Signer
+from app.core.config.settings import Settings
+from app.core.security.keys import Keyring
+from app.core.security.tokens import Signer
 told["token"] = Signer(Keyring.from_settings(Settings.load())).sign({"sub": "1"})
 print(json.dumps(told))
 """

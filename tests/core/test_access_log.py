@@ -13,8 +13,8 @@ from typing import Any
 
 import pytest
 
-from app.core import access_log as module
-from app.core.access_log import MAX_WAITING, AccessLog, pieces
+from app.core.observability import access_log as module
+from app.core.observability.access_log import MAX_WAITING, AccessLog, pieces
 
 INFO, DEBUG = 20, 10
 
@@ -119,7 +119,7 @@ def test_what_is_written_at_once_is_whole_lines_that_fit_a_pipe() -> None:
 
 def test_the_last_lines_are_out_when_the_interpreter_ends() -> None:
     code = (
-        "import sys, logging; from app.core.access_log import access_log as log; log.logger.setLevel(20);"
+        "import sys, logging; from app.core.observability.access_log import access_log as log; log.logger.setLevel(20);"
         "log.open(sys.stderr); [log.tell(20, 'GET', f'/{n}', 200, 1.0, 'r') for n in range(500)]"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)

@@ -11,10 +11,10 @@ from uuid import uuid4
 import pytest
 from redis import Redis
 
-from app.core import redis
-from app.core.cache import ENTRY_OVERHEAD_BYTES, Cache, LocalStore
-from app.core.config import Settings
-from app.core.logging import configure_logging
+from app.core.cache import redis
+from app.core.cache.cache import ENTRY_OVERHEAD_BYTES, Cache, LocalStore
+from app.core.config.settings import Settings
+from app.core.observability.logging import configure_logging
 from tests.redis import free_port, need_redis, own_redis
 
 LOST = "redis lost: each process caches alone"

@@ -7,8 +7,8 @@ from threading import Barrier
 
 import pytest
 
-from app.core import common_passwords as module
-from app.core.common_passwords import common_passwords
+from app.core.security import common_passwords as module
+from app.core.security.common_passwords import common_passwords
 from tests.factories import PASSWORD
 
 

@@ -13,11 +13,11 @@ from sqlalchemy.engine import URL, make_url
 from sqlalchemy.exc import DBAPIError, IntegrityError, SQLAlchemyError
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from app.core import database as database_module
-from app.core import migrations
-from app.core.config import Settings
-from app.core.database import Database, asyncpg_arguments, create_engine, is_worth_retrying, wait_for_database
-from app.core.database_errors import is_connection_failure, sqlstate, violated_constraint
+from app.core.config.settings import Settings
+from app.core.db import engine as database_module
+from app.core.db import migrations
+from app.core.db.engine import Database, asyncpg_arguments, create_engine, is_worth_retrying, wait_for_database
+from app.core.db.errors import is_connection_failure, sqlstate, violated_constraint
 from app.core.errors import AppError, ConflictError
 from app.models.item import Item
 from app.models.session import Session

@@ -10,10 +10,10 @@ import pytest
 from sqlalchemy.engine import URL, make_url
 
 from app.cli.faults import explain
-from app.core import migrations
-from app.core.config import Settings
-from app.core.database import check_replica
-from app.core.database_fitness import UnfitDatabaseError, fault_of
+from app.core.config.settings import Settings
+from app.core.db import migrations
+from app.core.db.engine import check_replica
+from app.core.db.fitness import UnfitDatabaseError, fault_of
 from tests.conftest import POSTGRES_URL, connected, new_database_name, run_on_server, running, settings_for
 from tests.factories import Factory
 

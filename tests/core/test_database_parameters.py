@@ -10,10 +10,10 @@ from sqlalchemy import text
 from sqlalchemy.engine import URL
 from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 
-from app.core import migrations
-from app.core.config import Settings
-from app.core.database import Database, create_engine
-from app.core.database_errors import sqlstate
+from app.core.config.settings import Settings
+from app.core.db import migrations
+from app.core.db.engine import Database, create_engine
+from app.core.db.errors import sqlstate
 from tests.conftest import POSTGRES_URL, running, settings_for
 from tests.factories import Factory
 from tests.pgbouncer import pgbouncer

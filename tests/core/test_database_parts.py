@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from app.core.config import Settings, SettingsError
+from app.core.config.settings import Settings, SettingsError
 
 type Env = Callable[..., None]
 

@@ -5,9 +5,9 @@ from pathlib import Path
 import pytest
 from sqlalchemy.exc import SQLAlchemyError
 
-from app.core.config import Settings
-from app.core.database import create_engine
-from app.core.database_errors import sqlstate
+from app.core.config.settings import Settings
+from app.core.db.engine import create_engine
+from app.core.db.errors import sqlstate
 from tests.tls import Authority, tls_server
 
 

@@ -12,11 +12,11 @@ from hypothesis import settings as configured
 from hypothesis import strategies as st
 from sqlalchemy.engine import URL
 
-from app.core.config import Settings
-from app.core.database import asyncpg_arguments, create_engine
-from app.core.database_url import parse_database_url, shown_url
-from app.core.driver_arguments import check_files
-from app.core.postgresql_parameters import ALIASES, PARAMETERS, UNPREPARED
+from app.core.config.settings import Settings
+from app.core.db.engine import asyncpg_arguments, create_engine
+from app.core.db.url.database_url import parse_database_url, shown_url
+from app.core.db.url.driver_arguments import check_files
+from app.core.db.url.postgresql_parameters import ALIASES, PARAMETERS, UNPREPARED
 
 SECRET = "hunter2-Zq8"
 

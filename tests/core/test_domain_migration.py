@@ -8,9 +8,9 @@ from alembic import command
 from sqlalchemy import text
 from sqlalchemy.engine import URL
 
-from app.core.config import Settings
-from app.core.database import Database
-from app.core.migrations import alembic_config
+from app.core.config.settings import Settings
+from app.core.db.engine import Database
+from app.core.db.migrations import alembic_config
 from app.crud.user import users
 from tests.conftest import settings_for
 

@@ -10,14 +10,14 @@ from sqlalchemy import BigInteger, bindparam, column, func, literal_column, sele
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 
-from app.core.config import Settings
-from app.core.database import Database
-from app.core.database_errors import is_connection_failure, sqlstate
-from app.core.lending_pool import LendingPool
-from app.core.prepared import Prepared
-from app.core.session import DriverSession, fetch
-from app.core.transaction import Claim, ClaimError, DriverTransaction, expect_more
-from app.models.base import utc_now
+from app.core.clock import utc_now
+from app.core.config.settings import Settings
+from app.core.db.driver.lending_pool import LendingPool
+from app.core.db.engine import Database
+from app.core.db.errors import is_connection_failure, sqlstate
+from app.core.db.prepared import Prepared
+from app.core.db.session import DriverSession, fetch
+from app.core.db.transaction import Claim, ClaimError, DriverTransaction, expect_more
 from app.models.generation import Generation
 
 pytestmark = pytest.mark.real_database

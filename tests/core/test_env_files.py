@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from app.core.config import Settings, SettingsError
-from app.core.unread_names import file_warnings, process_warnings
+from app.core.config.settings import Settings, SettingsError
+from app.core.config.unread_names import file_warnings, process_warnings
 
 type Write = Callable[[bytes | str], None]
 

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from app.core.config import Settings, SettingsError
+from app.core.config.settings import Settings, SettingsError
 
 ALLOWED = "development, test, staging or production"
 SECRET = "q7Vd0mXbN3zLr9TjKcYh5WgPfAuEi1So8Bx2Ry6C"

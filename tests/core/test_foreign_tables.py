@@ -12,9 +12,9 @@ from alembic.util import CommandError
 from sqlalchemy import text
 from sqlalchemy.engine import URL
 
-from app.core.config import Settings
-from app.core.database import Database
-from app.core.migrations import ROOT, alembic_config, migration_head
+from app.core.config.settings import Settings
+from app.core.db.engine import Database
+from app.core.db.migrations import ROOT, alembic_config, migration_head
 from tests.conftest import POSTGRES_URL, settings_for
 
 # As PostGIS, SQLite's full-text search, other programs and hasty hands leave them.

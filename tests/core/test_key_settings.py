@@ -7,8 +7,8 @@ from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
 from pydantic import ValidationError
 
 from app.cli.faults import explain
-from app.core.config import Settings
-from app.core.keys import Algorithm
+from app.core.config.settings import Settings
+from app.core.security.keys import Algorithm
 from tests.key_files import SECRETS, KeyFiles, public_half
 
 OLD, NEW = SECRETS

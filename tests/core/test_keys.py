@@ -13,14 +13,14 @@ from joserfc import jwt
 from joserfc.errors import JoseError
 from joserfc.jwk import KeySet
 
-from app.core.config import Settings, SettingsError
-from app.core.cursors import CursorSigner
+from app.core.clock import utc_now
+from app.core.config.settings import Settings, SettingsError
 from app.core.errors import InvalidTokenError
-from app.core.key_pairs import thumbprint
-from app.core.keys import Algorithm, Key, Keyring
-from app.core.pem import KeyPairAlgorithm
-from app.core.tokens import Tokens, TokenType
-from app.models.base import utc_now
+from app.core.security.cursors import CursorSigner
+from app.core.security.key_pairs import thumbprint
+from app.core.security.keys import Algorithm, Key, Keyring
+from app.core.security.pem import KeyPairAlgorithm
+from app.core.security.tokens import Tokens, TokenType
 from tests.forgery import Forger, claims_of
 from tests.key_files import SECRETS, KeyFiles, public_half
 

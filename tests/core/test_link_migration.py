@@ -9,9 +9,9 @@ from sqlalchemy import text
 from sqlalchemy.engine import URL
 from sqlalchemy.exc import IntegrityError
 
-from app.core.config import Settings
-from app.core.database import Database
-from app.core.migrations import alembic_config
+from app.core.config.settings import Settings
+from app.core.db.engine import Database
+from app.core.db.migrations import alembic_config
 from tests.conftest import settings_for
 
 BEFORE, AFTER = "c1a75e0b94d2", "4d9e27b6a0f3"

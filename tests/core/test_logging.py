@@ -13,10 +13,10 @@ from typing import Any
 import pytest
 import structlog
 
-from app.api import middleware
-from app.core import access_log
-from app.core.config import Settings
-from app.core.logging import QUIET, configure_logging
+from app.api.middleware import context as middleware
+from app.core.config.settings import Settings
+from app.core.observability import access_log
+from app.core.observability.logging import QUIET, configure_logging
 from tests.conftest import connected, running
 from tests.factories import PASSWORD, Factory
 from tests.logs import logging_as_before

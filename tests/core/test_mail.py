@@ -15,9 +15,9 @@ import pytest
 from aiosmtpd.smtp import SMTP
 from pydantic import ValidationError
 
-from app.core.config import Settings
-from app.core.mail import FileMailer, SmtpMailer, compose, open_mailer
-from app.core.mail_url import MailFolder, MailServer, parse_address, parse_mail_url
+from app.core.config.mail_url import MailFolder, MailServer, parse_address, parse_mail_url
+from app.core.config.settings import Settings
+from app.core.outbound.mail import FileMailer, SmtpMailer, compose, open_mailer
 from tests.conftest import SECRET
 from tests.smtp import PASSWORD, USER, silent_server, smtp_server, tls_contexts
 

@@ -20,11 +20,11 @@ from alembic.util import CommandError
 from sqlalchemy import CheckConstraint, Connection, UniqueConstraint, func, inspect, select, text
 from sqlalchemy.engine import URL
 
-from app.core.config import Settings
-from app.core.database import Database
-from app.core.migrations import ROOT, alembic_config, database_revision, migration_head, upgrade
+from app.core.clock import utc_now
+from app.core.config.settings import Settings
+from app.core.db.engine import Database
+from app.core.db.migrations import ROOT, alembic_config, database_revision, migration_head, upgrade
 from app.models import metadata
-from app.models.base import utc_now
 from app.models.session import Session
 from app.models.user import User
 from tests.conftest import POSTGRES_URL, run_on_server, settings_for

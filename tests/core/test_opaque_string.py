@@ -7,8 +7,8 @@ import pytest
 from passlib.hash import bcrypt
 from pydantic import SecretStr
 
-from app.core.opaque_string import check_new_password, opaque_string
-from app.core.passwords import PasswordHasher
+from app.core.security.opaque_string import check_new_password, opaque_string
+from app.core.security.passwords import PasswordHasher
 
 NFC = unicodedata.normalize("NFC", "Möhre über Café")
 NFD = unicodedata.normalize("NFD", NFC)

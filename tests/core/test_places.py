@@ -4,7 +4,7 @@ import asyncio
 
 import pytest
 
-from app.core.places import Places
+from app.core.db.driver.places import Places
 
 SECONDS = 5
 

@@ -10,14 +10,14 @@ from pathlib import Path
 import pytest
 from sqlalchemy import text
 
-from app.core.config import Settings
-from app.core.database import Database, wait_for_database
-from app.core.database_url import parse_database_url
-from app.core.mail import open_mailer
-from app.core.private_files import make_private_file, make_private_folder
-from app.core.secret_file import generated_secrets
-from app.core.sqlite_files import make_database_file
-from app.services.admins import keep_password
+from app.core.config.private_files import make_private_file, make_private_folder
+from app.core.config.settings import Settings
+from app.core.db.engine import Database, wait_for_database
+from app.core.db.sqlite_files import make_database_file
+from app.core.db.url.database_url import parse_database_url
+from app.core.outbound.mail import open_mailer
+from app.core.security.secret_file import generated_secrets
+from app.services.accounts.admins import keep_password
 
 
 @pytest.fixture(autouse=True)

@@ -12,19 +12,19 @@ import pytest
 import time_machine
 from redis import Redis
 
-from app.core import redis
-from app.core.config import Settings
+from app.core.cache import redis
+from app.core.config.settings import Settings
 from app.core.errors import RateLimitedError
 from app.core.fallback import Fallback
-from app.core.logging import configure_logging
-from app.core.ratelimit import RateLimiter, Verdict, digest, tightest
+from app.core.limits.ratelimit import RateLimiter, Verdict, digest, tightest
+from app.core.observability.logging import configure_logging
 from tests.redis import free_port, need_redis, own_redis
 
 LOST = "redis lost: each process counts its rate limits alone"
 BACK = "redis is back: rate limits are shared again"
 COUNT_FIVE = """
 import asyncio, sys
-from app.core.ratelimit import RateLimiter
+from app.core.limits.ratelimit import RateLimiter
 
 async def main():
     limiter = RateLimiter(sys.argv[1])

@@ -21,13 +21,13 @@ import pytest
 import time_machine
 from jose import jwt
 
-from app.core.config import Settings, SettingsError
-from app.core.cursors import CursorSigner
+from app.core.config.settings import Settings, SettingsError
 from app.core.errors import InvalidTokenError, OverloadedError
-from app.core.keys import Keyring, derive_key, signing_secrets
-from app.core.passwords import PasswordHasher
-from app.core.secret_file import generated_secret
-from app.core.tokens import MAX_TOKEN_LENGTH, Tokens, TokenType
+from app.core.security.cursors import CursorSigner
+from app.core.security.keys import Keyring, derive_key, signing_secrets
+from app.core.security.passwords import PasswordHasher
+from app.core.security.secret_file import generated_secret
+from app.core.security.tokens import MAX_TOKEN_LENGTH, Tokens, TokenType
 from tests.factories import PASSWORD, PASSWORD_HASH
 
 SECRET = "a-secret-of-the-tests-with-more-than-32-bytes"
@@ -304,7 +304,7 @@ def test_a_token_that_is_known_to_be_good_still_expires_and_vouches_for_no_other
 def test_tokens_are_remembered_up_to_a_bound_and_refresh_tokens_never(
     tokens: Tokens, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("app.core.tokens.MAX_KNOWN_TOKENS", 2)
+    monkeypatch.setattr("app.core.security.tokens.MAX_KNOWN_TOKENS", 2)
     made = [issue(tokens, jti=str(number)) for number in range(3)]
     for token in made:
         tokens.verify(token, "access")

@@ -11,8 +11,8 @@ from hypothesis import HealthCheck, given
 from hypothesis import settings as examples
 from hypothesis import strategies as st
 
-from app.core.config import Settings, SettingsError
-from app.core.database_settings import PARTS
+from app.core.config.database import PARTS
+from app.core.config.settings import Settings, SettingsError
 
 RANDOM_SECRET = "q7Vd0mXbN3zLr9TjKcYh5WgPfAuEi1So8Bx2Ry6C"
 OTHER_SECRET = "Zr8Yk2Lw5Tq9Xn4Vb7Mc1Jh6Gf3Ds0Pa-Oi_UeEtRyW"
@@ -171,7 +171,7 @@ def test_a_switch_takes_the_usual_words(text: str, is_on: bool) -> None:
 
 @pytest.mark.parametrize(("name", "value"), [("DATA_DIR", "~/strata"), ("MAIL_URL", "file:~/strata")])
 def test_a_tilde_is_the_home_folder(monkeypatch: pytest.MonkeyPatch, folder: Path, name: str, value: str) -> None:
-    from app.core.mail_url import MailFolder, parse_mail_url  # noqa: PLC0415 - beside its only use
+    from app.core.config.mail_url import MailFolder, parse_mail_url  # noqa: PLC0415 - beside its only use
 
     monkeypatch.setenv("HOME", str(folder))
     settings = load(name, value)

@@ -5,11 +5,11 @@ import sys
 
 import pytest
 
-from app.core.addresses import check_address
-from app.core.invisible import INVISIBLE, refuse_invisible, strip_around
-from app.core.usernames import check_username
+from app.core.security.addresses import check_address
+from app.core.security.invisible import INVISIBLE, refuse_invisible, strip_around
+from app.core.security.usernames import check_username
 from app.models.user import identity_key
-from app.services.usernames import UsernameReservedError, refuse_reserved
+from app.services.accounts.usernames import UsernameReservedError, refuse_reserved
 
 
 @pytest.mark.parametrize(
@@ -181,7 +181,6 @@ def test_a_domain_that_idna_2008_has_not_is_none(address: str) -> None:
 
 def test_a_plain_name_needs_no_table_of_scripts() -> None:
     """It takes memory, which a process that sees plain names alone does not have to spend."""
-    script = (
-        "import sys; from app.core.usernames import check_username as c; c('alice'); sys.exit('regex' in sys.modules)"
-    )
+    module = "app.core.security.usernames"
+    script = f"import sys; from {module} import check_username as c; c('alice'); sys.exit('regex' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", script], check=False).returncode == 0

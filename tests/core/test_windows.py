@@ -6,9 +6,9 @@ from collections.abc import Iterable
 import pytest
 import time_machine
 
-from app.core import windows
-from app.core.ratelimit import RateLimiter, digest, known_digest
-from app.core.windows import LocalWindows
+from app.core.limits import windows
+from app.core.limits.ratelimit import RateLimiter, digest, known_digest
+from app.core.limits.windows import LocalWindows
 
 RATE = "5/minute"
 

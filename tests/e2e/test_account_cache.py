@@ -19,16 +19,16 @@ from sqlalchemy.engine import URL
 
 from app.api.deps import Resources
 from app.core import clock
-from app.core.config import Settings
-from app.core.database import Database
+from app.core.clock import utc_now
+from app.core.config.settings import Settings
+from app.core.db.engine import Database
+from app.core.db.listener import PATIENCE, Listener, Source, listener_arguments
 from app.core.fallback import Fallback
-from app.core.listener import PATIENCE, Listener, Source, listener_arguments
-from app.models.base import utc_now
 from app.models.session import Session
 from app.models.user import User
-from app.services.account_cache import LEASE, AccountCache
-from app.services.account_changes import TABLES, TRIGGERS
-from app.services.auth import TokenPair
+from app.services.auth.account_cache import LEASE, AccountCache
+from app.services.auth.account_changes import TABLES, TRIGGERS
+from app.services.auth.auth import TokenPair
 from tests.api.calls import URL as AUTH
 from tests.api.calls import bearer, login, me, refresh
 from tests.api.test_account_scope import OPERATIONS

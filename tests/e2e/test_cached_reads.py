@@ -9,7 +9,7 @@ import httpx
 import pytest
 
 from app.api.deps import Resources
-from app.core.config import Settings
+from app.core.config.settings import Settings
 from tests.conftest import connected, running
 from tests.factories import Factory
 from tests.redis import need_redis

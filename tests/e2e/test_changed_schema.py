@@ -13,8 +13,8 @@ import httpx
 import pytest
 
 from app.api.deps import Resources
-from app.core.config import Settings
-from app.core.database import Database
+from app.core.config.settings import Settings
+from app.core.db.engine import Database
 from app.services.cleaning import clean
 from tests.conftest import borrowed_app, connected, running
 from tests.factories import PASSWORD, Factory

@@ -12,11 +12,11 @@ from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from app.api.deps import Resources
-from app.core.database import Database
-from app.core.database_errors import is_connection_failure
-from app.core.readiness import MAX_AGE
-from app.core.retry import retried
-from app.core.session import fetch
+from app.core.db.engine import Database
+from app.core.db.errors import is_connection_failure
+from app.core.db.retry import retried
+from app.core.db.session import fetch
+from app.core.observability.readiness import MAX_AGE
 from tests.api.calls import login
 from tests.conftest import POSTGRES_URL, connected, end_sessions, running, settings_for
 from tests.core.test_driver import ADD, PID, single, stored

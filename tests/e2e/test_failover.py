@@ -9,7 +9,7 @@ import httpx
 import pytest
 from sqlalchemy.engine import URL
 
-from app.core.config import Settings
+from app.core.config.settings import Settings
 from tests.api.calls import login
 from tests.api.test_conventions import assert_problem
 from tests.conftest import POSTGRES_URL, connected, end_sessions, run_on_server, running, settings_for

@@ -9,8 +9,8 @@ import httpx
 import pytest
 from sqlalchemy import func, select, update
 
-from app.core.config import Settings
-from app.core.database import Database
+from app.core.config.settings import Settings
+from app.core.db.engine import Database
 from app.models.item import Item
 from app.models.order import Order
 from tests.api.test_orders import basket

@@ -11,7 +11,7 @@ from aiosmtpd.smtp import SMTP
 from pydantic import SecretStr
 from sqlalchemy import select
 
-from app.core.config import Settings
+from app.core.config.settings import Settings
 from app.main import create_app
 from app.models.user import User
 from tests.api.calls import URL

@@ -11,7 +11,7 @@ import pytest
 from fastapi import FastAPI
 from starlette.responses import StreamingResponse
 
-from app.core.config import Settings
+from app.core.config.settings import Settings
 from tests.api.calls import code
 from tests.api.test_conventions import assert_problem
 from tests.conftest import borrowed_app

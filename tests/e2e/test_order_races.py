@@ -13,7 +13,7 @@ from sqlalchemy.engine import URL
 
 from app.api.deps import SessionDep
 from app.api.routing import Router
-from app.core.config import Settings
+from app.core.config.settings import Settings
 from app.main import create_app
 from app.models.item import Item
 from app.models.order import Order, OrderLine, OrderStatus

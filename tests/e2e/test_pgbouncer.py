@@ -9,7 +9,7 @@ import pytest
 from sqlalchemy import func, select
 from sqlalchemy.engine import URL
 
-from app.core.config import Settings
+from app.core.config.settings import Settings
 from app.models.item import Item
 from app.models.order import Order
 from tests.api.calls import login

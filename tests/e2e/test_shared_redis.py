@@ -8,8 +8,8 @@ import httpx
 import pytest
 from sqlalchemy.engine import URL
 
-from app.core import redis
-from app.core.config import Settings
+from app.core.cache import redis
+from app.core.config.settings import Settings
 from tests.conftest import SECRET, connected, running, settings_for
 from tests.factories import PASSWORD, Factory
 from tests.redis import own_redis

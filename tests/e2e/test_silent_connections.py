@@ -15,8 +15,8 @@ from sqlalchemy import func, select
 from sqlalchemy.engine import URL
 from sqlalchemy.exc import DBAPIError
 
-from app.core.database import Database
-from app.core.session import fetch
+from app.core.db.engine import Database
+from app.core.db.session import fetch
 from tests.conftest import POSTGRES_URL, connected, run_on_server, running, settings_for
 from tests.core.test_driver import ADD, SLEEP, stored
 from tests.e2e.test_cut_connections import CALLS, Call

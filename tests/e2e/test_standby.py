@@ -5,7 +5,7 @@ from pathlib import Path
 
 import httpx
 
-from app.core import migrations
+from app.core.db import migrations
 from tests.cluster import primary_server, standby_of
 from tests.conftest import connected, running, settings_for
 from tests.factories import Factory

@@ -6,10 +6,10 @@ from datetime import timedelta
 import pytest
 
 from app.core import clock
-from app.models.account import Account
-from app.models.base import utc_now
+from app.core.clock import utc_now
+from app.crud.account import Account
 from app.models.user import Role
-from app.services.account_cache import LEASE, AccountCache
+from app.services.auth.account_cache import LEASE, AccountCache
 
 
 def account(user_id: int = 1) -> Account:

@@ -12,12 +12,12 @@ from sqlalchemy import func, select, update
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from app.api.deps import Resources
-from app.core.config import Settings
-from app.core.database import Database
+from app.core.clock import utc_now
+from app.core.config.settings import Settings
+from app.core.db.engine import Database
 from app.crud.one_time_token import one_time_tokens
 from app.crud.session import sessions
 from app.models.audit import AuditEvent
-from app.models.base import utc_now
 from app.models.one_time_token import OneTimeToken, Purpose
 from app.models.session import Session
 from app.models.user import User

@@ -8,9 +8,9 @@ from typing import Any, get_args
 import pytest
 from jinja2 import UndefinedError
 
-from app.core.config import Settings
-from app.services import mails
-from app.services.mails import PAGES, SUBJECTS, MailName, duration, moment
+from app.core.config.settings import Settings
+from app.services.mail import mails
+from app.services.mail.mails import PAGES, SUBJECTS, MailName, duration, moment
 
 NAMES: tuple[MailName, ...] = get_args(MailName.__value__)
 TOKEN = "t0ken-" + "x" * 37

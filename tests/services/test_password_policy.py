@@ -11,12 +11,12 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from app.api.deps import Resources
 from app.cli.admin import create_admin
-from app.core.config import Settings
+from app.core.clock import utc_now
+from app.core.config.settings import Settings
 from app.crud.one_time_token import one_time_tokens
-from app.models.base import utc_now
 from app.models.one_time_token import OneTimeToken, Purpose
 from app.models.user import User
-from app.services.password_policy import WeakPasswordError, check_password
+from app.services.accounts.password_policy import WeakPasswordError, check_password
 from tests.conftest import connected, in_one_transaction, running
 from tests.factories import PASSWORD, PASSWORD_HASH, Factory
 

@@ -2,15 +2,13 @@
 
 from app.api.errors import responses
 from app.api.routing import Router
-from app.api.v1 import admin, auth, books, items, items_batch, items_stock, orders, token, users
+from app.api.v1 import admin, auth, books, items, orders, token, users
 
 router = Router(prefix="/api/v1", responses=responses(400, 413, 422, 429, 431, 503, 507))
 router.include_router(auth.router)
 router.include_router(token.router)
 router.include_router(users.router)
 router.include_router(books.router)
-router.include_router(items_batch.router)  # first: `/items/{item_id}` fits its paths too
-router.include_router(items_stock.router)
 router.include_router(items.router)
 router.include_router(orders.router)
 router.include_router(admin.router)

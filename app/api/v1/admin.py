@@ -5,13 +5,13 @@ from typing import Annotated, Any, Literal
 from fastapi import Depends, Query
 
 from app.api.deps import AdminUser, PagingDep, ReadSessionDep
+from app.api.deps.paging import SORT
 from app.api.errors import responses
-from app.api.paging import SORT
 from app.api.routing import Router
+from app.core.clock import utc_now
 from app.crud.audit import AuditFilter, audit
 from app.crud.dashboard import DashboardRows, read_dashboard
 from app.models.audit import Action
-from app.models.base import utc_now
 from app.schemas.account import AuditEventRead, Dashboard
 from app.schemas.base import Page
 from app.schemas.fields import Instant

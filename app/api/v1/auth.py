@@ -4,24 +4,24 @@ from typing import Annotated, Any
 
 from fastapi import Form, status
 
-from app.api.cookies import RefreshCookieDep
 from app.api.deps import AccountsDep, AccountUser, AuthDep, CreatedDep, DeviceDep, ReadSessionDep, SessionDep
+from app.api.deps.cookies import RefreshCookieDep
+from app.api.deps.limits import LoginLimit, MailLimit, RegisterLimit
 from app.api.errors import responses
 from app.api.examples import example
 from app.api.forms import FORM_LIMITS
-from app.api.limits import LoginLimit, MailLimit, RegisterLimit
 from app.api.routing import Router
+from app.core.clock import utc_now
 from app.core.errors import NotFoundError
 from app.crud.session import sessions
 from app.crud.user import users
-from app.models.base import utc_now
 from app.models.user import User
 from app.schemas.account import AccountId, EmailVerification, ForgottenPassword, PasswordReset, SessionRead
 from app.schemas.auth import LoginForm, RefreshRequest, TokenRead
 from app.schemas.base import Message
 from app.schemas.user import Registration, UserRead
 from app.services.audit import record_sign_out
-from app.services.auth import session_facts
+from app.services.auth.auth import session_facts
 
 router = Router(prefix="/auth", tags=["auth"], takes_little=True)
 

@@ -6,11 +6,11 @@ from fastapi import Depends, Path, Query, Response, status
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from app.api.deps import BookWriter, CachedDep, CreatedDep, ETagDep, IfMatchDep, PagingDep, SessionDep
+from app.api.deps.idempotency import OnceDep
+from app.api.deps.paging import SORT
 from app.api.errors import responses
-from app.api.idempotency import OnceDep
-from app.api.paging import SORT
 from app.api.routing import Router
-from app.core.prepared import Row
+from app.core.db.prepared import Row
 from app.crud.book import BookFilter, books
 from app.crud.guard import Guard
 from app.schemas.base import Page

@@ -15,16 +15,16 @@ from app.api.deps import (
     ReadSessionDep,
     SessionDep,
 )
+from app.api.deps.idempotency import OnceDep
+from app.api.deps.paging import SORT
 from app.api.errors import responses
-from app.api.idempotency import OnceDep
-from app.api.paging import SORT
 from app.api.routing import Router
 from app.crud.order import OrderFilter, orders
 from app.models.order import Order, OrderStatus
 from app.schemas.base import Page
 from app.schemas.order import OrderCreate, OrderRead, StatusName
 from app.schemas.parameters import IdParameter
-from app.services.identity import Identity
+from app.services.auth.identity import Identity
 from app.services.orders import cancel_order, pay_order, place_order
 
 router = Router(prefix="/orders", tags=["orders"], responses=responses(401, 403))

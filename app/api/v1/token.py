@@ -5,13 +5,13 @@ from typing import Annotated, Any
 from fastapi import Form, Request, Response
 
 from app.api.deps import AuthDep, DeviceDep
+from app.api.deps.limits import LoginLimit
 from app.api.errors import OAuthError
 from app.api.forms import FORM_LIMITS
-from app.api.limits import LoginLimit
 from app.api.routing import Router
 from app.schemas.auth import OAuthFault, TokenForm, TokenRead
 from app.services.audit import Device
-from app.services.auth import Auth, TokenPair
+from app.services.auth.auth import Auth, TokenPair
 
 router = Router(prefix="/auth", tags=["auth"], takes_little=True)
 

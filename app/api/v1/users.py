@@ -20,14 +20,14 @@ from app.api.deps import (
     UserReader,
     UserWriter,
 )
+from app.api.deps.idempotency import IdempotencyDep
+from app.api.deps.limits import MailLimit
+from app.api.deps.paging import SORT
 from app.api.download import Download, DownloadSlotDep, ExportLimit
 from app.api.errors import responses
-from app.api.idempotency import IdempotencyDep
-from app.api.limits import MailLimit
-from app.api.paging import SORT
 from app.api.routing import Router
+from app.crud.account import Account
 from app.crud.user import UserFilter, users
-from app.models.account import Account
 from app.models.audit import Action
 from app.models.user import Role, User
 from app.schemas.account import (
@@ -42,8 +42,8 @@ from app.schemas.account import (
 from app.schemas.base import Message, Page
 from app.schemas.parameters import FlagQuery, IdParameter, SearchQuery
 from app.schemas.user import RoleName, UserRead
+from app.services.accounts.export import export_account
 from app.services.audit import record
-from app.services.export import export_account
 
 router = Router(prefix="/users", tags=["users"], takes_little=True, responses=responses(401))
 

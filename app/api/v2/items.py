@@ -5,7 +5,7 @@ from typing import Any
 from app.api.deps import CursorPagingDep, ReadSessionDep
 from app.api.errors import responses
 from app.api.routing import Router
-from app.api.v1.items import FilterDep, ItemSort
+from app.api.v1.items.items import FilterDep, ItemSort
 from app.crud.item import items
 from app.schemas.base import CursorPage
 from app.schemas.item import ItemRead

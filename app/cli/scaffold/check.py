@@ -125,7 +125,7 @@ def check_free(names: Names, root: Path) -> None:
         (f"the table {names.plural}", "alembic/versions/*.py", rf'create_table\(\s*"{names.plural}"'),
         (f"the address {names.prefix}", "app/api/v[12]/*.py", rf'(prefix=|\.\w+\()"{names.prefix}["/]'),
         (f"the tag {names.plural}", "app/api/openapi.py", rf'"name": "{names.plural}"'),
-        (f"the scope {names.plural}:read", "app/models/scope.py", rf'"{names.plural}:(read|write)"'),
+        (f"the scope {names.plural}:read", "app/services/auth/scopes.py", rf'"{names.plural}:(read|write)"'),
     ):
         for path in sorted(root.glob(places)):
             if re.search(pattern, path.read_text(), re.MULTILINE):

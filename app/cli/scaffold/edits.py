@@ -127,8 +127,8 @@ def edits_of(resource: Resource) -> dict[str, Edit]:
         "app/api/v1/__init__.py": edit_registry,
         "app/api/v2/__init__.py": edit_registry,
         "app/api/openapi.py": edit_tags,
-        "app/api/deps.py": edit_deps,
-        "app/models/scope.py": edit_scopes,
+        "app/api/deps/__init__.py": edit_deps,
+        "app/services/auth/scopes.py": edit_scopes,
         "pyproject.toml": edit_contract,
     }
     return edits | ({OPENAPI_TEST: edit_public} if resource.is_public else {})

@@ -1,0 +1,178 @@
+"""Every alias that a handler may ask for; together they say what a request needs and may do."""
+
+from functools import partial
+from typing import Annotated
+
+from fastapi import Depends, Request, Security
+from fastapi.security import OAuth2PasswordBearer, SecurityScopes
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from app.api.deps.caching import CachedDep
+from app.api.deps.conditional import ConditionalDep, CreatedDep, ETagDep, IfMatchDep
+from app.api.deps.paging import CursorPagingDep, PagingDep
+from app.api.deps.resources import Resources, ResourcesDep, claims_of, resources_of
+from app.api.routing import end_with_handler, until_answered
+from app.core.db.session import DriverSession
+from app.core.db.transaction import Claim, ClaimError, DriverTransaction, Transaction
+from app.core.errors import InsufficientScopeError
+from app.services.accounts.accounts import Accounts
+from app.services.audit import Device
+from app.services.auth.auth import Auth
+from app.services.auth.identity import Identity
+from app.services.auth.scopes import ADMIN_ONLY, SCOPES
+
+__all__ = [
+    "AccountUser",
+    "AccountsDep",
+    "AdminUser",
+    "AuthDep",
+    "BookReader",
+    "BookWriter",
+    "CachedDep",
+    "ConditionalDep",
+    "CreatedDep",
+    "CurrentUser",
+    "CursorPagingDep",
+    "DeviceDep",
+    "ETagDep",
+    "IfMatchDep",
+    "ItemReader",
+    "ItemWriter",
+    "OrderReader",
+    "OrderWriter",
+    "PagingDep",
+    "ReadSessionDep",
+    "Resources",
+    "ResourcesDep",
+    "SessionDep",
+    "StatementDep",
+    "UserReader",
+    "UserWriter",
+]
+
+MAX_USER_AGENT = 500
+# Their services open transactions of their own, in which nobody asks again.
+ASK_FIRST = ADMIN_ONLY | {"account"}
+
+
+async def get_session(request: Request) -> AsyncSession:
+    """A transaction, which begins when it is used.
+
+    Who asks may be known from before; they still must be who they were when something is written.
+
+    Raises:
+        ClaimError: at the end, if they are not; `Route` then begins anew, and asks first.
+    """
+    session = resources_of(request).database.write()
+    if not isinstance(session, DriverTransaction):
+        return await until_answered(request, transaction_of(request, session))
+    session.is_begun = True
+    session.find_claim = partial(claim_of, request)
+    session.before_holding = partial(commit_with_handler, request)
+    return session
+
+
+def transaction_of(request: Request, session: AsyncSession) -> Transaction:
+    return Transaction(session, partial(require_claim, request, session))
+
+
+def commit_with_handler(request: Request, session: AsyncSession) -> None:
+    end_with_handler(request, transaction_of(request, session))
+
+
+async def require_claim(request: Request, session: AsyncSession) -> None:
+    """Ask before COMMIT where something else than a prepared statement began the transaction."""
+    has_claimed = isinstance(session, DriverTransaction) and session.claimed is not None
+    if claim_of(request) is not None and not has_claimed and not await request.state.identity.still_holds(session):
+        raise ClaimError
+
+
+def claim_of(request: Request) -> Claim | None:
+    identity: Identity | None = request.scope["state"].get("identity")
+    return identity.claim if identity is not None else None
+
+
+async def get_read_session(request: Request) -> AsyncSession:
+    session = resources_of(request).database.read()
+    if not isinstance(session, DriverSession):
+        return await until_answered(request, session)
+    session.before_holding = partial(end_with_handler, request)
+    return session
+
+
+SessionDep = Annotated[AsyncSession, Depends(get_session)]
+
+
+async def get_statement(session: SessionDep) -> AsyncSession:
+    if isinstance(session, DriverTransaction):
+        session.is_single = True
+    return session
+
+
+# For a handler that writes with one statement of a CRUD object, and nothing after it: the session of SessionDep.
+StatementDep = Annotated[AsyncSession, Depends(get_statement)]
+ReadSessionDep = Annotated[AsyncSession, Depends(get_read_session)]
+
+
+async def get_auth(resources: ResourcesDep) -> Auth:
+    return resources.auth
+
+
+async def get_accounts(resources: ResourcesDep) -> Accounts:
+    return resources.accounts
+
+
+async def get_device(request: Request) -> Device:
+    user_agent = request.headers.get("user-agent", "").replace("\0", "")[:MAX_USER_AGENT]
+    return Device(request.client.host if request.client else None, user_agent or None, request.state.request_id)
+
+
+AuthDep = Annotated[Auth, Depends(get_auth)]
+AccountsDep = Annotated[Accounts, Depends(get_accounts)]
+DeviceDep = Annotated[Device, Depends(get_device)]
+
+
+def may_recall(request: Request, needed: SecurityScopes) -> bool:
+    """Whether what is known from before will do: for reads, and for writes, which ask with BEGIN or in their statement.
+
+    What changes accounts, or is for administrators alone, asks first.
+    """
+    if request.scope["state"].get("asks_first"):
+        return False
+    return request.method == "GET" or (bool(needed.scopes) and ASK_FIRST.isdisjoint(needed.scopes))
+
+
+class IdentityBearer(OAuth2PasswordBearer):
+    """Who asks, by their access token, which must have the scopes needed: all of it in one dependency."""
+
+    async def __call__(self, request: Request, needed: SecurityScopes) -> Identity:  # type: ignore[override] # FastAPI passes both
+        # FastAPI would ask once for each set of scopes; the account needs to be looked up once.
+        state = request.scope["state"]
+        identity: Identity | None = state.get("identity")
+        if identity is None:
+            claims = claims_of(request)
+            if claims is None:
+                raise self.make_not_authenticated_error()
+            auth = resources_of(request).auth
+            known = auth.recall(claims) if may_recall(request, needed) else None
+            identity = state["identity"] = known or await auth.identify(claims)
+        if not identity.scopes.issuperset(needed.scopes):
+            raise InsufficientScopeError(needed.scope_str)
+        return identity
+
+
+get_identity = IdentityBearer(
+    "/api/v1/auth/login", scheme_name="bearer", refreshUrl="/api/v1/auth/refresh", scopes=SCOPES
+)
+
+CurrentUser = Annotated[Identity, Security(get_identity)]
+AccountUser = Annotated[Identity, Security(get_identity, scopes=["account"])]
+AdminUser = Annotated[Identity, Security(get_identity, scopes=["admin"])]
+UserReader = Annotated[Identity, Security(get_identity, scopes=["users:read"])]
+UserWriter = Annotated[Identity, Security(get_identity, scopes=["users:write"])]
+BookReader = Annotated[Identity, Security(get_identity, scopes=["books:read"])]
+BookWriter = Annotated[Identity, Security(get_identity, scopes=["books:write"])]
+ItemReader = Annotated[Identity, Security(get_identity, scopes=["items:read"])]
+ItemWriter = Annotated[Identity, Security(get_identity, scopes=["items:write"])]
+OrderReader = Annotated[Identity, Security(get_identity, scopes=["orders:read"])]
+OrderWriter = Annotated[Identity, Security(get_identity, scopes=["orders:write"])]

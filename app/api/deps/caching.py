@@ -1,0 +1,92 @@
+"""Public answers that are made once and handed out until what they show has changed."""
+
+import hmac
+from collections.abc import Awaitable, Callable
+from functools import lru_cache
+from hashlib import sha256
+from typing import Annotated, Any
+
+from fastapi import Depends, Request, Response
+from pydantic import BaseModel, TypeAdapter
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from app.api.deps.conditional import HasVersion, IfNoneMatchHeader, etag, require_modified
+from app.api.deps.resources import Resources, resources_of
+from app.api.rows import Shape
+from app.crud.generation import CachedCRUD, generations
+
+type Load[T] = Callable[[AsyncSession], Awaitable[T]]
+
+
+class Cached:
+    """The answer to a GET that is the same for everybody, with an ETag.
+
+    The key of an entry has the generation of its resource, which every write counts on in its own
+    transaction: the first read after a write misses the cache, on every instance. Rows are read from
+    the primary: a replica that lags would bring back what has just been changed.
+    """
+
+    def __init__(self, request: Request, resources: Resources, if_none_match: str | None) -> None:
+        self.address = f"{request.scope['path']}?".encode() + request.scope["query_string"]
+        self.resources = resources
+        self.if_none_match = if_none_match
+
+    async def one[V: HasVersion](self, crud: CachedCRUD[Any], schema: type[BaseModel], load: Load[V]) -> Response:
+        """A single resource; its tag is that of its version, as in its other answers."""
+
+        async def make(session: AsyncSession) -> bytes:
+            row = await load(session)
+            return entry(etag(row), written(schema, row))
+
+        return await self.answer(crud, make)
+
+    async def page(self, crud: CachedCRUD[Any], schema: type[BaseModel], load: Load[dict[str, Any]]) -> Response:
+        """A list; its tag is that of its content."""
+
+        async def make(session: AsyncSession) -> bytes:
+            page = written(schema, await load(session))
+            return entry(f'"{sha256(page).hexdigest()[:32]}"', page)
+
+        return await self.answer(crud, make)
+
+    async def answer(self, crud: CachedCRUD[Any], make: Callable[[AsyncSession], Awaitable[bytes]]) -> Response:
+        database = self.resources.database
+        async with database.primary() as session:
+            generation = await generations.current(session, crud.resource)
+
+        async def load() -> bytes:
+            async with database.primary() as session:
+                return await make(session)
+
+        # Keyed, so that a copy of the database on the same Redis, whose generations go on apart, has other entries.
+        digest = hmac.digest(self.resources.keys.derive("cache")[0], self.address, "sha256").hex()
+        found = await self.resources.cache.get_or_make(f"{crud.resource}:{generation}:{digest}", load)
+        tag, _, body = found.partition(b"\n")
+        headers = {"Cache-Control": f"public, max-age={self.resources.settings.cache_max_age}"}
+        require_modified(self.if_none_match, tag.decode(), **headers)
+        return Response(body, headers={"ETag": tag.decode(), **headers}, media_type="application/json")
+
+
+shape_of = lru_cache(Shape)
+
+
+@lru_cache
+def adapter(schema: type[BaseModel]) -> TypeAdapter[Any]:
+    return TypeAdapter(schema)
+
+
+def written(schema: type[BaseModel], answer: Any) -> bytes:
+    encoded = shape_of(schema).encode(answer)
+    # An empty page has no rows.
+    return encoded if encoded is not None else adapter(schema).dump_json(adapter(schema).validate_python(answer))
+
+
+def entry(tag: str, body: bytes) -> bytes:
+    return tag.encode() + b"\n" + body
+
+
+async def get_cached(request: Request, if_none_match: IfNoneMatchHeader = None) -> Cached:
+    return Cached(request, resources_of(request), if_none_match)
+
+
+CachedDep = Annotated[Cached, Depends(get_cached)]

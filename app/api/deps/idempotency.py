@@ -1,0 +1,117 @@
+"""`Idempotency-Key`: a request that comes twice does its work once."""
+
+import hmac
+import json
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import Annotated
+
+from fastapi import Depends, Header, Request, Response
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from app.api.deps import CurrentUser, SessionDep
+from app.api.deps.resources import Resources, resources_of
+from app.api.errors import EarlyAnswer, problem
+from app.api.routing import until_answered
+from app.core.clock import utc_now
+from app.core.errors import AppError, UnprocessableError
+from app.core.security.keys import Keyring
+from app.crud.idempotency import idempotency_keys
+from app.models.idempotency import IdempotencyKey
+
+TTL = timedelta(hours=24)
+KEPT_HEADERS = ("content-type", "etag", "location", "retry-after")
+# Not about what was asked for, but about who asked and how often.
+NOT_KEPT = {401, 403, 429}
+
+
+class KeyReusedError(UnprocessableError):
+    code = "idempotency_key_reused"
+    detail = "This Idempotency-Key came with another body before; take a new key for a new request."
+
+
+KeyHeader = Annotated[
+    str | None,
+    Header(
+        alias="Idempotency-Key",
+        pattern=r"^[\x21-\x7e]{1,255}$",
+        max_length=255,
+        description="Makes repeating the request safe: for 24 hours the same key gets the first answer again.",
+        examples=["7f4c2f9a-1d1c-4a57-9c1e-0c8f6d1b2a33"],
+    ),
+]
+
+
+@dataclass(frozen=True, slots=True)
+class Idempotency:
+    """For a handler that has slow work to do before its transaction: no key, and no connection, waits for that."""
+
+    request: Request
+    user_id: int
+    session: AsyncSession
+    key: str | None
+
+    async def claim_key(self) -> None:
+        """Store the response in the transaction of what it tells of, and give it again to whoever repeats the request.
+
+        Raises:
+            EarlyAnswer, KeyReusedError, InProgressError: the request is not to run.
+        """
+        if self.key is not None:
+            resources = resources_of(self.request)
+            await until_answered(self.request, once(self.request, resources, self.user_id, self.session, self.key))
+
+
+async def get_idempotency(request: Request, me: CurrentUser, session: SessionDep, key: KeyHeader = None) -> Idempotency:
+    return Idempotency(request, me.user.id, session, key)
+
+
+IdempotencyDep = Annotated[Idempotency, Depends(get_idempotency)]
+
+
+async def run_once(request: Request, me: CurrentUser, session: SessionDep, key: KeyHeader = None) -> None:
+    if key is not None:
+        await Idempotency(request, me.user.id, session, key).claim_key()
+
+
+@asynccontextmanager
+async def once(
+    request: Request, resources: Resources, user_id: int, session: AsyncSession, key: str
+) -> AsyncIterator[None]:
+    row = await claim(request, resources.keys, user_id, session, key)
+    try:
+        async with resources.database.savepoint(session):
+            yield
+    except AppError as error:
+        if error.status in NOT_KEPT or error.status >= 500:
+            raise
+        refusal = problem(request.state.request_id, error.status, error.code, error.detail, error.headers)
+        await keep(session, row, refusal)
+        error.keeps_changes = True
+        raise
+    await keep(session, row, request.state.answer)
+
+
+async def claim(request: Request, keys: Keyring, user_id: int, session: AsyncSession, key: str) -> IdempotencyKey:
+    """Raises EarlyAnswer, KeyReusedError or InProgressError if the request is not to run."""
+    fingerprints = [hmac.digest(secret, await request.body(), "sha256").hex() for secret in keys.derive("idempotency")]
+    operation = f"{request.method} {request.scope['path']}"
+    row = await idempotency_keys.claim(session, user_id, operation, key, fingerprints[0], utc_now() + TTL)
+    if row.fingerprint not in fingerprints:
+        raise KeyReusedError
+    if row.status is not None:
+        headers = {**json.loads(row.headers or "{}"), "Idempotency-Replayed": "true"}
+        raise EarlyAnswer(Response(row.body, row.status, headers))
+    return row
+
+
+async def keep(session: AsyncSession, row: IdempotencyKey, answer: Response) -> None:
+    headers = {name: answer.headers[name] for name in KEPT_HEADERS if name in answer.headers}
+    body = bytes(answer.body).decode()
+    await idempotency_keys.update(session, row, status=answer.status_code, headers=json.dumps(headers), body=body)
+
+
+# The same for all other handlers, which begin at once.
+OnceDep = Annotated[None, Depends(run_once)]

@@ -1,0 +1,69 @@
+"""What one application holds open, and how handlers reach it."""
+
+from dataclasses import dataclass
+from typing import Annotated
+
+from fastapi import Depends, Request
+
+from app.api.middleware.exchange import bearer_token
+from app.core.cache.cache import Cache
+from app.core.config.settings import Settings
+from app.core.db.engine import Database
+from app.core.limits.download_slots import DownloadSlots
+from app.core.limits.ratelimit import RateLimiter
+from app.core.observability.readiness import Readiness
+from app.core.outbound.mail import Mailer
+from app.core.security.cursors import CursorSigner
+from app.core.security.keys import Keyring
+from app.core.security.passwords import PasswordHasher
+from app.core.security.tokens import Claims
+from app.services.accounts.accounts import Accounts
+from app.services.auth.auth import Auth
+from app.services.items.inventory import Inventory
+from app.services.outbox import Outbox
+
+
+@dataclass(frozen=True, slots=True)
+class Resources:
+    """Made in the lifespan, swapped there by tests."""
+
+    settings: Settings
+    database: Database
+    download_slots: DownloadSlots
+    hasher: PasswordHasher
+    auth: Auth
+    accounts: Accounts
+    cache: Cache
+    cursors: CursorSigner
+    keys: Keyring
+    mailer: Mailer
+    outbox: Outbox
+    limiter: RateLimiter | None
+    inventory: Inventory | None
+    readiness: Readiness
+
+
+def resources_of(request: Request) -> Resources:
+    resources: Resources = request.scope["state"]["resources"]
+    return resources
+
+
+def claims_of(request: Request) -> Claims | None:
+    """What the request's access token says; None where it has none.
+
+    Raises:
+        InvalidTokenError: if it is no good.
+    """
+    state = request.scope["state"]
+    if "claims" not in state:
+        token = bearer_token(request)
+        state["claims"] = None if token is None else resources_of(request).auth.tokens.verify(token, "access")
+    claims: Claims | None = state["claims"]
+    return claims
+
+
+async def get_resources(request: Request) -> Resources:
+    return resources_of(request)
+
+
+ResourcesDep = Annotated[Resources, Depends(get_resources)]

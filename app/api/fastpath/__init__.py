@@ -1,0 +1,1 @@
+"""The accelerator, which can be taken out without changing an answer."""

@@ -1,0 +1,163 @@
+"""One request and the answer to it, each message of which passes here once."""
+
+import time
+from copy import copy
+
+from starlette.datastructures import Headers, MutableHeaders
+from starlette.middleware.gzip import DEFAULT_EXCLUDED_CONTENT_TYPES, GZipResponder
+from starlette.requests import HTTPConnection
+from starlette.types import Message, Receive, Scope, Send
+
+from app.api.deprecation import retirement_of
+from app.api.errors import framework_problem
+from app.api.middleware.content_coding import accepts_gzip
+from app.api.middleware.headers import AnswerHeaders, Pairs, request_id_of, vary
+from app.api.middleware.root_path import root_path_of
+
+MINIMUM_SIZE = 1024  # of what is worth being compressed
+NOT_COMPRESSED = frozenset(media_type.encode() for media_type in DEFAULT_EXCLUDED_CONTENT_TYPES)
+KEY = "strata.exchange"
+
+
+async def nothing(scope: Scope, receive: Receive, send: Send) -> None: ...
+
+
+# Level 1 takes half the time of the others; the copies of it are cheaper than what its constructor does.
+COMPRESSION = GZipResponder(nothing, MINIMUM_SIZE, compresslevel=1)
+
+
+class Exchange:
+    """Turns plain-text refusals into problems, compresses, and completes the headers, in this order.
+
+    `send` begins the answer and decides what becomes of it: `forward`, if there is one, takes the messages.
+    """
+
+    __slots__ = (
+        "answer_headers",
+        "began",
+        "forward",
+        "given",
+        "is_started",
+        "method",
+        "receive",
+        "refusal",
+        "request_id",
+        "scope",
+        "status",
+        "transmit",
+    )
+
+    def __init__(self, answer_headers: AnswerHeaders, scope: Scope, receive: Receive, send: Send) -> None:
+        self.began = time.perf_counter()
+        self.answer_headers = answer_headers
+        self.method: str = scope["method"]
+        # Of a name that comes twice the first one counts, as it does in Starlette's `Headers`.
+        self.given: dict[bytes, bytes] = dict(reversed(scope["headers"]))
+        self.request_id = request_id_of(self.given)
+        self.receive = receive
+        self.transmit = send
+        self.forward: Send | None = None
+        self.is_started = False
+        self.status = 499  # nginx's code for a client that left before the answer
+        self.refusal: tuple[Message, list[bytes]] | None = None
+        self.scope = self.inner(scope)
+
+    def inner(self, scope: Scope) -> Scope:
+        """The scope for the routers: `/x/` is `/x` (a redirect would drop the bearer token), HEAD is GET."""
+        path: str = scope["path"]
+        has_slash = path[-1:] == "/" and path != "/"
+        if has_slash or self.method == "HEAD":
+            # A copy, since the server looks at its own again: the answer to a HEAD has no body.
+            scope = {**scope, "path": path[:-1] if has_slash else path, "method": self.method.replace("HEAD", "GET")}
+        scope["state"] = {**scope.get("state", {}), "request_id": self.request_id.decode()}
+        scope[KEY] = self
+        return scope
+
+    def end(self) -> None:
+        """Let go of what holds on to this in turn: thousands of such circles would wait for the garbage collector."""
+        self.scope.pop(KEY, None)
+        self.forward = None
+
+    async def send(self, message: Message) -> None:
+        if message["type"] == "http.response.start":
+            self.prepare(message, dict(message.get("headers", ())))
+        if self.forward is None:
+            await self.transmit(self.finished(message))
+        else:
+            await self.forward(message)
+
+    def prepare(self, start: Message, headers: dict[bytes, bytes]) -> None:
+        self.is_started = True
+        media_type = headers.get(b"content-type", b"")
+        if start["status"] >= 400 and media_type.startswith(b"text/plain"):
+            self.refusal, self.forward = (start, []), self.refuse
+        elif start["status"] == 304:  # what it confirms may have been compressed (RFC 9110 section 15.4.5)
+            start["headers"] = vary(list(start.get("headers", ())), b"Accept-Encoding")
+        elif int(headers.get(b"content-length", MINIMUM_SIZE)) >= MINIMUM_SIZE and is_compressible(start, headers):
+            if accepts_gzip(self.given.get(b"accept-encoding", b"")):
+                compression = copy(COMPRESSION)
+                compression.send, self.forward = self.finish, compression.send_with_compression
+            else:
+                start["headers"] = vary(list(start.get("headers", ())), b"Accept-Encoding")
+
+    async def refuse(self, message: Message) -> None:
+        """Collect the text of a refusal by another layer (host, CORS, body size), and say it in our form."""
+        assert self.refusal is not None
+        start, text = self.refusal
+        text.append(message.get("body", b""))
+        if message is start or message.get("more_body", False):
+            return
+        headers = Headers(raw=list(start["headers"])).items()
+        kept = {name: value for name, value in headers if not name.startswith("content-")}
+        detail = b"".join(text).decode(errors="replace")
+        answer = framework_problem(self.request_id.decode(), start["status"], detail, kept)
+        await answer(self.scope, self.receive, self.finish)
+
+    async def finish(self, message: Message) -> None:
+        await self.transmit(self.finished(message))
+
+    def finished(self, message: Message) -> Message:
+        if message["type"] == "http.response.start":
+            self.status = message["status"]
+            message["headers"] = self.complete(message.get("headers", ()))
+        elif self.method == "HEAD":
+            return {**message, "body": b""}
+        return message
+
+    def complete(self, pairs: Pairs) -> Pairs:
+        seconds = time.perf_counter() - self.began
+        # Where there is an origin, the CORS layer has said that the answer depends on it.
+        headers = self.answer_headers.complete(pairs, self.request_id, seconds, varies=b"origin" not in self.given)
+        # Left here by app/api/deps/limits.py; on errors too, which its own response headers would miss.
+        verdict = self.scope["state"].get("rate_limit")
+        if verdict is not None and b"ratelimit-limit" not in dict(headers):
+            headers += (
+                (b"ratelimit-limit", b"%d" % verdict.limit),
+                (b"ratelimit-remaining", b"%d" % verdict.remaining),
+                (b"ratelimit-reset", b"%d" % verdict.reset_seconds),
+            )
+        if retirement := retirement_of(self.scope):
+            retirement.announce(MutableHeaders(raw=headers), root_path_of(self.scope))
+        if self.status == 204:  # FastAPI names a type for what is not there
+            headers = [pair for pair in headers if pair[0] != b"content-type"]
+        return headers
+
+
+def given_header(request: HTTPConnection, name: bytes) -> str | None:
+    """A header of the request; `name` is in lower case."""
+    value = request.scope[KEY].given.get(name)
+    return None if value is None else value.decode("latin-1")
+
+
+def bearer_token(request: HTTPConnection) -> str | None:
+    """What `Authorization: Bearer` gives (RFC 6750 section 2.1)."""
+    scheme, _, token = (given_header(request, b"authorization") or "").partition(" ")
+    return token.strip() if scheme.lower() == "bearer" else None
+
+
+def is_compressible(start: Message, headers: dict[bytes, bytes]) -> bool:
+    """What `GZipResponder` would not leave alone anyhow."""
+    media_type = headers.get(b"content-type", b"").partition(b";")[0].strip().lower()
+    if start["status"] in {204, 206, 304} or b"content-encoding" in headers:
+        return False
+    return media_type not in NOT_COMPRESSED and media_type.partition(b"/")[0] + b"/*" not in NOT_COMPRESSED

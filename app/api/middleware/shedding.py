@@ -1,0 +1,58 @@
+"""More requests at once than this process should serve are turned away, for much less than what serving them costs."""
+
+import asyncio
+
+import structlog
+from starlette.types import ASGIApp, Receive, Scope, Send
+
+from app.api.middleware.headers import AnswerHeaders
+from app.api.middleware.refusals import Refusal, WithCORS
+
+log = structlog.get_logger()
+
+NEVER_SHED = {f"{path}{slash}" for path in ("/health", "/ready") for slash in ("", "/")}
+# Those who were turned away at the same moment should not come back at the same moment.
+RETRY_AFTER = (b"1", b"2", b"3")
+REPORT_SECONDS = 1
+DETAIL = "The server has more requests than it can answer; try again shortly."
+
+
+class LoadShedding:
+    """Stands outside of all that a request costs. A request holds a place until its answer is sent.
+
+    A preflight is answered: a browser shows no script the refusal of one, which would be a network error.
+    """
+
+    def __init__(self, app: ASGIApp, *, limit: int, headers: AnswerHeaders, with_cors: WithCORS) -> None:
+        self.app = app
+        self.limit = limit
+        self.in_flight = 0
+        self.refused = 0
+        self.refused_before = 0
+        self.refusals = [
+            Refusal(503, "overloaded", DETAIL, [(b"retry-after", seconds)], headers=headers, with_cors=with_cors)
+            for seconds in RETRY_AFTER
+        ]
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http" or scope["path"] in NEVER_SHED:
+            await self.app(scope, receive, send)
+        elif self.in_flight >= self.limit and scope["method"] != "OPTIONS":
+            self.count()
+            await self.refusals[self.refused % len(self.refusals)](scope, receive, send)
+        else:
+            self.in_flight += 1
+            try:
+                await self.app(scope, receive, send)
+            finally:
+                self.in_flight -= 1
+
+    def count(self) -> None:
+        """Instead of a line for each: one a second for all of them."""
+        if self.refused == self.refused_before:
+            asyncio.get_running_loop().call_later(REPORT_SECONDS, self.report)
+        self.refused += 1
+
+    def report(self) -> None:
+        log.warning("overloaded: requests were refused", count=self.refused - self.refused_before, limit=self.limit)
+        self.refused_before = self.refused

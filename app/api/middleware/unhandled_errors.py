@@ -1,0 +1,42 @@
+"""What nothing else caught."""
+
+import asyncio
+
+import structlog
+from starlette.requests import ClientDisconnect
+from starlette.types import ASGIApp, Receive, Scope, Send
+
+from app.api.errors import problem
+from app.api.middleware.exchange import KEY
+
+log = structlog.get_logger("strata.access")
+
+STOPPING = "The server stops, and has not finished this request; ask again shortly whether it was done."
+RETRY = {"Retry-After": "1"}
+
+
+class LastResort:
+    """An exception that nothing else caught is logged once and answered with a bare 500."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self.app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            await self.app(scope, receive, send)
+            return
+        try:
+            await self.app(scope, receive, send)
+        except ClientDisconnect:
+            return  # nobody is left to answer
+        except Exception:
+            log.exception("unhandled error")
+            if scope[KEY].is_started:
+                raise  # the server must cut the connection: half an answer is out
+            text = "Something went wrong on our side; the request id finds it in the log."
+            await problem(scope["state"]["request_id"], 500, "internal_error", text)(scope, receive, send)
+        except asyncio.CancelledError:
+            # The server ends, and does not wait any longer.
+            if not scope[KEY].is_started:
+                await problem(scope["state"]["request_id"], 503, "shutting_down", STOPPING, RETRY)(scope, receive, send)
+            raise

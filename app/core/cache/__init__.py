@@ -1,0 +1,1 @@
+"""Values kept for a while, in the process or in Redis."""

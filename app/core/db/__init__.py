@@ -1,0 +1,1 @@
+"""How Strata talks to PostgreSQL and SQLite."""

@@ -1,0 +1,1 @@
+"""asyncpg's connections, past SQLAlchemy's layers."""

@@ -1,0 +1,1 @@
+"""What DATABASE_URL says."""

@@ -1,0 +1,120 @@
+"""What users do with their accounts: opening, changing, leaving. Passwords and addresses have modules of their own."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, Self
+
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from app.core.config.settings import Settings
+from app.core.db.engine import Database
+from app.core.limits.ratelimit import RateLimiter
+from app.core.security.passwords import PasswordHasher
+from app.crud.user import users
+from app.models.audit import Action
+from app.models.user import User
+from app.services.accounts.addresses import Addresses
+from app.services.accounts.edits import AccountEdits, remove_account
+from app.services.accounts.managed import ManagedAccounts
+from app.services.accounts.password_policy import check_password
+from app.services.accounts.passwords import Passwords
+from app.services.accounts.usernames import refuse_reserved
+from app.services.audit import Device, record
+from app.services.auth.attempts import ProofAttempts, SignInAttempts
+from app.services.auth.identity import Identity
+from app.services.auth.password_proof import PasswordProof, WrongPasswordError, require_same_password
+from app.services.mail.links import MailLinks
+from app.services.mail.notices import Notices
+from app.services.outbox import Outbox
+
+
+@dataclass(frozen=True, slots=True)
+class Accounts:
+    """The use cases of accounts; one for each application. Those that hash open transactions of their own."""
+
+    settings: Settings
+    database: Database
+    hasher: PasswordHasher
+    proof: PasswordProof
+    addresses: Addresses
+    passwords: Passwords
+    edits: AccountEdits
+    managed: ManagedAccounts
+
+    @classmethod
+    def from_settings(
+        cls,
+        settings: Settings,
+        database: Database,
+        hasher: PasswordHasher,
+        attempts: SignInAttempts,
+        limiter: RateLimiter | None,
+        outbox: Outbox,
+        notices: Notices,
+    ) -> Self:
+        proof = PasswordProof(database, hasher, ProofAttempts(limiter, attempts.rate))
+        links = MailLinks(limiter, settings.rate_limit_mail, notices)
+        addresses = Addresses(database, proof, links, notices)
+        passwords = Passwords(settings, database, hasher, attempts, proof, links, outbox, notices)
+        edits = AccountEdits(notices)
+        managed = ManagedAccounts(settings, hasher, edits)
+        return cls(settings, database, hasher, proof, addresses, passwords, edits, managed)
+
+    async def register(self, session: AsyncSession, password: str, device: Device, **fields: Any) -> User:
+        """Open an account and mail a link that proves the address.
+
+        Raises:
+            WeakPasswordError, UsernameReservedError, ConflictError: nothing has been stored then.
+        """
+        refuse_reserved(fields["username"])
+        await check_password(password, self.settings, username=fields["username"], email=fields["email"])
+        hashed = await self.hasher.hash(password)
+        user = await users.add(session, User(**fields, hashed_password=hashed))
+        await record(session, Action.REGISTERED, device, actor_id=user.id)
+        await self.addresses.request_verification(session, user)
+        return user
+
+    async def change_profile(
+        self,
+        session: AsyncSession,
+        me: Identity,
+        changes: dict[str, Any],
+        password: str | None,
+        device: Device,
+        check: Callable[[User], None],
+    ) -> User:
+        """Change one's own account, unless `check` objects; another name wants the password.
+
+        Raises:
+            WrongPasswordError, UsernameReservedError, ConflictError, RateLimitedError
+        """
+        # A form that sends the name along and leaves it as it is needs no password.
+        changes = {name: value for name, value in changes.items() if (name, value) != ("username", me.user.username)}
+        proven = await self.prove_new_name(me, changes["username"], password) if "username" in changes else None
+        user = await users.get_for_update(session, me.user.id)
+        if proven is not None:
+            require_same_password(user, proven)
+        check(user)
+        return await self.edits.change(session, user, changes, device, actor_id=user.id)
+
+    async def prove_new_name(self, me: Identity, username: str, password: str | None) -> User:
+        refuse_reserved(username)
+        if password is None:
+            raise WrongPasswordError("Send `password` as well: another name wants it.")
+        return await self.proof.require(me, password)
+
+    async def delete(self, me: Identity, password: str, device: Device, check: Callable[[User], None]) -> None:
+        """Delete one's own account and what it owns, unless `check` objects.
+
+        Raises:
+            WrongPasswordError, LastAdminError, RateLimitedError
+        """
+        proven = await self.proof.require(me, password)
+
+        def may_go(user: User) -> None:
+            require_same_password(user, proven)
+            check(user)
+
+        async with self.database.transaction() as session:
+            await remove_account(session, me.user.id, may_go)
+            await record(session, Action.ACCOUNT_DELETED, device, actor_id=me.user.id)

@@ -1,0 +1,72 @@
+"""The e-mail address of an account: proving it, and moving to another."""
+
+from dataclasses import dataclass
+from typing import Any
+
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from app.core.clock import utc_now
+from app.core.db.engine import Database
+from app.crud.user import users
+from app.models.audit import Action
+from app.models.one_time_token import Purpose
+from app.models.user import User
+from app.services.audit import Device, differences, record
+from app.services.auth.identity import Identity
+from app.services.auth.password_proof import PasswordProof, require_same_password
+from app.services.mail.links import MailLinks
+from app.services.mail.notices import Notices
+
+
+@dataclass(frozen=True, slots=True)
+class Addresses:
+    """The use cases of addresses."""
+
+    database: Database
+    proof: PasswordProof
+    links: MailLinks
+    notices: Notices
+
+    async def request_verification(self, session: AsyncSession, user: User) -> None:
+        """Mail a link that proves the address, unless it is proven, of a user whose row is locked or new.
+
+        Raises:
+            RateLimitedError
+        """
+        if user.is_verified:
+            return
+        await self.links.limit(Purpose.VERIFY_EMAIL, user.email)
+        await self.links.send(session, Purpose.VERIFY_EMAIL, user)
+
+    async def confirm(self, session: AsyncSession, token: str, device: Device) -> None:
+        """Redeem a link that proves an address: the account's own, or the one it is to have.
+
+        Raises:
+            InvalidMailTokenError, ConflictError (`email_taken`)
+        """
+        user, row = await self.links.redeem(session, token, Purpose.VERIFY_EMAIL, Purpose.CHANGE_EMAIL)
+        if row.email is not None:
+            await self.move_to(session, user, row.email, device)
+            return
+        await users.update(session, user, is_verified=True)
+        await record(session, Action.EMAIL_VERIFIED, device, actor_id=user.id)
+
+    async def move_to(self, session: AsyncSession, user: User, email: str, device: Device) -> None:
+        changes = differences(user, email=email, is_verified=True)
+        facts: dict[str, Any] = {"new_email": email, "at": utc_now(), "ip": device.ip, "by_admin": False}
+        await self.notices.send(session, "email_changed", user, **facts)
+        await users.update(session, user, email=email, is_verified=True)
+        await record(session, Action.EMAIL_CHANGED, device, actor_id=user.id, changes=changes)
+
+    async def request_change(self, me: Identity, email: str, password: str) -> None:
+        """Mail a link to the new address; the account moves there when it is followed.
+
+        Raises:
+            WrongPasswordError, RateLimitedError, ConflictError (`email_taken`)
+        """
+        user = await self.proof.require(me, password)
+        await self.links.limit(Purpose.CHANGE_EMAIL, email)
+        async with self.database.transaction() as session:
+            row = require_same_password(await users.find_for_update(session, user.id), user)
+            await users.refuse_taken_email(session, email, but=user.id)
+            await self.links.send(session, Purpose.CHANGE_EMAIL, row, to=email)

@@ -1,0 +1,56 @@
+"""Changing and deleting accounts, whoever does it."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from app.core.clock import utc_now
+from app.crud.user import users
+from app.models.audit import Action
+from app.models.user import Role, User
+from app.services.audit import Device, differences, record
+from app.services.mail.notices import Notices
+
+
+@dataclass(frozen=True, slots=True)
+class AccountEdits:
+    """Changes are written down with both values, and told by mail where the owner signs in with what was changed."""
+
+    notices: Notices
+
+    async def change(
+        self, session: AsyncSession, user: User, changes: dict[str, Any], device: Device, *, actor_id: int
+    ) -> User:
+        """Change a row that is locked."""
+        differing = differences(user, **changes)
+        # While the row is what it was: the mail goes to the address that was the account's until now.
+        await self.tell(session, user, differing, device if actor_id == user.id else None)
+        await users.update(session, user, **changes)
+        await record(session, Action.USER_CHANGED, device, actor_id=actor_id, subject_id=user.id, changes=differing)
+        return user
+
+    async def tell(
+        self, session: AsyncSession, user: User, differing: dict[str, list[Any]], device: Device | None
+    ) -> None:
+        """`device` is None where an administrator did it: where they sit is not the user's business."""
+        facts: dict[str, Any] = {"at": utc_now(), "by_admin": device is None, "ip": device.ip if device else None}
+        if "username" in differing:
+            old, new = differing["username"]
+            await self.notices.send(session, "username_changed", user, old_username=old, new_username=new, **facts)
+        if "email" in differing:
+            await self.notices.send(session, "email_changed", user, new_email=differing["email"][1], **facts)
+
+
+async def remove_account(session: AsyncSession, user_id: int, check: Callable[[User], None]) -> None:
+    """Delete an account that `check` does not object to. Raises NotFoundError, LastAdminError."""
+    admins = await users.lock_admins(session)
+    user = await users.get_for_update(session, user_id)
+    check(user)
+    users.require_another(admins, user_id)
+    await users.delete(session, user)
+
+
+def takes_an_admin_away(changes: dict[str, Any]) -> bool:
+    return changes.get("role", Role.ADMIN) != Role.ADMIN or not changes.get("is_active", True)

@@ -1,0 +1,106 @@
+"""The password of an account: forgetting it, setting a new one by mail, changing it."""
+
+from dataclasses import dataclass
+from functools import partial
+
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from app.core.clock import utc_now
+from app.core.config.settings import Settings
+from app.core.db.engine import Database
+from app.core.errors import RateLimitedError
+from app.core.security.passwords import PasswordHasher
+from app.crud.session import sessions
+from app.crud.user import users
+from app.models.audit import Action
+from app.models.one_time_token import Purpose
+from app.models.user import User
+from app.services.accounts.password_policy import check_password
+from app.services.audit import Device, record
+from app.services.auth.attempts import SignInAttempts
+from app.services.auth.identity import Identity
+from app.services.auth.password_proof import PasswordProof, require_same_password
+from app.services.mail.links import MailLinks
+from app.services.mail.notices import Notices
+from app.services.outbox import Outbox
+
+
+@dataclass(frozen=True, slots=True)
+class Passwords:
+    """The use cases of passwords. They hash, and open transactions of their own."""
+
+    settings: Settings
+    database: Database
+    hasher: PasswordHasher
+    attempts: SignInAttempts
+    proof: PasswordProof
+    links: MailLinks
+    outbox: Outbox
+    notices: Notices
+
+    async def request_reset(self, email: str, device: Device) -> None:
+        """Mail a link that sets a new password, if there is such an account.
+
+        All of it happens later: the answer takes the same time whether there is one.
+        """
+        await self.outbox.post(partial(self.mail_reset_link, email, device))
+
+    async def mail_reset_link(self, email: str, device: Device) -> None:
+        try:
+            await self.links.limit(Purpose.RESET_PASSWORD, email)
+        except RateLimitedError:
+            return  # whoever asked has had the same answer as ever
+        async with self.database.transaction() as session:
+            user = await users.find_by_login(session, email, for_update=True)
+            if user is None or not user.is_active:
+                return
+            await record(session, Action.PASSWORD_RESET_REQUESTED, device, subject_id=user.id)
+            await self.links.send(session, Purpose.RESET_PASSWORD, user, ip=device.ip)
+
+    async def reset(self, token: str, password: str, device: Device) -> None:
+        """Set a new password with a mailed link, and end every session: whoever knew the old one is out.
+
+        Raises:
+            InvalidMailTokenError, WeakPasswordError: the link still works after the latter.
+        """
+        async with self.database.primary() as session:
+            user = await self.links.find_user(session, token, Purpose.RESET_PASSWORD)
+        hashed = await self.hash_new(user, password)
+        async with self.database.transaction() as session:
+            user, _ = await self.links.redeem(session, token, Purpose.RESET_PASSWORD)
+            await self.store(session, user, hashed, Action.PASSWORD_RESET, device)
+        # Whoever guessed the old password must not keep its owner out of the new one.
+        for login in (user.username, user.email):
+            await self.attempts.succeed(login)
+
+    async def change(self, me: Identity, current: str, password: str, device: Device) -> None:
+        """Set a new password and end the other sessions.
+
+        Raises:
+            WrongPasswordError, WeakPasswordError, RateLimitedError
+        """
+        user = await self.proof.require(me, current)
+        hashed = await self.hash_new(user, password)
+        async with self.database.transaction() as session:
+            row = require_same_password(await users.find_for_update(session, user.id), user)
+            await self.store(session, row, hashed, Action.PASSWORD_CHANGED, device, keep_session=me.session_key)
+
+    async def hash_new(self, user: User, password: str) -> str:
+        await check_password(password, self.settings, username=user.username, email=user.email)
+        return await self.hasher.hash(password)
+
+    async def store(
+        self,
+        session: AsyncSession,
+        user: User,
+        hashed: str,
+        action: Action,
+        device: Device,
+        keep_session: str | None = None,
+    ) -> None:
+        await users.update(session, user, hashed_password=hashed)
+        await sessions.end_all(session, user.id, but=keep_session)
+        await record(session, action, device, actor_id=user.id)
+        await self.notices.send(
+            session, "password_changed", user, at=utc_now(), ip=device.ip, user_agent=device.user_agent
+        )

@@ -1,0 +1,273 @@
+"""Signing in and staying signed in: passwords become sessions, sessions become tokens."""
+
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import Any, Self
+from uuid import uuid4
+
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from app.core.clock import utc_now
+from app.core.config.settings import Settings
+from app.core.db.engine import Database
+from app.core.errors import InvalidTokenError, UnprocessableError
+from app.core.limits.ratelimit import RateLimiter
+from app.core.security.passwords import PasswordHasher
+from app.core.security.tokens import Claims, Tokens
+from app.crud.account import Account
+from app.crud.audit import audit
+from app.crud.session import sessions
+from app.crud.user import users
+from app.models.audit import Action
+from app.models.session import Session
+from app.models.user import User
+from app.services.audit import Device, record
+from app.services.auth.account_cache import AccountCache
+from app.services.auth.attempts import SignInAttempts
+from app.services.auth.ended_sessions import EndedSessions
+from app.services.auth.errors import (
+    InactiveUserError,
+    InvalidCredentialsError,
+    PasswordReplacedError,
+    SessionEndedError,
+)
+from app.services.auth.identity import Identity, identity_of
+from app.services.auth.imported_passwords import ImportedPasswords
+from app.services.auth.rotation import Rotation
+from app.services.auth.scopes import allowed_scopes, scope_text
+from app.services.mail.notices import Notices
+
+
+@dataclass(frozen=True, slots=True)
+class TokenPair:
+    access_token: str
+    refresh_token: str
+    expires_in: int
+    scope: str
+
+
+@dataclass(frozen=True, slots=True)
+class Auth:
+    """The use cases of `/auth`; one for each application.
+
+    They open their own short transactions: no connection waits while a password is hashed.
+    """
+
+    database: Database
+    hasher: PasswordHasher
+    tokens: Tokens
+    attempts: SignInAttempts
+    rotation: Rotation
+    access_ttl: timedelta
+    max_sessions: int
+    notices: Notices
+    account_cache: AccountCache
+    ended: EndedSessions
+    imported_passwords: ImportedPasswords
+
+    @classmethod
+    def from_settings(
+        cls,
+        settings: Settings,
+        database: Database,
+        hasher: PasswordHasher,
+        tokens: Tokens,
+        limiter: RateLimiter | None,
+        notices: Notices,
+    ) -> Self:
+        return cls(
+            database=database,
+            hasher=hasher,
+            tokens=tokens,
+            attempts=SignInAttempts.from_settings(settings, limiter),
+            rotation=Rotation.from_settings(settings),
+            access_ttl=settings.access_token_ttl,
+            max_sessions=settings.max_sessions_per_user,
+            notices=notices,
+            account_cache=AccountCache(),
+            ended=EndedSessions(),
+            imported_passwords=ImportedPasswords(),
+        )
+
+    async def login(self, login: str, password: str, scope: str, device: Device) -> TokenPair:
+        """Check a password and open a session.
+
+        Raises:
+            InvalidCredentialsError: unknown user or wrong password, after the same time.
+            InactiveUserError: right password, deactivated account.
+            RateLimitedError: too many failures with this name or address.
+            OverloadedError: too many passwords wait to be hashed.
+        """
+        # Before the attempt counts: who is turned away for the others' sake has not guessed.
+        self.hasher.require_room()
+        await self.attempts.spend(login)
+        try:
+            return await self.sign_in(login, password, scope, device)
+        except PasswordReplacedError:
+            # Once more, with what is stored now: a sign-in beside this one may have hashed the same password anew.
+            return await self.sign_in(login, password, scope, device)
+
+    async def sign_in(self, login: str, password: str, scope: str, device: Device) -> TokenPair:
+        user, new_hash = await self.check_password(login, password, device)
+        await self.attempts.succeed(login)
+        if not user.is_active:
+            raise InactiveUserError
+        row = self.new_session(user, scope, device)
+        async with self.database.transaction() as session:
+            stored = require_unchanged(await users.find_for_update(session, user.id), user)
+            if new_hash is not None:
+                await users.update(session, stored, hashed_password=new_hash)
+            await self.make_room(session, user, device)
+            pair = self.token_pair(user, await sessions.add(session, row))
+            await self.tell_of_device(session, user, row)
+            await record(session, Action.SIGNED_IN, device, actor_id=user.id, session_id=row.id)
+        return pair
+
+    async def make_room(self, session: AsyncSession, user: User, device: Device) -> None:
+        """For one more session; the user's row is locked, so that no two sign-ins make room for each other."""
+        ended = await sessions.end_oldest(session, user.id, keep=self.max_sessions - 1)
+        if ended:
+            await record(session, Action.SESSIONS_EVICTED, device, actor_id=user.id, session_ids=sorted(ended))
+            self.ended.add(*ended.values())
+
+    async def check_password(self, login: str, password: str, device: Device) -> tuple[User, str | None]:
+        """Whose password it is, and the hash to store instead if the old one is out of date."""
+        async with self.database.primary() as session:
+            user = await users.find_by_login(session, login)
+            other = await self.imported_passwords.find_sample(session)
+        fits, new_hash = await self.hasher.verify(password, user.hashed_password if user else None, other=other)
+        if user is not None and fits:
+            return user, new_hash
+        async with self.database.transaction() as session:
+            await record(session, Action.SIGN_IN_FAILED, device, subject_id=user.id if user else None)
+        raise InvalidCredentialsError
+
+    def new_session(self, user: User, scope: str, device: Device) -> Session:
+        now = utc_now()
+        return Session(
+            user_id=user.id,
+            scope=scope_text(granted_scopes(user, scope)),
+            rotated_at=now,
+            expires_at=now + min(self.rotation.refresh_ttl, self.rotation.session_max_age),
+            ip=device.ip,
+            user_agent=device.user_agent,
+        )
+
+    async def tell_of_device(self, session: AsyncSession, user: User, row: Session) -> None:
+        """By mail, where the user has not signed in with the like of it before."""
+        if not await audit.knows_device(session, user.id, row.user_agent):
+            facts: dict[str, Any] = {"at": row.rotated_at, "ip": row.ip, "user_agent": row.user_agent}
+            await self.notices.send(session, "new_device", user, **facts)
+
+    async def refresh(self, token: str, device: Device) -> TokenPair:
+        """Trade a refresh token for a new pair (RFC 9700 section 4.14.2: rotation with reuse detection).
+
+        A token that comes twice within the grace time gets the very same successor: two tabs, or an
+        answer lost on the way. Later it can only be a copy, and the session ends.
+
+        Raises:
+            InvalidTokenError: `invalid_token`, `token_expired`, `token_revoked` or `token_reused`.
+        """
+        claims = self.tokens.verify(token, "refresh")
+        id_, key = claims.session_id, claims.session_key
+        try:
+            async with self.database.transaction() as session:
+                # The row's lock makes racing calls queue: the first one counts on, the others find it done.
+                row = await sessions.find_named_for_update(session, id_, key)
+                found = await sessions.find_account(session, id_, key, claims.user_id, utc_now())
+                if found is None or row is None:
+                    raise SessionEndedError
+                await self.rotation.use(session, row, int(claims.jti.rpartition(".")[2]), device)
+        except InvalidTokenError:
+            self.ended.add(key)
+            raise
+        return self.token_pair(found[0], row)
+
+    async def logout(self, token: str, device: Device) -> None:
+        """End the session of a refresh token, also of one that is no longer the newest."""
+        claims = self.tokens.verify(token, "refresh")
+        async with self.database.transaction() as session:
+            if await sessions.end_named(session, claims.session_id, claims.session_key):
+                await record(session, Action.SIGNED_OUT, device, actor_id=claims.user_id, session_id=claims.session_id)
+        self.ended.add(claims.session_key)
+
+    def recall(self, claims: Claims) -> Identity | None:
+        """What `identify` would find, where that is known without asking."""
+        user = self.account_cache.find(claims.session_key, claims.user_id)
+        return identity_of(user, claims, is_recalled=True) if user is not None else None
+
+    async def identify(self, claims: Claims) -> Identity:
+        """The account behind an access token, as it is now: a session that has ended ends its tokens.
+
+        Raises:
+            InvalidTokenError: `token_revoked`.
+        """
+        changes = self.account_cache.changes
+        async with self.database.primary() as session:
+            id_, key = claims.session_id, claims.session_key
+            found = await sessions.find_account(session, id_, key, claims.user_id, utc_now())
+        if found is None:
+            self.ended.add(key)
+            raise SessionEndedError
+        user, expires_at = found
+        self.account_cache.store(key, user, expires_at, changes)
+        return identity_of(user, claims)
+
+    def token_pair(self, user: User | Account, row: Session) -> TokenPair:
+        now = utc_now()
+        scope = scope_text(frozenset(row.scope.split()) & allowed_scopes(user.role))
+        access_token = self.tokens.issue(
+            "access",
+            user_id=user.id,
+            session_id=row.id,
+            session_key=row.key,
+            jti=uuid4().hex,
+            issued_at=now,
+            expires_at=now + self.access_ttl,
+            scope=scope,
+        )
+        refresh_token = self.tokens.issue(
+            "refresh",
+            user_id=user.id,
+            session_id=row.id,
+            session_key=row.key,
+            jti=f"{row.id}.{row.rotation}",
+            issued_at=row.rotated_at,
+            expires_at=row.expires_at,
+        )
+        return TokenPair(access_token, refresh_token, int(self.access_ttl.total_seconds()), scope)
+
+
+def require_unchanged(stored: User | None, user: User) -> User:
+    """That the account is what it was before its password was hashed.
+
+    Else a sign-in under way would outlive what ends all sessions: a new password, or being deactivated.
+    """
+    if stored is None:
+        raise InvalidCredentialsError
+    if stored.hashed_password != user.hashed_password:
+        raise PasswordReplacedError
+    if not stored.is_active:
+        raise InactiveUserError
+    return stored
+
+
+def session_facts(row: Session, current_key: str) -> dict[str, Any]:
+    """What a user sees of a session."""
+    return {
+        "id": row.id,
+        "created_at": row.created_at,
+        "last_used_at": row.rotated_at,
+        "ip": row.ip,
+        "user_agent": row.user_agent,
+        "current": row.key == current_key,
+    }
+
+
+def granted_scopes(user: User, requested: str) -> frozenset[str]:
+    """All that the role allows, narrowed to what was asked for (RFC 6749 section 3.3)."""
+    allowed = allowed_scopes(user.role)
+    granted = allowed & frozenset(requested.split()) if requested.strip() else allowed
+    if not granted:
+        raise UnprocessableError("None of the requested scopes can be granted.", code="invalid_scope")
+    return granted

@@ -1,0 +1,77 @@
+"""Refresh tokens that are traded in: the newest counts on, a copy of an older one ends its session."""
+
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import Self
+
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from app.core.clock import utc_now
+from app.core.config.settings import Settings
+from app.core.limits.networks import network_of
+from app.crud.session import sessions
+from app.models.audit import Action
+from app.models.session import Session
+from app.services.audit import Device, record
+from app.services.auth.errors import TokenReusedError
+
+# Within the grace time, but from elsewhere: answers also get lost where a phone changes its network, now and then.
+MAX_FOREIGN_USES = 3
+
+
+@dataclass(frozen=True, slots=True)
+class Rotation:
+    """The rules of RFC 9700 section 4.14.2, with a grace time for two tabs and for answers that were lost."""
+
+    refresh_ttl: timedelta
+    reuse_grace: timedelta
+    session_max_age: timedelta
+
+    @classmethod
+    def from_settings(cls, settings: Settings) -> Self:
+        return cls(settings.refresh_token_ttl, settings.refresh_reuse_grace, settings.session_max_age)
+
+    async def use(self, session: AsyncSession, row: Session, number: int, device: Device) -> None:
+        """Count a session on by its refresh token of this number; the session's row is locked.
+
+        Raises:
+            TokenReusedError: the token is a copy, and the session has ended.
+        """
+        if row.rotation == number:
+            await self.count_on(session, row, device)
+        elif row.rotation == number + 1 and utc_now() - row.rotated_at <= self.reuse_grace:
+            await self.repeat(session, row, device)
+        else:
+            await self.end(session, row, device)
+
+    async def count_on(self, session: AsyncSession, row: Session, device: Device) -> None:
+        now = utc_now()
+        await sessions.update(
+            session,
+            row,
+            rotation=row.rotation + 1,
+            rotated_at=now,
+            rotated_ip=device.ip,
+            rotated_user_agent=device.user_agent,
+            expires_at=min(now + self.refresh_ttl, row.created_at + self.session_max_age),
+        )
+
+    async def repeat(self, session: AsyncSession, row: Session, device: Device) -> None:
+        """The successor is given again. A thief who is always in time for it gives themselves away by the place."""
+        is_foreign = place(device.ip, device.user_agent) != place(row.rotated_ip, row.rotated_user_agent)
+        if is_foreign:
+            await sessions.update(session, row, foreign_uses=row.foreign_uses + 1)
+            if row.foreign_uses >= MAX_FOREIGN_USES:
+                await self.end(session, row, device)
+        action = Action.REFRESH_REPEATED
+        await record(session, action, device, subject_id=row.user_id, session_id=row.id, is_foreign=is_foreign)
+
+    async def end(self, session: AsyncSession, row: Session, device: Device) -> None:
+        """Raises TokenReusedError."""
+        await sessions.end_named(session, row.id, row.key)
+        await record(session, Action.REFRESH_REUSED, device, subject_id=row.user_id, session_id=row.id)
+        raise TokenReusedError
+
+
+def place(ip: str | None, user_agent: str | None) -> tuple[str, str | None]:
+    return network_of(ip or ""), user_agent

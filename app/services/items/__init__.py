@@ -1,0 +1,1 @@
+"""What items need beyond their table."""

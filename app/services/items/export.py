@@ -1,0 +1,77 @@
+"""Items as a file of any length."""
+
+import csv
+from collections.abc import AsyncGenerator, Iterable, Sequence
+from io import StringIO
+from typing import Literal
+
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from app.core.db.engine import Database
+from app.core.db.prepared import Row, row_fields
+from app.core.db.retry import retried
+from app.crud.batch import Batch, Place, newest_ids
+from app.crud.item import ItemFilter, items
+from app.schemas.item import ItemRead
+from app.services.batches import BATCH, batches
+
+type ExportFormat = Literal["csv", "ndjson"]
+
+COLUMNS = (
+    *("id", "sku", "title", "description", "price", "tax_rate", "price_with_tax", "stock", "is_done"),
+    *("owner_id", "owner_username", "version", "created_at", "updated_at"),
+)
+# What a spreadsheet takes for the beginning of a formula.
+# Source: OWASP, CSV Injection.
+FORMULA_MARKS = ("=", "+", "-", "@", "\t", "\r")
+
+
+async def export_items(database: Database, filter_: ItemFilter, format_: ExportFormat) -> AsyncGenerator[bytes]:
+    """One line for each item that there is at the beginning, as it is when its batch is read."""
+    # Not before there are rows: a database that fails must do so while there is no answer yet.
+    head = csv_lines([COLUMNS]) if format_ == "csv" else b""
+
+    async def find_last() -> int:
+        async with database.read() as session:
+            return (await newest_ids(session, items))[0]
+
+    last_id = await retried(find_last)
+
+    async def read(session: AsyncSession, after: Place | None) -> Batch:
+        return await items.scan(session, filter_, after, last_id, BATCH)
+
+    async for batch in batches(database.read, read):
+        lines = [read_row(row) for row in batch]
+        yield head + (csv_lines(map(cells, lines)) if format_ == "csv" else json_lines(lines))
+        head = b""
+    yield head
+
+
+def read_row(row: Row) -> ItemRead:
+    owner = {"id": row.owner_id, "username": row.owner_username}
+    return ItemRead.model_validate({**row_fields(row), "owner": owner})
+
+
+def json_lines(batch: Iterable[ItemRead]) -> bytes:
+    return b"".join(item.model_dump_json().encode() + b"\n" for item in batch)
+
+
+def csv_lines(rows: Iterable[Sequence[object]]) -> bytes:
+    """RFC 4180, in UTF-8."""
+    text = StringIO()
+    csv.writer(text).writerows(rows)
+    return text.getvalue().encode()
+
+
+def cells(item: ItemRead) -> list[object]:
+    fields = item.model_dump(mode="json")
+    owner = fields.pop("owner")
+    fields |= {"owner_id": owner["id"], "owner_username": owner["username"]}
+    return [defuse(fields[column]) for column in COLUMNS]
+
+
+def defuse(cell: object) -> object:
+    """A text that a spreadsheet would run as a formula becomes one that it shows."""
+    if isinstance(cell, bool):
+        return str(cell).lower()
+    return f"'{cell}" if isinstance(cell, str) and cell.startswith(FORMULA_MARKS) else cell

@@ -1,0 +1,46 @@
+"""Telling users by mail what happened to their account."""
+
+from dataclasses import dataclass
+from email.message import EmailMessage
+from functools import partial
+from typing import Any
+
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from app.core.config.settings import Settings
+from app.core.limits.ratelimit import RateLimiter
+from app.core.outbound.mail import Mailer
+from app.models.user import User, identity_key
+from app.services.mail.mails import MailName, render
+from app.services.outbox import Outbox
+
+
+@dataclass(frozen=True, slots=True)
+class Notices:
+    """Writes a mail and hands it to the outbox: it leaves once the transaction has committed."""
+
+    settings: Settings
+    outbox: Outbox
+    mailer: Mailer
+    limiter: RateLimiter | None = None
+
+    async def send(self, session: AsyncSession, name: MailName, user: User, **values: Any) -> None:
+        """Tell what happened. An address that is not proven may be a stranger's, who must not be flooded."""
+        message = render(name, user.email, self.settings, is_proven=user.is_verified, **values)
+        if user.is_verified:
+            await self.outbox.enqueue(session, partial(self.mailer.send, message))
+        else:
+            await self.outbox.enqueue(session, partial(self.send_limited, message, identity_key(user.email)))
+
+    async def send_link(
+        self, session: AsyncSession, name: MailName, user: User, *, to: str | None = None, **values: Any
+    ) -> None:
+        """To the user's address, or to `to`, which is to be proven. Whoever makes links counts them."""
+        is_proven = user.is_verified and to is None
+        message = render(name, to or user.email, self.settings, is_proven=is_proven, **values)
+        await self.outbox.enqueue(session, partial(self.mailer.send, message))
+
+    async def send_limited(self, message: EmailMessage, mailbox: str) -> None:
+        """Not in the transaction, which has no reason to wait for Redis; and counted once, however often it is sent."""
+        if self.limiter is None or (await self.limiter.hit(self.settings.rate_limit_mail, "notice", mailbox)).allowed:
+            await self.outbox.post(partial(self.mailer.send, message))

@@ -13,17 +13,17 @@ from starlette.types import Lifespan
 
 from app.api import system, v1, v2
 from app.api.application import Application
-from app.api.deps import Resources
+from app.api.deps import AppServices
 from app.api.errors import install_error_handlers
 from app.api.middleware.checks import Checks
 from app.api.middleware.context import RequestContext
 from app.api.middleware.cross_origin import cors_options, with_cors
 from app.api.middleware.head_limit import HeadLimit, head_refusals
-from app.api.middleware.headers import AnswerHeaders
+from app.api.middleware.headers import ResponseHeaders
 from app.api.middleware.root_path import RootPath
 from app.api.middleware.shedding import LoadShedding
 from app.api.openapi import DESCRIPTION, TAGS
-from app.api.plugins import install_modules
+from app.api.plugins import install_plugins
 from app.core.cache.cache import Cache
 from app.core.config.deployment import PREFIX, redis_prefix
 from app.core.config.settings import Settings
@@ -35,22 +35,22 @@ from app.core.observability.access_log import access_log
 from app.core.observability.logging import configure_logging
 from app.core.observability.readiness import Readiness
 from app.core.outbound.mail import open_mailer
-from app.core.plugins import log_modules
+from app.core.plugins import log_plugins
 from app.core.security.cursors import CursorSigner
 from app.core.security.keys import Keyring
 from app.core.security.passwords import PasswordHasher
 from app.core.security.tokens import Tokens
 from app.services.accounts.accounts import Accounts
+from app.services.after_commit import AfterCommit
 from app.services.auth.account_changes import open_listener
 from app.services.auth.auth import Auth
-from app.services.cleaning import keep_clean
 from app.services.items.inventory import Inventory
 from app.services.mail.notices import Notices
-from app.services.outbox import Outbox
+from app.services.purge import purge_periodically
 
 
 class State(TypedDict):
-    resources: Resources
+    services: AppServices
 
 
 def create_app(settings: Settings | None = None) -> FastAPI:
@@ -80,13 +80,13 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     system.include_system(app, settings)
     app.include_router(v1.router)
     app.include_router(v2.router)
-    install_modules(app, settings.modules)
+    install_plugins(app, settings.modules)
     return app
 
 
 def middleware(settings: Settings) -> list[Middleware]:
     """From the outside in: each layer sees what those below it answer."""
-    headers, cors = AnswerHeaders(hsts=settings.is_exposed), with_cors(settings)
+    headers, cors = ResponseHeaders(hsts=settings.is_exposed), with_cors(settings)
     prefix = [Middleware(RootPath, root_path=settings.root_path)] if settings.root_path else []
     return [
         *prefix,
@@ -105,28 +105,28 @@ def middleware(settings: Settings) -> list[Middleware]:
 def lifespan_of(settings: Settings) -> Lifespan[FastAPI]:
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[State]:
-        log_modules(settings.modules)
+        log_plugins(settings.modules)
         database = Database(settings)
         try:
             await wait_for_database(database.engine, settings)
-            resources = open_resources(settings, database, await redis_prefix(settings, database.engine))
-            cleaner = asyncio.create_task(keep_clean(database))
-            listener = open_listener(settings, database, resources.auth.account_cache)
+            services = open_app_services(settings, database, await redis_prefix(settings, database.engine))
+            cleaner = asyncio.create_task(purge_periodically(database))
+            listener = open_listener(settings, database, services.auth.account_cache)
             try:
                 if listener is not None:
                     listener.start()
-                yield {"resources": resources}
+                yield {"services": services}
             finally:
                 cleaner.cancel()
                 if listener is not None:
                     await listener.close()
                 # While the database is still open: jobs may need it.
-                await resources.outbox.close()
-                if resources.limiter is not None:
-                    await resources.limiter.close()
-                await resources.cache.close()
-                if resources.inventory is not None:
-                    await resources.inventory.close()
+                await services.after_commit.close()
+                if services.limiter is not None:
+                    await services.limiter.close()
+                await services.cache.close()
+                if services.inventory is not None:
+                    await services.inventory.close()
         finally:
             await database.close()
             await asyncio.to_thread(access_log.flush)
@@ -134,26 +134,26 @@ def lifespan_of(settings: Settings) -> Lifespan[FastAPI]:
     return lifespan
 
 
-def open_resources(settings: Settings, database: Database, prefix: str = PREFIX) -> Resources:
+def open_app_services(settings: Settings, database: Database, prefix: str = PREFIX) -> AppServices:
     keys = Keyring.from_settings(settings)
     hasher = PasswordHasher()
     tokens = Tokens(keys, settings.jwt_issuer, settings.jwt_audience)
     limiter = RateLimiter.from_settings(settings, prefix)
-    mailer, outbox = open_mailer(settings), Outbox()
-    notices = Notices(settings, outbox, mailer, limiter)
+    mailer, after_commit = open_mailer(settings), AfterCommit()
+    notices = Notices(settings, after_commit, mailer, limiter)
     auth = Auth.from_settings(settings, database, hasher, tokens, limiter, notices)
-    return Resources(
+    return AppServices(
         settings=settings,
         database=database,
         download_slots=DownloadSlots(),
         hasher=hasher,
         auth=auth,
-        accounts=Accounts.from_settings(settings, database, hasher, auth.attempts, limiter, outbox, notices),
+        accounts=Accounts.from_settings(settings, database, hasher, auth.attempts, limiter, after_commit, notices),
         cache=Cache.from_settings(settings, prefix),
         cursors=CursorSigner(keys),
         keys=keys,
         mailer=mailer,
-        outbox=outbox,
+        after_commit=after_commit,
         limiter=limiter,
         inventory=Inventory.from_settings(settings),
         readiness=Readiness(database, migration_head()),

@@ -102,7 +102,7 @@ class Caller:
             "query_string": b"",
             "headers": HEADERS.copy(),
             # No lifespan has run: all that these routes ask for is whether there is a limit.
-            "state": {"resources": SimpleNamespace(limiter=None)},
+            "state": {"services": SimpleNamespace(limiter=None)},
         }
 
     async def receive(self) -> Message:

@@ -25,7 +25,7 @@ from pydantic import TypeAdapter
 from sqlalchemy.engine import URL, make_url
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from app.api.deps import Resources
+from app.api.deps import AppServices
 from app.api.rows import Shape
 from app.core.config.settings import Settings
 from app.core.db import migrations
@@ -259,17 +259,17 @@ def borrowed_app(settings: Settings, add: Callable[[FastAPI], None] | None = Non
 
 
 @asynccontextmanager
-async def running(settings: Settings) -> AsyncIterator[tuple[FastAPI, LifespanManager, Resources]]:
+async def running(settings: Settings) -> AsyncIterator[tuple[FastAPI, LifespanManager, AppServices]]:
     """An application with its lifespan, as a server would have it; nobody else has it meanwhile."""
     with borrowed_app(settings) as app:
         async with LifespanManager(app) as manager:
-            yield app, manager, manager._state["resources"]
+            yield app, manager, manager._state["services"]
 
 
 @asynccontextmanager
-async def in_one_transaction(resources: Resources) -> AsyncIterator[AsyncSession]:
+async def in_one_transaction(services: AppServices) -> AsyncIterator[AsyncSession]:
     """Bind all the application's sessions, and the test's own, to one connection, and roll it back at the end."""
-    database = resources.database
+    database = services.database
     async with database.engine.connect() as connection:
         transaction = await connection.begin()
         for sessionmaker in (database.write, database.primary, database.read):
@@ -287,43 +287,43 @@ async def connected(asgi: object, **options: object) -> AsyncIterator[httpx.Asyn
 
 
 @pytest.fixture
-async def running_app(settings: Settings) -> AsyncIterator[tuple[LifespanManager, Resources, AsyncSession]]:
+async def running_app(settings: Settings) -> AsyncIterator[tuple[LifespanManager, AppServices, AsyncSession]]:
     async with (
-        running(settings) as (_, manager, resources),
-        in_one_transaction(resources) as session,
+        running(settings) as (_, manager, services),
+        in_one_transaction(services) as session,
     ):
-        yield manager, resources, session
+        yield manager, services, session
 
 
 @pytest.fixture
-def resources(running_app: tuple[LifespanManager, Resources, AsyncSession]) -> Resources:
+def services(running_app: tuple[LifespanManager, AppServices, AsyncSession]) -> AppServices:
     return running_app[1]
 
 
 @pytest.fixture
-def session(running_app: tuple[LifespanManager, Resources, AsyncSession]) -> AsyncSession:
+def session(running_app: tuple[LifespanManager, AppServices, AsyncSession]) -> AsyncSession:
     """The test's own session: other objects than the request's, the same transaction."""
     return running_app[2]
 
 
 @pytest.fixture
 async def client(
-    running_app: tuple[LifespanManager, Resources, AsyncSession],
+    running_app: tuple[LifespanManager, AppServices, AsyncSession],
 ) -> AsyncIterator[httpx.AsyncClient]:
     async with connected(running_app[0].app) as client:
         yield client
 
 
 @pytest.fixture
-def make(resources: Resources) -> Factory:
+def make(services: AppServices) -> Factory:
     """Rows for the test to start from: `await make.user()`, `await make.item(owner)`, `await make.token(user)`."""
-    return Factory(resources)
+    return Factory(services)
 
 
 @pytest.fixture
-def max_queries(resources: Resources) -> MaxQueries:
+def max_queries(services: AppServices) -> MaxQueries:
     """`with max_queries(3): await client.get(…)` fails if the application asks the database more often."""
-    return lambda limit: at_most(limit, resources.database)
+    return lambda limit: at_most(limit, services.database)
 
 
 @pytest.fixture

@@ -4,12 +4,12 @@ import itertools
 from datetime import timedelta
 from typing import Any
 
-from app.api.deps import Resources
+from app.api.deps import AppServices
 from app.core.clock import utc_now
-from app.crud.session import sessions
+from app.crud.device_session import sessions
+from app.models.device_session import DeviceSession
 from app.models.item import Item
 from app.models.order import Order
-from app.models.session import Session
 from app.models.user import Role, User
 from app.services.auth.auth import TokenPair
 from app.services.auth.scopes import allowed_scopes, scope_text
@@ -23,12 +23,12 @@ PASSWORD_HASH = "$argon2id$v=19$m=19456,t=2,p=1$WSsFIESI0VoLASBEiDEGIA$vINzctocE
 class Factory:
     """Makes users, tokens and items in committed transactions of their own."""
 
-    def __init__(self, resources: Resources) -> None:
-        self.resources = resources
+    def __init__(self, services: AppServices) -> None:
+        self.services = services
         self.numbers = itertools.count(1)
 
     async def store[M](self, row: M) -> M:
-        async with self.resources.database.transaction() as session:
+        async with self.services.database.transaction() as session:
             session.add(row)
         return row
 
@@ -51,21 +51,21 @@ class Factory:
     async def order(self, buyer: User, *items: Item) -> Order:
         """One of each; where none is named, of an item of somebody else's."""
         items = items or (await self.item(await self.user(), stock=1),)
-        async with self.resources.database.transaction() as session:
+        async with self.services.database.transaction() as session:
             return await place_order(session, buyer.id, {item.id: 1 for item in items})
 
     async def tokens(self, user: User, scope: str | None = None) -> TokenPair:
         """A signed-in device's tokens, without the cost of the password."""
         now = utc_now()
-        row = Session(
+        row = DeviceSession(
             user_id=user.id,
             scope=scope if scope is not None else scope_text(allowed_scopes(user.role)),
             rotated_at=now,
             expires_at=now + timedelta(days=7),
         )
-        async with self.resources.database.transaction() as session:
+        async with self.services.database.transaction() as session:
             await sessions.add(session, row)
-        return self.resources.auth.token_pair(user, row)
+        return self.services.auth.token_pair(user, row)
 
     async def bearer(self, user: User, scope: str | None = None) -> dict[str, str]:
         """Headers of a signed-in user."""

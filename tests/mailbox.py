@@ -7,7 +7,7 @@ from email.message import EmailMessage
 from email.policy import default
 from pathlib import Path
 
-from app.api.deps import Resources
+from app.api.deps import AppServices
 
 
 def text_of(message: EmailMessage) -> str:
@@ -25,15 +25,15 @@ def token_in(message: EmailMessage) -> str:
 
 @dataclass(frozen=True, slots=True)
 class Mailbox:
-    resources: Resources
+    services: AppServices
 
     async def messages(self, to: str | None = None) -> list[EmailMessage]:
         """All of one address, or simply all; the newest last."""
-        await self.resources.outbox.join()
+        await self.services.after_commit.join()
         return [message for message in self.read() if to is None or message["To"] == to]
 
     def read(self) -> list[EmailMessage]:
-        folder: Path = self.resources.settings.data_dir / "mail"
+        folder: Path = self.services.settings.data_dir / "mail"
         return [message_from_bytes(path.read_bytes(), policy=default) for path in sorted(folder.glob("*.eml"))]
 
     async def subjects(self, to: str | None = None) -> list[str]:

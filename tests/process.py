@@ -109,5 +109,5 @@ async def serve_process(
 @asynccontextmanager
 async def factory_for(settings: Settings) -> AsyncIterator[Factory]:
     """Makes rows and tokens that are good at every server with these settings."""
-    async with running(settings) as (_, _, resources):
-        yield Factory(resources)
+    async with running(settings) as (_, _, services):
+        yield Factory(services)

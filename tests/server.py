@@ -10,7 +10,7 @@ from typing import Any
 import uvicorn
 from fastapi import FastAPI
 
-from app.api.deps import Resources
+from app.api.deps import AppServices
 from app.cli import server as graceful
 from app.cli.http_protocol import BoundedProtocol
 
@@ -19,7 +19,7 @@ from app.cli.http_protocol import BoundedProtocol
 class Server:
     url: str
     port: int
-    resources: Resources
+    services: AppServices
 
 
 @asynccontextmanager
@@ -40,7 +40,7 @@ async def serve(app: FastAPI, **options: Any) -> AsyncIterator[Server]:
                 task.result()
             await asyncio.sleep(0.01)
         try:
-            yield Server(f"http://127.0.0.1:{port}", port, server.lifespan.state["resources"])
+            yield Server(f"http://127.0.0.1:{port}", port, server.lifespan.state["services"])
         finally:
             server.should_exit = True
             await task

@@ -153,16 +153,16 @@ async def test_no_secret_is_logged_or_answered(
     app = create_app(settings)
     add_broken_routes(app)
     async with serve(app) as server, httpx.AsyncClient(base_url=server.url, timeout=30) as client:
-        app.state.database = server.resources.database
-        witness = Witness(client, Mailbox(server.resources))
+        app.state.database = server.services.database
+        witness = Witness(client, Mailbox(server.services))
         await witness.register()
-        async with server.resources.database.primary() as session:
+        async with server.services.database.primary() as session:
             witness.secrets |= set(await session.scalars(select(User.hashed_password)))
         await witness.sign_in_and_refresh()
         await witness.use_the_token_endpoint_and_the_cookie()
         await witness.change_the_address()
         await witness.reset_the_password()
-        async with server.resources.database.primary() as session:
+        async with server.services.database.primary() as session:
             witness.secrets |= set(await session.scalars(select(User.hashed_password)))
         witness.expect(await client.get("/health"), 200)
         witness.expect(await client.get("/fail"), 500)

@@ -14,7 +14,7 @@ OAUTH_URLS = {"authorizationUrl", "refreshUrl", "tokenUrl"}
 
 
 class Application(OpenAPIApp):
-    """Without Starlette's `ServerErrorMiddleware`: `LastResort` answers what nobody caught."""
+    """Without Starlette's `ServerErrorMiddleware`: `UnhandledErrors` answers what nobody caught."""
 
     has_nothing_around = False
 

@@ -16,7 +16,7 @@ URI = re.compile(r"[!#-;=?-\[\]_a-z~%]+")
 
 
 @dataclass(frozen=True, slots=True)
-class Retirement:
+class Deprecation:
     """Stands among a route's dependencies, where `Exchange` finds it; it depends on nothing."""
 
     deprecation: str
@@ -35,7 +35,7 @@ class Retirement:
             headers.append("Link", f'<{root_path if is_ours else ""}{target}>; rel="{relation}"')
 
 
-def retiring(
+def deprecated(
     deprecated_at: datetime,
     sunset_at: datetime | None = None,
     *,
@@ -53,7 +53,7 @@ def retiring(
     """
     check_instants(deprecated_at, sunset_at)
     links = {"successor-version": successor, "deprecation": docs}
-    retirement = Retirement(
+    retirement = Deprecation(
         f"@{int(deprecated_at.timestamp())}",
         format_datetime(sunset_at.astimezone(UTC), usegmt=True) if sunset_at else None,
         tuple((checked(target), relation) for relation, target in links.items() if target is not None),
@@ -75,12 +75,12 @@ def checked(target: str) -> str:
     return target
 
 
-def retirement_of(scope: Scope) -> Retirement | None:
+def deprecation_of(scope: Scope) -> Deprecation | None:
     """Of the route that the router has chosen, also where its dependencies were never asked: a malformed body."""
     route = scope.get("route")
     if not getattr(route, "deprecated", None):
-        return None  # as `retiring` marks them; there are few
+        return None  # as `deprecated` marks them; there are few
     if scope["method"] not in (getattr(route, "methods", None) or ()):
         return None  # a 405 is the answer of no operation
     found = (dependency.dependency for dependency in getattr(route, "dependencies", ()))
-    return next((each for each in found if isinstance(each, Retirement)), None)
+    return next((each for each in found if isinstance(each, Deprecation)), None)

@@ -15,8 +15,8 @@ from starlette.responses import StreamingResponse
 from starlette.types import Message, Receive, Scope, Send
 
 from app.api.deps import CurrentUser
+from app.api.deps.app_services import app_services_of
 from app.api.deps.limits import count
-from app.api.deps.resources import resources_of
 from app.api.middleware.exchange import KEY, Exchange
 from app.api.server_scope import ABORT
 
@@ -42,7 +42,7 @@ async def hold_slot(request: Request, me: CurrentUser) -> AsyncIterator[Download
     is_wanted = exchange_of(request.scope).method != "HEAD"
     # A request that runs again holds it already.
     takes_slot = is_wanted and not request.scope["state"].get("holds_slot")
-    with resources_of(request).download_slots.hold(me.user.id) if takes_slot else nullcontext():
+    with app_services_of(request).download_slots.hold(me.user.id) if takes_slot else nullcontext():
         request.scope["state"]["holds_slot"] = True
         yield DownloadSlot(is_wanted)
 
@@ -52,9 +52,9 @@ DownloadSlotDep = Annotated[DownloadSlot, Depends(hold_slot)]
 
 async def limit_exports(request: Request, me: CurrentUser, slot: DownloadSlotDep) -> None:
     """RATE_LIMIT_EXPORT, for each user; who gets no slot has exported nothing."""
-    resources = resources_of(request)
+    services = app_services_of(request)
     if slot.is_wanted:
-        await count(request, resources, resources.settings.rate_limit_export, "export", str(me.user.id))
+        await count(request, services, services.settings.rate_limit_export, "export", str(me.user.id))
 
 
 ExportLimit = Annotated[None, Depends(limit_exports)]

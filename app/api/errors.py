@@ -76,7 +76,7 @@ class OAuthError(Exception):
         return cls(400, OAUTH_CODES.get(error.code, "invalid_grant"), error.detail)
 
 
-class EarlyAnswer(Exception):  # noqa: N818 - an answer, not an error
+class EarlyResponse(Exception):  # noqa: N818 - an answer, not an error
     """Ends the request with an answer that is already there: the current version, or what was answered before."""
 
     def __init__(self, response: Response) -> None:
@@ -107,7 +107,7 @@ def problem(
 def install_error_handlers(app: FastAPI) -> None:
     app.add_exception_handler(AppError, on_app_error)
     app.add_exception_handler(OAuthError, on_oauth_error)
-    app.add_exception_handler(EarlyAnswer, on_early_answer)
+    app.add_exception_handler(EarlyResponse, on_early_response)
     app.add_exception_handler(RequestValidationError, on_validation_error)
     app.add_exception_handler(HTTPException, on_http_exception)
     app.add_exception_handler(SQLAlchemyError, on_database_error)
@@ -132,8 +132,8 @@ async def on_oauth_error(_: Request, error: Exception) -> Response:
     return JSONResponse({"error": error.error, "error_description": error.description}, error.status, error.headers)
 
 
-async def on_early_answer(_: Request, error: Exception) -> Response:
-    assert isinstance(error, EarlyAnswer)
+async def on_early_response(_: Request, error: Exception) -> Response:
+    assert isinstance(error, EarlyResponse)
     return error.response
 
 

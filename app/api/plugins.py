@@ -8,26 +8,26 @@ from typing import cast
 import structlog
 from fastapi import FastAPI
 
-from app.core.plugins import Module, ModuleError, listed_modules
+from app.core.plugins import Module, PluginError, listed_plugins
 
 log = structlog.get_logger()
 
 
-def install_modules(app: FastAPI, names: Iterable[str]) -> None:
+def install_plugins(app: FastAPI, names: Iterable[str]) -> None:
     """Call each listed module's `init_app(app)`.
 
     Raises:
         ModuleError: for the first that is not installed or fails.
     """
-    for module in listed_modules(names):
+    for module in listed_plugins(names):
         try:
             init_function(module)(app)
-        except ModuleError:
+        except PluginError:
             raise
         except Exception as error:
             # Its text stays in the log, at debug: nobody knows what other people's errors quote.
             log.debug("module failed", module=module.name, exc_info=True)
-            raise ModuleError(
+            raise PluginError(
                 f"The module {module} failed with {type(error).__name__}{place(error)}. "
                 "Mend it, or take it out of MODULES; LOG_LEVEL=debug shows the traceback."
             ) from error
@@ -37,7 +37,7 @@ def init_function(module: Module) -> Callable[[FastAPI], object]:
     loaded = module.entry_point.load()
     function = getattr(loaded, "init_app", loaded)
     if not callable(function) or iscoroutinefunction(function):
-        raise ModuleError(f"The module {module}: {module.entry_point.value} has no plain function init_app(app).")
+        raise PluginError(f"The module {module}: {module.entry_point.value} has no plain function init_app(app).")
     return cast(Callable[[FastAPI], object], function)
 
 

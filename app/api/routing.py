@@ -15,7 +15,7 @@ from app.api.deps.limits import limit_requests
 from app.api.fastpath.endpoint import Endpoint
 from app.api.fastpath.route_entry import Handler, effective_route, set_direct_handler
 from app.api.forms import require_usual_form
-from app.api.middleware.exchange import given_header
+from app.api.middleware.exchange import request_header
 from app.api.rows import FromRows
 from app.core.db.retry import ATTEMPTS, pause_after
 from app.core.db.transaction import ClaimError
@@ -70,7 +70,7 @@ class UnlimitedRoute(Route):
 
 async def read_form(handle: Handler, request: Request) -> Response:
     """What FastAPI itself answers may read a form."""
-    require_usual_form(given_header(request, b"content-type") or "")
+    require_usual_form(request_header(request, b"content-type") or "")
     return await handle(request)
 
 

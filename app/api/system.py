@@ -12,7 +12,7 @@ from pydantic import Field
 from starlette.responses import HTMLResponse
 from starlette.staticfiles import StaticFiles
 
-from app.api.deps import ResourcesDep
+from app.api.deps import AppServicesDep
 from app.api.errors import responses
 from app.api.middleware.root_path import root_path_of
 from app.api.routing import Router, UnlimitedRoute
@@ -90,9 +90,9 @@ async def health() -> Response:
 
 
 @router.get("/ready", response_model=Readiness, summary="Can it serve requests?", responses=responses(503))
-async def ready(resources: ResourcesDep) -> dict[str, object]:
+async def ready(services: AppServicesDep) -> dict[str, object]:
     """The database answers, and its schema is the one this code was written for; asked once a second for all."""
-    await resources.readiness.require()
+    await services.readiness.require()
     return {"status": "ready", "checks": {"database": "ok", "migrations": "ok"}}
 
 
@@ -103,8 +103,8 @@ def own_version() -> str:
 
 
 @info_router.get("/info", response_model=Info, summary="What is running here?")
-async def info(resources: ResourcesDep) -> dict[str, str | None]:
-    settings = resources.settings
+async def info(services: AppServicesDep) -> dict[str, str | None]:
+    settings = services.settings
     return {
         "name": "Strata",
         "version": own_version(),
@@ -114,10 +114,10 @@ async def info(resources: ResourcesDep) -> dict[str, str | None]:
 
 
 @router.get("/.well-known/jwks.json", response_model=PublicKeys, summary="Which keys verify access tokens?")
-async def jwks(resources: ResourcesDep, response: Response) -> dict[str, object]:
+async def jwks(services: AppServicesDep, response: Response) -> dict[str, object]:
     """The current and the previous public keys (RFC 7517); none where tokens are signed with a secret."""
     response.headers["Cache-Control"] = "public, max-age=300"
-    return {"keys": resources.keys.public_keys()}
+    return {"keys": services.keys.public_keys()}
 
 
 class Assets(StaticFiles):

@@ -198,12 +198,12 @@ def has_any_module(settings: "Settings") -> bool:
 
 async def check_modules(settings: "Settings") -> str:
     """Load them as a server would: what is installed may still fail."""
-    from app.core.plugins import listed_modules, unlisted_modules
+    from app.core.plugins import listed_plugins, unlisted_modules
     from app.main import create_app
 
     create_app(settings)
     parts = {
-        "loaded": listed_modules(settings.modules),
+        "loaded": listed_plugins(settings.modules),
         "installed but not listed in MODULES": unlisted_modules(settings.modules),
     }
     return "; ".join(f"{how}: {', '.join(map(str, modules))}" for how, modules in parts.items() if modules)

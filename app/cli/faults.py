@@ -11,7 +11,7 @@ from app.core.db.error_codes import primary
 from app.core.db.errors import sqlite_code, sqlstate
 from app.core.db.fitness import UnfitDatabaseError
 from app.core.errors import AppError
-from app.core.plugins import ModuleError
+from app.core.plugins import PluginError
 
 MISSING_TABLES = "The database has no tables yet: run `strata db upgrade`."
 NO_ROOM = "The database has no room left: free some on its disk."
@@ -52,7 +52,7 @@ def explain(error: Exception) -> list[str] | None:
             return [describe_fault(fault) for fault in error.errors()]
         case AppError():
             return [error.detail]
-        case ModuleError() | MistakeError() | UnfitDatabaseError():
+        case PluginError() | MistakeError() | UnfitDatabaseError():
             return [str(error)]
         case DBAPIError() | OSError():
             return [explain_outage(error)]

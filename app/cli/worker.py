@@ -26,7 +26,7 @@ def create_app() -> "FastAPI":
     from app.main import create_app
 
     app = create_app(settings)
-    settle()
+    freeze_gc()
     return app
 
 
@@ -63,7 +63,7 @@ def leave_out_cryptography() -> None:
             del sys.modules[name]
 
 
-def settle() -> None:
+def freeze_gc() -> None:
     """What is there now stays as long as the process: the collector need not look through it again and again.
 
     A full collection, which holds up every request, took 100 ms before and less than a tenth of one after it.

@@ -14,7 +14,7 @@ GROUP = "strata.modules"
 log = structlog.get_logger()
 
 
-class ModuleError(Exception):
+class PluginError(Exception):
     """A module that MODULES lists cannot be had; the message names it, and the distribution that brings it."""
 
 
@@ -49,7 +49,7 @@ def modules_on(path: tuple[str, ...]) -> tuple[Module, ...]:  # noqa: ARG001 - w
     return tuple(sorted((Module.of(entry_point) for entry_point in entry_points(group=GROUP)), key=str))
 
 
-def listed_modules(names: Iterable[str]) -> list[Module]:
+def listed_plugins(names: Iterable[str]) -> list[Module]:
     """The modules of these names, in this order, each once.
 
     Raises:
@@ -65,9 +65,9 @@ def the_one(name: str, installed: list[Module]) -> Module:
         return found[0]
     if found:
         origins = ", ".join(str(module) for module in found)
-        raise ModuleError(f"MODULES: {name} is ambiguous: {origins}. Uninstall all but one.")
+        raise PluginError(f"MODULES: {name} is ambiguous: {origins}. Uninstall all but one.")
     others = ", ".join(module.name for module in installed) or "none"
-    raise ModuleError(f"MODULES: no installed package brings {name}; there is: {others}.")
+    raise PluginError(f"MODULES: no installed package brings {name}; there is: {others}.")
 
 
 def unlisted_modules(names: Iterable[str]) -> list[Module]:
@@ -75,10 +75,10 @@ def unlisted_modules(names: Iterable[str]) -> list[Module]:
     return [module for module in installed_modules() if module.name not in listed]
 
 
-def log_modules(names: Iterable[str]) -> None:
+def log_plugins(names: Iterable[str]) -> None:
     """Tell the log what runs here besides Strata, and what could."""
     names = list(names)
-    for module in listed_modules(names):
+    for module in listed_plugins(names):
         log.info("module loaded", module=module.name, distribution=module.distribution, version=module.version)
     for module in unlisted_modules(names):
         log.info("module installed but not listed in MODULES", module=module.name, distribution=module.distribution)

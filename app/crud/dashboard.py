@@ -10,9 +10,9 @@ from sqlalchemy import func, select
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from app.models.base import Base
+from app.models.device_session import DeviceSession
 from app.models.item import Item
 from app.models.order import Order, OrderStatus
-from app.models.session import Session
 from app.models.user import Role, User
 
 DAYS = 30
@@ -49,7 +49,9 @@ async def read_dashboard(session: AsyncSession, now: datetime) -> DashboardRows:
         ).select_from(Order)
     )
     revenue = await session.scalar(select(func.sum(Order.total)).where(Order.status == OrderStatus.PAID))
-    sessions = await session.scalar(select(func.count()).select_from(Session).where(Session.expires_at > now))
+    sessions = await session.scalar(
+        select(func.count()).select_from(DeviceSession).where(DeviceSession.expires_at > now)
+    )
     since = (now - timedelta(days=DAYS - 1)).replace(hour=0, minute=0, second=0, microsecond=0)
     new = {model.__tablename__: await count_by_day(session, model, since) for model in (User, Item, Order)}
     days = [(since + timedelta(days=number)).date() for number in range(DAYS)]

@@ -94,7 +94,7 @@ def table_args(*constraints: Any) -> tuple[Any, ...]:
 
 
 class ExpiringBase(Base):
-    """A table whose rows are thrown away some time after `expires_at` (`app/services/cleaning.py`)."""
+    """A table whose rows are thrown away some time after `expires_at` (`app/services/purge.py`)."""
 
     __abstract__ = True
 

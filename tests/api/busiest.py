@@ -14,8 +14,8 @@ type Call = Callable[[], Awaitable[None]]
 
 @asynccontextmanager
 async def busiest(settings: Settings) -> AsyncIterator[dict[str, Call]]:
-    async with running(settings) as (_, manager, resources):
-        make = Factory(resources)
+    async with running(settings) as (_, manager, services):
+        make = Factory(services)
         alice = await make.user()
         ids = [(await make.item(alice, title=f"item {number}")).id for number in range(25)]
         headers = await make.bearer(alice)

@@ -13,7 +13,7 @@ import httpx
 from sqlalchemy import func, insert, select
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from app.api.deps import Resources
+from app.api.deps import AppServices
 from app.core.config.settings import Settings
 from app.models.audit import Action, AuditEvent
 from app.models.item import Item
@@ -88,7 +88,7 @@ def exported(answer: httpx.Response) -> dict[str, Any]:
 
 
 async def test_more_than_a_batch_of_everything_comes_whole_and_in_order_and_holds_up_nobody(
-    client: httpx.AsyncClient, make: Factory, resources: Resources, session: AsyncSession
+    client: httpx.AsyncClient, make: Factory, services: AppServices, session: AsyncSession
 ) -> None:
     alice, bob = await make.user(), await make.user()
     for owner in (alice, bob):
@@ -98,7 +98,7 @@ async def test_more_than_a_batch_of_everything_comes_whole_and_in_order_and_hold
     for _ in range(BATCH + 5):
         await make.tokens(alice)
     device = Device("192.0.2.1", "a phone", "r")
-    async with resources.database.transaction() as writing:
+    async with services.database.transaction() as writing:
         for number in range(BATCH + 5):
             others = number % 3 == 0
             actor_id, subject_id = (bob.id, alice.id) if others else (alice.id, bob.id if number % 3 == 1 else None)
@@ -132,11 +132,11 @@ async def test_what_is_made_after_the_event_of_the_export_is_not_in_it(
 async def test_an_account_is_exported_a_few_times_an_hour(settings: Settings) -> None:
     limited = settings.model_copy(update={"rate_limit_enabled": True, "rate_limit_export": "2/hour"})
     async with (
-        running(limited) as (_, manager, resources),
-        in_one_transaction(resources) as session,
+        running(limited) as (_, manager, services),
+        in_one_transaction(services) as session,
         connected(manager.app) as client,
     ):
-        make = Factory(resources)
+        make = Factory(services)
         alice, bob = await make.bearer(await make.user()), await make.bearer(await make.user())
         assert (await client.head(EXPORT, headers=alice)).status_code == 200, "which exports nothing"
         for remaining in ("1", "0"):

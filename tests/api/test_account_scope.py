@@ -10,7 +10,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from app.core.config.settings import Settings
 from app.main import create_app
 from app.models.audit import AuditEvent
-from app.models.session import Session
+from app.models.device_session import DeviceSession
 from app.models.user import Role, User
 from app.services.auth.scopes import SCOPES, allowed_scopes
 from tests.api.calls import code, login
@@ -43,14 +43,14 @@ async def test_a_narrowed_token_changes_nothing_of_the_account_and_its_devices(
     await make.admin()
     user = await make.admin(full_name="Alice")
     headers = await make.bearer(user, scope=NARROW)
-    own = await session.scalar(select(Session.id))
+    own = await session.scalar(select(DeviceSession.id))
     url = "/api/v1" + path.format(session_id=own)
     answer = await client.request(method, url, json=body, headers=headers)
     assert code(answer) == (403, "insufficient_scope")
     assert answer.headers["www-authenticate"] == 'Bearer error="insufficient_scope", scope="account"'
     stored = await session.get_one(User, user.id, populate_existing=True)
     assert (stored.full_name, stored.hashed_password) == ("Alice", user.hashed_password)
-    assert await session.scalar(select(func.count()).select_from(Session)) == 1
+    assert await session.scalar(select(func.count()).select_from(DeviceSession)) == 1
     assert await session.scalar(select(func.count()).select_from(AuditEvent)) == 0
 
 
@@ -64,7 +64,7 @@ async def test_the_scope_account_is_enough_for_it(
     body: dict[str, Any] | None,
 ) -> None:
     headers = await make.bearer(await make.user(), scope="account")
-    url = "/api/v1" + path.format(session_id=await session.scalar(select(Session.id)))
+    url = "/api/v1" + path.format(session_id=await session.scalar(select(DeviceSession.id)))
     answer = await client.request(method, url, json=body, headers=headers)
     assert answer.is_success, answer.text
 

@@ -11,12 +11,12 @@ from sqlalchemy import func, select, text, update
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from app.api.deps import Resources
+from app.api.deps import AppServices
 from app.core.clock import utc_now
 from app.models.audit import Action, AuditEvent
 from app.models.base import Base
+from app.models.device_session import DeviceSession
 from app.models.item import Item
-from app.models.session import Session
 from app.models.user import Role, User
 from app.services.audit import Device, record
 from tests.factories import PASSWORD, Factory
@@ -131,7 +131,7 @@ async def test_a_copied_refresh_token_is_written_down_although_the_answer_is_an_
 
 
 async def test_password_changes_and_resets_are_written_down(
-    client: httpx.AsyncClient, make: Factory, session: AsyncSession, resources: Resources
+    client: httpx.AsyncClient, make: Factory, session: AsyncSession, services: AppServices
 ) -> None:
     alice = await make.user(email="alice@example.com")
     headers = await make.bearer(alice) | DEVICE
@@ -140,10 +140,10 @@ async def test_password_changes_and_resets_are_written_down(
     event = await only_event(session, Action.PASSWORD_CHANGED)
     assert (event.actor_id, event.subject_id) == (alice.id, alice.id)
     await client.post(f"{AUTH}/forgot-password", json={"email": "alice@example.com"}, headers=DEVICE)
-    await resources.outbox.join()
+    await services.after_commit.join()
     event = await only_event(session, Action.PASSWORD_RESET_REQUESTED)
     assert (event.actor_id, event.subject_id) == (None, alice.id)
-    newest = max(resources.settings.data_dir.glob("mail/*.eml")).read_text()
+    newest = max(services.settings.data_dir.glob("mail/*.eml")).read_text()
     token = newest.partition("#token=")[2].split()[0]
     answer = await client.post(
         f"{AUTH}/reset-password", json={"token": token, "new_password": PASSWORD}, headers=DEVICE
@@ -155,10 +155,10 @@ async def test_password_changes_and_resets_are_written_down(
 
 
 async def test_a_reset_for_an_unknown_address_leaves_no_event(
-    client: httpx.AsyncClient, session: AsyncSession, resources: Resources
+    client: httpx.AsyncClient, session: AsyncSession, services: AppServices
 ) -> None:
     await client.post(f"{AUTH}/forgot-password", json={"email": "nobody@example.com"})
-    await resources.outbox.join()
+    await services.after_commit.join()
     assert await all_events(session) == []
 
 
@@ -233,11 +233,11 @@ async def test_the_database_itself_refuses_to_rewrite_history(
 
 
 async def test_history_cannot_be_truncated_either(
-    make: Factory, resources: Resources, session: AsyncSession, is_postgresql: bool
+    make: Factory, services: AppServices, session: AsyncSession, is_postgresql: bool
 ) -> None:
     if not is_postgresql:
         pytest.skip("SQLite has no TRUNCATE")
-    await add_events(resources, await make.user(), 1)
+    await add_events(services, await make.user(), 1)
     with pytest.raises(DBAPIError, match="audit_events is append-only"):
         async with session.begin_nested():
             await session.execute(text("TRUNCATE audit_events"))
@@ -247,8 +247,8 @@ async def test_history_cannot_be_truncated_either(
 # Reading it
 
 
-async def add_events(resources: Resources, user: User, number: int) -> None:
-    async with resources.database.transaction() as session:
+async def add_events(services: AppServices, user: User, number: int) -> None:
+    async with services.database.transaction() as session:
         for _ in range(number):
             await record(session, Action.SIGNED_IN, Device("192.0.2.1", "a phone", "r"), actor_id=user.id, session_id=1)
 
@@ -259,9 +259,9 @@ async def audit_ids(client: httpx.AsyncClient, headers: dict[str, str], **params
     return [event["id"] for event in answer.json()["items"]]
 
 
-async def test_an_event_is_shown_whole(client: httpx.AsyncClient, make: Factory, resources: Resources) -> None:
+async def test_an_event_is_shown_whole(client: httpx.AsyncClient, make: Factory, services: AppServices) -> None:
     alice = await make.user()
-    await add_events(resources, alice, 1)
+    await add_events(services, alice, 1)
     page = (await client.get(AUDIT, headers=await make.bearer(await make.admin()))).json()
     [event] = page["items"]
     assert (page["total"], page["next_cursor"]) == (1, None)
@@ -280,10 +280,10 @@ async def test_an_event_is_shown_whole(client: httpx.AsyncClient, make: Factory,
 
 
 async def test_the_newest_come_first_by_offset_and_by_cursor(
-    client: httpx.AsyncClient, make: Factory, resources: Resources, session: AsyncSession
+    client: httpx.AsyncClient, make: Factory, services: AppServices, session: AsyncSession
 ) -> None:
     alice = await make.user()
-    await add_events(resources, alice, 5)
+    await add_events(services, alice, 5)
     headers = await make.bearer(await make.admin())
     newest_first = [event.id for event in await all_events(session)][::-1]
     assert await audit_ids(client, headers) == newest_first
@@ -291,7 +291,7 @@ async def test_the_newest_come_first_by_offset_and_by_cursor(
     assert await audit_ids(client, headers, skip=3) == newest_first[3:]
     first = (await client.get(AUDIT, params={"limit": 2}, headers=headers)).json()
     assert first["total"] == 5
-    await add_events(resources, alice, 1)  # must not move what follows
+    await add_events(services, alice, 1)  # must not move what follows
     second = (await client.get(AUDIT, params={"limit": 2, "cursor": first["next_cursor"]}, headers=headers)).json()
     last = (await client.get(AUDIT, params={"limit": 2, "cursor": second["next_cursor"]}, headers=headers)).json()
     walked = [event["id"] for page in (first, second, last) for event in page["items"]]
@@ -302,7 +302,7 @@ async def test_the_newest_come_first_by_offset_and_by_cursor(
 
 
 async def test_filters_narrow_the_trail(
-    client: httpx.AsyncClient, make: Factory, resources: Resources, session: AsyncSession
+    client: httpx.AsyncClient, make: Factory, services: AppServices, session: AsyncSession
 ) -> None:
     admin, alice, bob = await make.admin(), await make.user(), await make.user()
     noon = datetime(2026, 11, 20, 12, 0, tzinfo=UTC)
@@ -315,7 +315,7 @@ async def test_filters_narrow_the_trail(
     ]
     for hours, (action, actor_id, subject_id) in enumerate(facts):
         with time_machine.travel(noon + timedelta(hours=hours), tick=False):
-            async with resources.database.transaction() as writing:
+            async with services.database.transaction() as writing:
                 await record(writing, action, device, actor_id=actor_id, subject_id=subject_id)
     first, second, third, fourth = [event.id for event in await all_events(session)]
     headers = await make.bearer(admin)
@@ -378,7 +378,7 @@ async def test_the_dashboard_counts_what_there_is(
     for is_done in (False, False, True):
         await make.item(alice, is_done=is_done)
     await make.tokens(alice)
-    await session.execute(update(Session).values(expires_at=utc_now() - timedelta(seconds=1)))
+    await session.execute(update(DeviceSession).values(expires_at=utc_now() - timedelta(seconds=1)))
     await session.commit()
     await make.tokens(alice)
     answer = await client.get(DASHBOARD, headers=await make.bearer(admin))
@@ -525,8 +525,8 @@ ROUNDS = 12
 async def test_two_admins_who_remove_each_other_at_once_leave_one(
     server: Server, method: str, body: dict[str, Any] | None
 ) -> None:
-    make = Factory(server.resources)
-    database = server.resources.database
+    make = Factory(server.services)
+    database = server.services.database
     pair = [await make.admin(), await make.admin()]
     async with httpx.AsyncClient(base_url=server.url, timeout=30) as client:
         for _ in range(ROUNDS):
@@ -548,7 +548,7 @@ async def test_two_admins_who_remove_each_other_at_once_leave_one(
 
 
 async def test_admins_who_leave_all_at_once_leave_one(server: Server) -> None:
-    make = Factory(server.resources)
+    make = Factory(server.services)
     async with httpx.AsyncClient(base_url=server.url, timeout=30) as client:
         for _ in range(3):
             admins = [await make.admin() for _ in range(5)]
@@ -568,7 +568,7 @@ async def test_admins_who_leave_all_at_once_leave_one(server: Server) -> None:
             sent.append(client.delete(f"{USERS}/{bystander.id}", headers=headers[0]))
             answers = await asyncio.gather(*sent)
             assert all(answer.status_code < 500 for answer in answers), [answer.text for answer in answers]
-            async with server.resources.database.transaction() as session:
+            async with server.services.database.transaction() as session:
                 active = select(User).where(User.role == Role.ADMIN, User.is_active)
                 [left] = await session.scalars(active)
                 # The next round's administrators are to be the only ones.
@@ -577,11 +577,11 @@ async def test_admins_who_leave_all_at_once_leave_one(server: Server) -> None:
 
 
 async def test_twenty_deletions_of_one_account_delete_it_once(server: Server) -> None:
-    make = Factory(server.resources)
+    make = Factory(server.services)
     headers, bob = await make.bearer(await make.admin()), await make.user()
     async with httpx.AsyncClient(base_url=server.url, timeout=30) as client:
         answers = await asyncio.gather(*(client.delete(f"{USERS}/{bob.id}", headers=headers) for _ in range(20)))
     assert sorted(answer.status_code for answer in answers) == [204] + [404] * 19
-    async with server.resources.database.read() as session:
+    async with server.services.database.read() as session:
         deletions = select(func.count()).where(AuditEvent.action == Action.USER_DELETED)
         assert await session.scalar(deletions) == 1

@@ -7,7 +7,7 @@ import pytest
 from sqlalchemy import select
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from app.api.deps import Resources
+from app.api.deps import AppServices
 from app.models.audit import Action, AuditEvent
 from app.models.user import Role, User
 from tests.api.calls import URL as AUTH
@@ -113,12 +113,12 @@ async def test_what_an_administrator_changes_is_written_down_with_old_and_new_va
 
 
 async def test_a_users_own_new_address_is_written_down_with_the_old_one(
-    client: httpx.AsyncClient, make: Factory, session: AsyncSession, resources: Resources
+    client: httpx.AsyncClient, make: Factory, session: AsyncSession, services: AppServices
 ) -> None:
     headers = await make.bearer(await make.user(email="bob@example.com"))
     body = {"email": "robert@example.com", "password": PASSWORD}
     await client.post(f"{URL}/me/email", json=body, headers=headers)
-    token = await Mailbox(resources).token("robert@example.com")
+    token = await Mailbox(services).token("robert@example.com")
     assert (await client.post(f"{AUTH}/verify-email", json={"token": token})).status_code == 204
     [event] = await events(session, Action.EMAIL_CHANGED)
     assert event.details["changes"] == {
@@ -128,13 +128,13 @@ async def test_a_users_own_new_address_is_written_down_with_the_old_one(
 
 
 async def test_an_address_that_an_administrator_changes_is_told_at_the_old_one(
-    client: httpx.AsyncClient, make: Factory, resources: Resources
+    client: httpx.AsyncClient, make: Factory, services: AppServices
 ) -> None:
     bob = await make.user(email="bob@example.com", is_verified=True)
     headers = await make.bearer(await make.admin())
     body = {"email": "robert@example.com", "username": "robert"}
     assert (await client.patch(f"{URL}/{bob.id}", json=body, headers=headers)).status_code == 200
-    mailbox = Mailbox(resources)
+    mailbox = Mailbox(services)
     name, address = sorted(
         await mailbox.messages("bob@example.com"), key=lambda mail: str(mail["Subject"]), reverse=True
     )

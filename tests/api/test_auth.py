@@ -14,11 +14,11 @@ from passlib.hash import bcrypt
 from sqlalchemy import event, func, select, update
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from app.api.deps import Resources
+from app.api.deps import AppServices
 from app.core.clock import utc_now
 from app.core.config.settings import Settings
 from app.models.audit import AuditEvent
-from app.models.session import Session
+from app.models.device_session import DeviceSession
 from app.models.user import Role, User
 from app.services.auth.scopes import ADMIN_ONLY, SCOPES
 from tests.api.calls import URL, code, login, me, refresh
@@ -130,7 +130,7 @@ async def test_login_takes_the_name_or_the_address_in_any_case(
     assert (tokens["token_type"], tokens["expires_in"]) == ("bearer", 1800)
     assert tokens["scope"].split() == USER_SCOPES
     assert (await me(client, tokens["access_token"])).json()["id"] == user.id
-    row = await session.scalar(select(Session))
+    row = await session.scalar(select(DeviceSession))
     assert row is not None
     assert (row.user_id, row.ip, row.user_agent) == (user.id, "127.0.0.1", "a phone")
     assert row.expires_at - row.created_at > timedelta(days=6, hours=23)
@@ -145,11 +145,11 @@ async def test_an_unknown_user_and_a_wrong_password_get_the_same_answer(
     assert wrong.headers["www-authenticate"] == "Bearer"
     bodies = [answer.json() | {"request_id": ""} for answer in (wrong, unknown)]
     assert bodies[0] == bodies[1]
-    assert await session.scalar(select(func.count()).select_from(Session)) == 0
+    assert await session.scalar(select(func.count()).select_from(DeviceSession)) == 0
 
 
 async def test_an_unknown_user_costs_the_same_work_as_a_wrong_password(
-    client: httpx.AsyncClient, make: Factory, resources: Resources, monkeypatch: pytest.MonkeyPatch
+    client: httpx.AsyncClient, make: Factory, services: AppServices, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """So the time tells nothing either; `benchmarks/login_timing.py` measures it."""
     await make.user(username="alice")
@@ -165,7 +165,7 @@ async def test_an_unknown_user_costs_the_same_work_as_a_wrong_password(
         work.append(statement)
 
     monkeypatch.setattr(argon2.low_level, "verify_secret", spy)
-    event.listen(resources.database.engine.sync_engine, "before_cursor_execute", note)
+    event.listen(services.database.engine.sync_engine, "before_cursor_execute", note)
     done = []
     for name in ("alice", "nobody", "alice@example.com", "nobody@example.com"):
         work.clear()
@@ -241,7 +241,7 @@ async def test_a_refresh_gives_a_new_pair_and_keeps_the_session(
     assert answer.json()["refresh_token"] != tokens.refresh_token
     assert (await me(client, answer.json()["access_token"])).status_code == 200
     assert (await me(client, tokens.access_token)).status_code == 200
-    assert await session.scalar(select(func.count()).select_from(Session)) == 1
+    assert await session.scalar(select(func.count()).select_from(DeviceSession)) == 1
 
 
 async def test_a_token_used_twice_within_the_grace_time_gets_the_same_successor(
@@ -263,7 +263,7 @@ async def test_a_token_used_again_later_ends_the_session_for_good(
         newer = (await refresh(client, tokens.refresh_token)).json()
         clock.shift(11)
         assert code(await refresh(client, tokens.refresh_token)) == (401, "token_reused")
-        assert await session.scalar(select(func.count()).select_from(Session)) == 0
+        assert await session.scalar(select(func.count()).select_from(DeviceSession)) == 0
         assert code(await refresh(client, newer["refresh_token"])) == (401, "token_revoked")
         assert code(await me(client, newer["access_token"])) == (401, "token_revoked")
 
@@ -314,7 +314,7 @@ async def test_logout_ends_access_and_refresh_at_once(
     assert (await me(client, laptop.access_token)).status_code == 200
     again = await client.post(f"{URL}/logout", json={"refresh_token": phone.refresh_token})
     assert again.status_code == 204
-    assert await session.scalar(select(func.count()).select_from(Session)) == 1
+    assert await session.scalar(select(func.count()).select_from(DeviceSession)) == 1
 
 
 async def test_logout_refuses_what_is_no_refresh_token(client: httpx.AsyncClient, make: Factory) -> None:
@@ -362,9 +362,9 @@ async def test_read_me_shows_the_account_and_its_version(client: httpx.AsyncClie
 
 async def test_no_connection_waits_for_a_password(server: Server) -> None:
     """Logins queue for the hasher; if each held a connection meanwhile, a login storm would starve the pool."""
-    make = Factory(server.resources)
+    make = Factory(server.services)
     await make.user(username="alice")
-    limiter = server.resources.hasher.limiter
+    limiter = server.services.hasher.limiter
     blockers = [object() for _ in range(int(limiter.total_tokens))]
     for blocker in blockers:
         limiter.acquire_on_behalf_of_nowait(blocker)
@@ -372,7 +372,7 @@ async def test_no_connection_waits_for_a_password(server: Server) -> None:
         logins = [asyncio.create_task(login(client, "alice")) for _ in range(5)]
         while limiter.statistics().tasks_waiting < len(logins):  # noqa: ASYNC110 - the limiter has no event for it
             await asyncio.sleep(0.01)
-        assert server.resources.database.engine.pool.checkedout() == 0  # type: ignore[attr-defined] # a QueuePool
+        assert server.services.database.engine.pool.checkedout() == 0  # type: ignore[attr-defined] # a QueuePool
         for blocker in blockers:
             limiter.release_on_behalf_of(blocker)
         answers = await asyncio.gather(*logins)
@@ -380,10 +380,10 @@ async def test_no_connection_waits_for_a_password(server: Server) -> None:
 
 
 async def test_logins_beyond_a_full_queue_are_turned_away_at_once_whoever_they_are(
-    client: httpx.AsyncClient, make: Factory, resources: Resources, session: AsyncSession
+    client: httpx.AsyncClient, make: Factory, services: AppServices, session: AsyncSession
 ) -> None:
     await make.user(username="alice")
-    resources.hasher.most_waiting = 0
+    services.hasher.most_waiting = 0
     known, unknown = await login(client, "alice"), await login(client, "nobody")
     for answer in (known, unknown):
         assert code(answer) == (503, "overloaded")
@@ -392,19 +392,19 @@ async def test_logins_beyond_a_full_queue_are_turned_away_at_once_whoever_they_a
     assert await session.scalar(select(func.count()).select_from(AuditEvent)) == 0
     token = await client.post(f"{URL}/token", data={"grant_type": "password", "username": "alice", "password": "x"})
     assert (token.status_code, token.json()["error"]) == (503, "temporarily_unavailable")
-    resources.hasher.most_waiting = 1
+    services.hasher.most_waiting = 1
     assert (await login(client, "alice")).status_code == 200
 
 
 async def test_every_way_to_a_password_is_turned_away_while_the_queue_is_full(
-    client: httpx.AsyncClient, make: Factory, resources: Resources, session: AsyncSession
+    client: httpx.AsyncClient, make: Factory, services: AppServices, session: AsyncSession
 ) -> None:
     alice = await make.user(username="alice", email="alice@example.com")
     headers, new = await make.bearer(alice), {"new_password": "an even more correct horse"}
     await client.post(f"{URL}/forgot-password", json={"email": "alice@example.com"})
-    reset = new | {"token": await Mailbox(resources).token("alice@example.com")}
+    reset = new | {"token": await Mailbox(services).token("alice@example.com")}
     change, bob = new | {"current_password": PASSWORD}, ALICE | {"username": "bob", "email": "bob@example.com"}
-    resources.hasher.most_waiting = 0
+    services.hasher.most_waiting = 0
     for answer in (
         await client.post(f"{URL}/register", json=bob),
         await client.post(f"{URL}/reset-password", json=reset),
@@ -413,21 +413,21 @@ async def test_every_way_to_a_password_is_turned_away_while_the_queue_is_full(
     ):
         assert code(answer) == (503, "overloaded")
     assert list(await session.scalars(select(User.hashed_password))) == [alice.hashed_password]
-    resources.hasher.most_waiting = 1
+    services.hasher.most_waiting = 1
     assert (await client.post(f"{URL}/reset-password", json=reset)).status_code == 204, "the link still works"
 
 
 async def test_being_turned_away_is_no_failed_sign_in(settings: Settings) -> None:
     limited = settings.model_copy(update={"rate_limit_enabled": True, "rate_limit_login": "20/minute"})
     async with (
-        running(limited) as (_, manager, resources),
-        in_one_transaction(resources),
+        running(limited) as (_, manager, services),
+        in_one_transaction(services),
         connected(manager.app) as client,
     ):
-        await Factory(resources).user(username="alice")
-        resources.hasher.most_waiting = 0
+        await Factory(services).user(username="alice")
+        services.hasher.most_waiting = 0
         assert {code(await login(client, "alice")) for _ in range(10)} == {(503, "overloaded")}
-        limiter = resources.auth.attempts.limiter
+        limiter = services.auth.attempts.limiter
         assert limiter is not None
-        verdict = await limiter.hit(resources.auth.attempts.rate, "sign-in", "alice")
+        verdict = await limiter.hit(services.auth.attempts.rate, "sign-in", "alice")
         assert verdict.remaining == 19

@@ -13,7 +13,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from app.core.clock import utc_now
 from app.core.config.settings import Settings
 from app.core.db.engine import Database
-from app.main import create_app, open_resources
+from app.main import create_app, open_app_services
 from app.models.item import Item
 from tests.conftest import connected, running
 from tests.factories import Factory
@@ -289,20 +289,20 @@ async def test_an_unreachable_database_is_a_503_with_a_time_to_wait(tmp_path: Pa
     )
 
     app = create_app(gone)
-    resources = open_resources(gone, Database(gone))
+    services = open_app_services(gone, Database(gone))
 
     async def with_state(scope: Any, receive: Any, send: Any) -> None:
-        scope["state"] = {"resources": resources}
+        scope["state"] = {"services": services}
         await app(scope, receive, send)
 
-    token = resources.auth.tokens.issue(
+    token = services.auth.tokens.issue(
         "access",
         user_id=1,
         session_id=1,
         session_key="0" * 32,
         jti="x",
         issued_at=utc_now(),
-        expires_at=utc_now() + resources.auth.access_ttl,
+        expires_at=utc_now() + services.auth.access_ttl,
     )
     async with connected(with_state) as client:
         assert (await client.get("/health")).status_code == 200
@@ -313,4 +313,4 @@ async def test_an_unreachable_database_is_a_503_with_a_time_to_wait(tmp_path: Pa
         ):
             assert_problem(answer, 503, "database_unavailable")
             assert int(answer.headers["retry-after"]) > 0
-    await resources.database.close()
+    await services.database.close()

@@ -6,7 +6,7 @@ from sqlalchemy import select
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from app.core.config.settings import Settings
-from app.models.session import Session
+from app.models.device_session import DeviceSession
 from tests.api.calls import URL, code
 from tests.factories import PASSWORD, Factory
 
@@ -41,7 +41,7 @@ async def send(client: httpx.AsyncClient, path: str, *cookies: str, body: object
 
 
 async def rotations(session: AsyncSession) -> list[int]:
-    return list(await session.scalars(select(Session.rotation).order_by(Session.id)))
+    return list(await session.scalars(select(DeviceSession.rotation).order_by(DeviceSession.id)))
 
 
 @pytest.mark.parametrize("path", ["refresh", "refresh?cookie=true", "logout"])

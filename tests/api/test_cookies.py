@@ -10,7 +10,7 @@ from sqlalchemy import func, select
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from app.core.config.settings import Settings
-from app.models.session import Session
+from app.models.device_session import DeviceSession
 from app.models.user import User
 from tests.api.calls import URL, bearer, code, login, me
 from tests.conftest import connected, in_one_transaction, running
@@ -83,7 +83,7 @@ async def post(
 
 
 async def rotations(session: AsyncSession) -> list[int]:
-    return list(await session.scalars(select(Session.rotation)))
+    return list(await session.scalars(select(DeviceSession.rotation)))
 
 
 @pytest.mark.usefixtures("alice")
@@ -172,8 +172,8 @@ async def test_other_sites_can_sign_nobody_in_by_cookie_and_leave_nothing_behind
 
 async def test_a_wildcard_is_no_permission_to_use_cookies(settings: Settings) -> None:
     changed = settings.model_copy(update={"cors_origins": ("*",)})
-    async with running(changed) as (_, manager, resources), in_one_transaction(resources):
-        make = Factory(resources)
+    async with running(changed) as (_, manager, services), in_one_transaction(services):
+        make = Factory(services)
         tokens = await make.tokens(await make.user(username="alice"))
         async with connected(manager.app) as client:
             for origin in (FRONT_END, "*"):
@@ -230,7 +230,7 @@ async def test_logging_out_everywhere_clears_the_cookie(
     answer = await post(client, "logout-all", tokens.refresh_token, bearer(tokens.access_token))
     assert answer.status_code == 204
     assert set_cookie(answer) == ""
-    assert await session.scalar(select(func.count()).select_from(Session)) == 0
+    assert await session.scalar(select(func.count()).select_from(DeviceSession)) == 0
 
 
 async def test_the_cookie_alone_opens_nothing_else(client: httpx.AsyncClient, make: Factory, alice: User) -> None:

@@ -11,7 +11,7 @@ import pytest
 from sqlalchemy import select, text
 
 import app.api.download
-from app.api.deps import Resources
+from app.api.deps import AppServices
 from app.core.errors import OverloadedError
 from app.core.limits.download_slots import PER_PROCESS, PER_USER, DownloadSlots, TooManyDownloadsError
 from app.models.audit import Action, AuditEvent
@@ -31,7 +31,7 @@ type Headers = dict[str, str]
 
 async def owner_of_much(make: Factory) -> User:
     alice = await make.user()
-    async with make.resources.database.write() as session:
+    async with make.services.database.write() as session:
         await large_items(session, alice.id)
     return alice
 
@@ -47,10 +47,10 @@ async def stalled(server: Server, *requests: tuple[str, Headers]) -> AsyncIterat
             reader.close()
 
 
-async def eventually_free(resources: Resources) -> bool:
-    pool: Any = resources.database.read_engine.pool
+async def eventually_free(services: AppServices) -> bool:
+    pool: Any = services.database.read_engine.pool
     for _ in range(250):
-        if pool.checkedout() == 0 and resources.download_slots.held.total() == 0:
+        if pool.checkedout() == 0 and services.download_slots.held.total() == 0:
             return True
         await asyncio.sleep(0.02)
     return False
@@ -59,7 +59,7 @@ async def eventually_free(resources: Resources) -> bool:
 @pytest.mark.real_database
 @each_download
 async def test_thirty_who_read_nothing_hold_up_nobody(server: Server, path: str) -> None:
-    make = Factory(server.resources)
+    make = Factory(server.services)
     # Of one's own account there is as much as one has.
     rich = [await owner_of_much(make) for _ in range(1 if path is ITEMS else 4)]
     people = [await make.bearer(user) for user in [*rich, *[await make.user() for _ in range(15 - len(rich))]]]
@@ -77,15 +77,15 @@ async def test_thirty_who_read_nothing_hold_up_nobody(server: Server, path: str)
         statuses = sorted([await reader.status() for reader in readers])
         assert set(statuses) <= {200, 503}
         assert statuses.count(200) >= 1, statuses
-        pool: Any = server.resources.database.read_engine.pool
+        pool: Any = server.services.database.read_engine.pool
         assert pool.checkedout() == 0, "they are in the middle, and hold no connection"
-        assert server.resources.download_slots.held.total() <= PER_PROCESS
-    assert await eventually_free(server.resources)
+        assert server.services.download_slots.held.total() <= PER_PROCESS
+    assert await eventually_free(server.services)
 
 
 @pytest.mark.real_database
 async def test_a_user_has_two_downloads_at_once_and_a_slot_is_free_when_one_has_ended(server: Server) -> None:
-    make = Factory(server.resources)
+    make = Factory(server.services)
     headers = await make.bearer(await owner_of_much(make))
     async with (
         stalled(server, (ITEMS, headers), (ACCOUNT, headers)) as readers,
@@ -101,21 +101,21 @@ async def test_a_user_has_two_downloads_at_once_and_a_slot_is_free_when_one_has_
         assert (await client.get(ACCOUNT, headers=others)).status_code == 200
         readers[0].close()
         for _ in range(250):
-            if server.resources.download_slots.held.total() == 1:
+            if server.services.download_slots.held.total() == 1:
                 break
             await asyncio.sleep(0.02)
         assert (await client.get(ACCOUNT, headers=headers)).status_code == 200
-    assert await eventually_free(server.resources)
+    assert await eventually_free(server.services)
 
 
 @pytest.mark.real_database
 async def test_an_export_is_written_down_before_its_first_byte(server: Server) -> None:
-    make = Factory(server.resources)
+    make = Factory(server.services)
     headers = await make.bearer(await owner_of_much(make))
     async with stalled(server, (ACCOUNT, headers)) as [slow]:
         assert await slow.status() == 200
-        assert server.resources.download_slots.held.total() == 1, "it is in the middle"
-        async with server.resources.database.primary() as session:
+        assert server.services.download_slots.held.total() == 1, "it is in the middle"
+        async with server.services.database.primary() as session:
             assert await session.scalar(select(AuditEvent.action)) is Action.DATA_EXPORTED
 
 
@@ -126,37 +126,37 @@ async def test_a_download_that_gets_nowhere_is_cut_off(
     server: Server, monkeypatch: pytest.MonkeyPatch, path: str, takes: int
 ) -> None:
     monkeypatch.setattr(app.api.download, "PIECE_TIMEOUT", timedelta(seconds=0.4), raising=False)
-    make = Factory(server.resources)
+    make = Factory(server.services)
     headers = await make.bearer(await owner_of_much(make))
     async with stalled(server, (path, headers)) as [slow]:
         assert await slow.status() == 200
         async with asyncio.timeout(5):
-            while server.resources.download_slots.held.total():
+            while server.services.download_slots.held.total():
                 await slow.reader.read(takes)
                 await asyncio.sleep(0.02)
             # What is on its way already may still be read; then there is no more, and the file is not whole.
             with suppress(ConnectionError):
                 assert not (await slow.reader.read(-1)).endswith(b"0\r\n\r\n")
-        assert await eventually_free(server.resources)
+        assert await eventually_free(server.services)
 
 
 @pytest.mark.real_database
 async def test_a_download_whose_database_fails_in_the_middle_ends_and_frees_its_slot(server: Server) -> None:
-    make = Factory(server.resources)
+    make = Factory(server.services)
     headers = await make.bearer(await owner_of_much(make))
     async with stalled(server, (ITEMS, headers)) as [slow]:
         assert await slow.status() == 200
-        async with server.resources.database.transaction() as session:
+        async with server.services.database.transaction() as session:
             await session.execute(text("ALTER TABLE items RENAME TO gone"))
         async with asyncio.timeout(10):
             read = await slow.reader.read(-1)
         assert not read.endswith(b"0\r\n\r\n"), "half a file does not look like a whole one"
-    assert await eventually_free(server.resources)
+    assert await eventually_free(server.services)
 
 
 @each_download
 async def test_head_tells_the_headers_and_exports_nothing(
-    client: httpx.AsyncClient, make: Factory, resources: Resources, max_queries: MaxQueries, path: str
+    client: httpx.AsyncClient, make: Factory, services: AppServices, max_queries: MaxQueries, path: str
 ) -> None:
     headers = await make.bearer(await make.user())
     given = await client.get(path, headers=headers)
@@ -168,7 +168,7 @@ async def test_head_tells_the_headers_and_exports_nothing(
         name: value for name, value in given.headers.items() if name not in varying
     }
     exported = "SELECT count(*) FROM audit_events WHERE action = 'data_exported'"
-    async with resources.database.primary() as session:
+    async with services.database.primary() as session:
         assert await session.scalar(text(exported)) == (1 if path is ACCOUNT else 0)
 
 

@@ -6,7 +6,7 @@ import httpx
 import pytest
 from sqlalchemy import delete
 
-from app.models.session import Session
+from app.models.device_session import DeviceSession
 from app.services.auth.auth import TokenPair
 from app.services.auth.ended_sessions import EndedSessions
 from tests.api.calls import URL, bearer
@@ -57,8 +57,8 @@ async def test_one_that_was_ended_elsewhere_counts_once(limiting: Limiting) -> N
     async with limiting(rate_limit_default="5/minute") as app:
         user = await app.make.user()
         old = await app.make.tokens(user)
-        async with app.resources.database.transaction() as session:
-            await session.execute(delete(Session))
+        async with app.services.database.transaction() as session:
+            await session.execute(delete(DeviceSession))
         kept = await app.make.tokens(user)
         for number in range(10):
             assert (await app.get(ME, f"198.51.100.{number}", bearer(old.access_token))).status_code == 401

@@ -167,9 +167,9 @@ def raw_get(path: str, headers: Headers) -> bytes:
 
 @pytest.mark.real_database
 async def test_an_export_goes_out_compressed(server: Server) -> None:
-    make = Factory(server.resources)
+    make = Factory(server.services)
     alice = await make.user()
-    async with server.resources.database.write() as session:
+    async with server.services.database.write() as session:
         await many_items(session, alice.id, 2 * BATCH)
     headers = await make.bearer(alice)
     async with httpx.AsyncClient(base_url=server.url, timeout=30) as client:
@@ -183,7 +183,7 @@ async def test_an_export_goes_out_compressed(server: Server) -> None:
 
 
 async def none_checked_out(server: Server, seconds: float = 2) -> bool:
-    pool: Any = server.resources.database.read_engine.pool
+    pool: Any = server.services.database.read_engine.pool
     for _ in range(int(seconds / 0.02)):
         if pool.checkedout() == 0:
             return True
@@ -197,16 +197,16 @@ async def none_checked_out(server: Server, seconds: float = 2) -> bool:
 async def test_who_leaves_in_the_middle_of_an_export_leaves_nothing_open(
     server: Server, format_: str, *, rudely: bool
 ) -> None:
-    make = Factory(server.resources)
+    make = Factory(server.services)
     alice = await make.user()
-    async with server.resources.database.write() as session:
+    async with server.services.database.write() as session:
         await many_items(session, alice.id, MANY, "x" * 5000)
     request = raw_get(f"{EXPORT}?format={format_}", await make.bearer(alice))
     connections = [await asyncio.open_connection("127.0.0.1", server.port, limit=1024) for _ in range(PER_USER)]
     for reader, writer in connections:
         writer.write(request)
         assert (await reader.readline()).startswith(b"HTTP/1.1 200")
-    assert server.resources.download_slots.held == {alice.id: PER_USER}, "they are in the middle"
+    assert server.services.download_slots.held == {alice.id: PER_USER}, "they are in the middle"
     assert await none_checked_out(server)
     for _, writer in connections:
         if rudely:
@@ -215,8 +215,8 @@ async def test_who_leaves_in_the_middle_of_an_export_leaves_nothing_open(
         writer.close()
     assert await none_under_way(server)
     assert await none_checked_out(server)
-    if server.resources.database.engine.dialect.name == "postgresql":
-        async with server.resources.database.primary() as session:
+    if server.services.database.engine.dialect.name == "postgresql":
+        async with server.services.database.primary() as session:
             open_ones = await session.execute(
                 text(
                     "SELECT state, query FROM pg_stat_activity WHERE datname = current_database() "
@@ -232,7 +232,7 @@ async def test_who_leaves_in_the_middle_of_an_export_leaves_nothing_open(
 
 async def none_under_way(server: Server, seconds: float = 5) -> bool:
     for _ in range(int(seconds / 0.02)):
-        if not server.resources.download_slots.held:
+        if not server.services.download_slots.held:
             return True
         await asyncio.sleep(0.02)
     return False
@@ -240,9 +240,9 @@ async def none_under_way(server: Server, seconds: float = 5) -> bool:
 
 @pytest.mark.real_database
 async def test_an_export_shows_what_was_there_at_its_beginning_as_it_is_when_it_is_read(server: Server) -> None:
-    make = Factory(server.resources)
+    make = Factory(server.services)
     alice = await make.user()
-    database = server.resources.database
+    database = server.services.database
     async with database.write() as session:
         await many_items(session, alice.id, MANY, "x" * 5000)
     reader, writer = await asyncio.open_connection("127.0.0.1", server.port, limit=1024)
@@ -277,8 +277,8 @@ async def test_an_export_whose_database_is_gone_is_refused_before_it_begins(
     else:
         replica = real_url.set(port=free_port()).render_as_string(hide_password=False)
     settings = settings_for(real_url, tmp_path, database_read_url=replica)
-    async with running(settings) as (_, manager, resources), connected(manager.app) as client:
-        headers = await Factory(resources).bearer(await Factory(resources).user())
+    async with running(settings) as (_, manager, services), connected(manager.app) as client:
+        headers = await Factory(services).bearer(await Factory(services).user())
         answer = await client.get(EXPORT, params={"format": format_}, headers=headers)
     assert code(answer) == (503, "database_unavailable")
     assert answer.headers["content-type"] == "application/problem+json"

@@ -44,7 +44,7 @@ def names(option: str, operation_ids: list[str]) -> list[str]:
 async def test_no_made_up_request_gets_an_undocumented_answer(
     server: Server, tmp_path: Path, selection: list[str], *, is_signed_in: bool, is_postgresql: bool
 ) -> None:
-    make = Factory(server.resources)
+    make = Factory(server.services)
     admin = await make.admin()
     for _ in range(3):
         await make.item(admin)

@@ -12,7 +12,7 @@ from passlib.hash import bcrypt
 from sqlalchemy import delete, func, select, text
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from app.api.deps import Resources
+from app.api.deps import AppServices
 from app.core.config.settings import Settings
 from app.crud.user import users
 from app.models.user import User
@@ -32,8 +32,8 @@ IMPORTED_HASH = bcrypt.using(rounds=4).hash(PASSWORD)
 
 
 @asynccontextmanager
-async def hashing_blocked(resources: Resources) -> AsyncIterator[None]:
-    limiter = resources.hasher.limiter
+async def hashing_blocked(services: AppServices) -> AsyncIterator[None]:
+    limiter = services.hasher.limiter
     blockers = [object() for _ in range(int(limiter.total_tokens))]
     for blocker in blockers:
         limiter.acquire_on_behalf_of_nowait(blocker)
@@ -44,21 +44,21 @@ async def hashing_blocked(resources: Resources) -> AsyncIterator[None]:
             limiter.release_on_behalf_of(blocker)
 
 
-async def assert_holds_nothing(resources: Resources, work: Awaitable[Any]) -> Any:
+async def assert_holds_nothing(services: AppServices, work: Awaitable[Any]) -> Any:
     """While its password waits to be hashed; gives what comes of it."""
-    async with hashing_blocked(resources):
+    async with hashing_blocked(services):
         task = asyncio.ensure_future(work)
-        while resources.hasher.limiter.statistics().tasks_waiting < 1:
+        while services.hasher.limiter.statistics().tasks_waiting < 1:
             assert not task.done(), task.result()
             await asyncio.sleep(0.01)
-        assert resources.database.engine.pool.checkedout() == 0  # type: ignore[attr-defined] # a QueuePool
+        assert services.database.engine.pool.checkedout() == 0  # type: ignore[attr-defined] # a QueuePool
     return await task
 
 
 @pytest.fixture
-async def real(real_settings: Settings) -> AsyncIterator[tuple[Resources, httpx.AsyncClient]]:
-    async with running(real_settings) as (_, manager, resources), connected(manager.app) as client:
-        yield resources, client
+async def real(real_settings: Settings) -> AsyncIterator[tuple[AppServices, httpx.AsyncClient]]:
+    async with running(real_settings) as (_, manager, services), connected(manager.app) as client:
+        yield services, client
 
 
 type Call = Callable[[httpx.AsyncClient, dict[str, str], str], Awaitable[httpx.Response]]
@@ -87,46 +87,46 @@ CALLS: dict[str, Call] = {
 @pytest.mark.real_database
 @pytest.mark.parametrize("call", CALLS.values(), ids=CALLS)
 async def test_no_connection_is_held_while_a_password_waits(
-    real: tuple[Resources, httpx.AsyncClient], call: Call
+    real: tuple[AppServices, httpx.AsyncClient], call: Call
 ) -> None:
-    resources, client = real
-    make = Factory(resources)
+    services, client = real
+    make = Factory(services)
     await make.admin()
     alice = await make.admin(username="alice", email="alice@example.com")
     await client.post(f"{URL}/forgot-password", json={"email": "alice@example.com"})
-    token = await Mailbox(resources).token("alice@example.com")
-    answer = await assert_holds_nothing(resources, call(client, await make.bearer(alice), token))
+    token = await Mailbox(services).token("alice@example.com")
+    answer = await assert_holds_nothing(services, call(client, await make.bearer(alice), token))
     assert answer.is_success, answer.text
 
 
 @pytest.mark.real_database
-async def test_making_an_administrator_holds_nothing_either(real: tuple[Resources, httpx.AsyncClient]) -> None:
-    resources, _ = real
-    database, hasher = resources.database, resources.hasher
-    first = await assert_holds_nothing(resources, ensure_first_admin(database, hasher, resources.settings))
+async def test_making_an_administrator_holds_nothing_either(real: tuple[AppServices, httpx.AsyncClient]) -> None:
+    services, _ = real
+    database, hasher = services.database, services.hasher
+    first = await assert_holds_nothing(services, ensure_first_admin(database, hasher, services.settings))
     assert first is not None
-    assert await ensure_first_admin(database, hasher, resources.settings) is None
-    other = await assert_holds_nothing(resources, add_admin(database, hasher, "other", "other@example.com", PASSWORD))
+    assert await ensure_first_admin(database, hasher, services.settings) is None
+    other = await assert_holds_nothing(services, add_admin(database, hasher, "other", "other@example.com", PASSWORD))
     assert other.username == "other"
 
 
 @pytest.mark.real_database
 async def test_of_instances_that_start_at_once_one_makes_the_administrator(
-    real: tuple[Resources, httpx.AsyncClient],
+    real: tuple[AppServices, httpx.AsyncClient],
 ) -> None:
-    resources, _ = real
-    start = (ensure_first_admin(resources.database, resources.hasher, resources.settings) for _ in range(3))
+    services, _ = real
+    start = (ensure_first_admin(services.database, services.hasher, services.settings) for _ in range(3))
     assert sorted(admin is None for admin in await asyncio.gather(*start)) == [False, True, True]
-    async with resources.database.primary() as session:
+    async with services.database.primary() as session:
         assert await session.scalar(select(func.count()).select_from(User)) == 1
 
 
 @pytest.mark.real_database
 async def test_of_requests_with_one_key_that_hash_at_once_one_makes_the_account(
-    real: tuple[Resources, httpx.AsyncClient],
+    real: tuple[AppServices, httpx.AsyncClient],
 ) -> None:
-    resources, client = real
-    headers = await Factory(resources).bearer(await Factory(resources).admin()) | {"Idempotency-Key": "key"}
+    services, client = real
+    headers = await Factory(services).bearer(await Factory(services).admin()) | {"Idempotency-Key": "key"}
     answers = await asyncio.gather(*(client.post(USERS, json=BOB, headers=headers) for _ in range(4)))
     assert {answer.status_code for answer in answers} == {201}
     assert len({answer.content for answer in answers}) == 1
@@ -155,9 +155,9 @@ class Counted:
 
 
 @pytest.fixture
-def counted(resources: Resources) -> Counted:
-    counted = Counted(resources.hasher.context)
-    resources.hasher.context = counted
+def counted(services: AppServices) -> Counted:
+    counted = Counted(services.hasher.context)
+    services.hasher.context = counted
     return counted
 
 
@@ -234,9 +234,9 @@ async def test_whether_there_are_imported_accounts_is_asked_about_once_a_minute(
 
 
 async def test_imported_accounts_are_found_in_an_index_of_them_alone(
-    session: AsyncSession, resources: Resources, *, is_postgresql: bool
+    session: AsyncSession, services: AppServices, *, is_postgresql: bool
 ) -> None:
-    with statements_on(resources.database.engine) as sent:
+    with statements_on(services.database.engine) as sent:
         await users.find_bcrypt_hash(session)
     sql, parameters = sent[-1]
     if is_postgresql:

@@ -9,7 +9,7 @@ import pytest
 from asgi_lifespan import LifespanManager
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from app.api.deps import Resources
+from app.api.deps import AppServices
 from app.models.book import Book
 from tests.factories import Factory
 
@@ -18,7 +18,7 @@ PATHS = [path for path, operations in DOCUMENT["paths"].items() if "get" in oper
 OF_THE_MOMENT = {b"x-request-id", b"x-process-time", b"server-timing"}
 # An export that is not run does not know of these (RFC 9110 section 9.3.2 lets it leave them out).
 OF_THE_CONTENT = {b"content-length", b"content-encoding", b"transfer-encoding", b"vary"}
-type Running = tuple[LifespanManager, Resources, AsyncSession]
+type Running = tuple[LifespanManager, AppServices, AsyncSession]
 
 
 class Answer(NamedTuple):

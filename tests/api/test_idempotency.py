@@ -16,14 +16,14 @@ from sqlalchemy import func, select, text, update
 from sqlalchemy.engine import URL
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from app.api.deps import Resources
+from app.api.deps import AppServices
 from app.core.clock import utc_now
 from app.models.base import Base
 from app.models.idempotency import IdempotencyKey
 from app.models.item import Item
 from app.models.order import Order
 from app.models.user import User
-from app.services.cleaning import clean
+from app.services.purge import purge_expired
 from tests.api.calls import code
 from tests.api.test_orders import basket
 from tests.conftest import connected, running, settings_for
@@ -252,8 +252,8 @@ async def test_who_may_not_ask_keeps_no_answer(client: httpx.AsyncClient, make: 
 
 async def test_who_asks_too_often_keeps_no_answer(migrated_url: URL, tmp_path: Path) -> None:
     settings = settings_for(migrated_url, tmp_path, rate_limit_enabled=True, rate_limit_default="1/minute")
-    async with running(settings) as (_, manager, resources), connected(manager.app) as client:
-        make = Factory(resources)
+    async with running(settings) as (_, manager, services), connected(manager.app) as client:
+        make = Factory(services)
         alice = await make.user()
         try:
             headers = await make.bearer(alice)
@@ -269,15 +269,15 @@ async def test_who_asks_too_often_keeps_no_answer(migrated_url: URL, tmp_path: P
                 clock.shift(61)
                 assert_replay(await client.post(ITEMS, json={"title": "Lamp"}, headers=once(headers)), first)
         finally:
-            async with resources.database.transaction() as session:
+            async with services.database.transaction() as session:
                 await session.delete(await session.get_one(User, alice.id))
 
 
 @pytest.mark.real_database
 async def test_a_failure_of_ours_keeps_no_answer(server: Server) -> None:
-    make = Factory(server.resources)
+    make = Factory(server.services)
     headers = once(await make.bearer(await make.user()))
-    database = server.resources.database
+    database = server.services.database
     async with httpx.AsyncClient(base_url=server.url, timeout=30) as client:
         for broken, mended in (
             ("ALTER TABLE items RENAME TO hidden", "ALTER TABLE hidden RENAME TO items"),
@@ -315,12 +315,12 @@ async def test_the_fingerprint_of_a_body_depends_on_the_key_of_the_server(real_u
     prints: set[str] = set()
     for secret in SECRETS:
         settings = settings_for(real_url, tmp_path, jwt_secret_key=secret)
-        async with running(settings) as (_, manager, resources), connected(manager.app) as client:
+        async with running(settings) as (_, manager, services), connected(manager.app) as client:
             name = f"user-{len(prints)}"
-            user = await Factory(resources).user(username=name, email=f"{name}@example.com")
-            headers = once(await Factory(resources).bearer(user))
+            user = await Factory(services).user(username=name, email=f"{name}@example.com")
+            headers = once(await Factory(services).bearer(user))
             assert (await client.post(ITEMS, json={"title": "Lamp"}, headers=headers)).status_code == 201
-            async with resources.database.primary() as session:
+            async with services.database.primary() as session:
                 prints |= set(await session.scalars(select(IdempotencyKey.fingerprint)))
     assert len(prints) == 2
 
@@ -329,21 +329,21 @@ async def test_a_rotation_of_the_signing_key_forgets_no_request(real_url: URL, t
     old, new = SECRETS
 
     @asynccontextmanager
-    async def served(key: str, previous: str = "") -> AsyncIterator[tuple[httpx.AsyncClient, Resources]]:
+    async def served(key: str, previous: str = "") -> AsyncIterator[tuple[httpx.AsyncClient, AppServices]]:
         settings = settings_for(real_url, tmp_path, jwt_secret_key=key, jwt_previous_keys=previous)
-        async with running(settings) as (_, manager, resources), connected(manager.app) as client:
-            yield client, resources
+        async with running(settings) as (_, manager, services), connected(manager.app) as client:
+            yield client, services
 
-    async with served(old) as (client, resources):
-        alice = await Factory(resources).user()
-        headers = once(await Factory(resources).bearer(alice))
+    async with served(old) as (client, services):
+        alice = await Factory(services).user()
+        headers = once(await Factory(services).bearer(alice))
         first = await client.post(ITEMS, json={"title": "Lamp"}, headers=headers)
     async with served(new, old) as (client, _):
         assert_replay(await client.post(ITEMS, json={"title": "Lamp"}, headers=headers), first)
         other = await client.post(ITEMS, json={"title": "other"}, headers=headers)
         assert code(other) == (422, "idempotency_key_reused")
-    async with served(new) as (client, resources):
-        headers = once(await Factory(resources).bearer(alice))
+    async with served(new) as (client, services):
+        headers = once(await Factory(services).bearer(alice))
         answer = await client.post(ITEMS, json={"title": "Lamp"}, headers=headers)
         assert code(answer) == (422, "idempotency_key_reused"), "better than to run it again"
 
@@ -387,7 +387,7 @@ async def test_an_expired_key_whose_second_request_is_refused_keeps_that_refusal
 
 
 async def test_expired_keys_are_thrown_away_and_live_ones_stay(
-    client: httpx.AsyncClient, make: Factory, session: AsyncSession, resources: Resources
+    client: httpx.AsyncClient, make: Factory, session: AsyncSession, services: AppServices
 ) -> None:
     alice = await make.user()
     with time_machine.travel(utc_now(), tick=False) as clock:
@@ -395,9 +395,9 @@ async def test_expired_keys_are_thrown_away_and_live_ones_stay(
         clock.shift(timedelta(hours=12))
         await client.post(ITEMS, json={"title": "Lamp"}, headers=once(await make.bearer(alice), "new"))
         clock.shift(timedelta(hours=12, seconds=-1))
-        assert await clean(resources.database) == 0
+        assert await purge_expired(services.database) == 0
         clock.shift(1)
-        assert await clean(resources.database) == 1
+        assert await purge_expired(services.database) == 1
     assert [row.key for row in await session.scalars(select(IdempotencyKey))] == ["new"]
 
 
@@ -414,7 +414,7 @@ async def test_keys_go_with_the_account(client: httpx.AsyncClient, make: Factory
 
 @pytest.mark.real_database
 async def test_of_twenty_with_one_key_at_once_one_places_an_order_and_all_are_told_of_it(server: Server) -> None:
-    make = Factory(server.resources)
+    make = Factory(server.services)
     item = await make.item(await make.user(), stock=50)
     headers = once(await make.bearer(await make.user()))
     async with httpx.AsyncClient(base_url=server.url, timeout=30) as client:
@@ -426,13 +426,13 @@ async def test_of_twenty_with_one_key_at_once_one_places_an_order_and_all_are_to
     assert {answer.json()["code"] for answer in answers if answer.status_code == 409} <= {"idempotency_in_progress"}
     assert len({answer.content for answer in created}) == 1
     assert sum(REPLAYED not in answer.headers for answer in created) == 1
-    async with server.resources.database.primary() as session:
+    async with server.services.database.primary() as session:
         assert (await count(session, Order), await session.scalar(select(Item.stock))) == (1, 49)
 
 
 @pytest.mark.real_database
 async def test_of_twenty_with_one_key_that_is_refused_all_are_refused_alike(server: Server) -> None:
-    make = Factory(server.resources)
+    make = Factory(server.services)
     item = await make.item(await make.user(), stock=0)
     headers = once(await make.bearer(await make.user()))
     async with httpx.AsyncClient(base_url=server.url, timeout=30) as client:
@@ -445,7 +445,7 @@ async def test_of_twenty_with_one_key_that_is_refused_all_are_refused_alike(serv
 
 @pytest.fixture
 def postgresql(server: Server) -> Server:
-    if server.resources.database.engine.dialect.name != "postgresql":
+    if server.services.database.engine.dialect.name != "postgresql":
         pytest.skip("SQLite has one writer at a time, which all others wait for")
     return server
 
@@ -453,8 +453,8 @@ def postgresql(server: Server) -> Server:
 @pytest.mark.real_database
 @pytest.mark.parametrize("state", ["new", "answered", "expired"])
 async def test_a_key_that_is_held_for_more_than_two_seconds_is_in_progress(postgresql: Server, state: str) -> None:
-    database = postgresql.resources.database
-    make = Factory(postgresql.resources)
+    database = postgresql.services.database
+    make = Factory(postgresql.services)
     alice = await make.user()
     headers = once(await make.bearer(alice))
     body = {"title": "Lamp"}
@@ -495,8 +495,8 @@ async def test_a_key_that_is_held_for_more_than_two_seconds_is_in_progress(postg
 @pytest.mark.real_database
 async def test_what_comes_while_the_first_still_runs_waits_a_little_and_is_answered_alike(postgresql: Server) -> None:
     """The first waits for an item that somebody else holds; the second for the first."""
-    database = postgresql.resources.database
-    make = Factory(postgresql.resources)
+    database = postgresql.services.database
+    make = Factory(postgresql.services)
     item = await make.item(await make.user(), stock=5)
     headers = once(await make.bearer(await make.user()))
     async with httpx.AsyncClient(base_url=postgresql.url, timeout=30) as client:
@@ -516,8 +516,8 @@ async def test_what_comes_while_the_first_still_runs_waits_a_little_and_is_answe
 
 @pytest.mark.real_database
 async def test_an_expired_key_that_is_cleaned_away_while_it_comes_again_runs_again(postgresql: Server) -> None:
-    database = postgresql.resources.database
-    make = Factory(postgresql.resources)
+    database = postgresql.services.database
+    make = Factory(postgresql.services)
     headers = once(await make.bearer(await make.user()))
     async with httpx.AsyncClient(base_url=postgresql.url, timeout=30) as client:
         await client.post(ITEMS, json={"title": "Lamp"}, headers=headers)

@@ -166,13 +166,13 @@ async def wrong_replies(manager: LifespanManager, make: Factory, operation: Oper
 async def test_what_is_taken_is_what_the_document_allows(settings: Settings) -> None:
     assert sum(1 for operation in operations() for _ in tries(operation)) > 3000
     wrong = []
-    async with running(settings) as (_, manager, resources):
+    async with running(settings) as (_, manager, services):
         # Hundreds of passwords are hashed: here it does not matter how well.
-        resources.hasher.context.update(argon2__memory_cost=8, argon2__time_cost=1)
-        resources.hasher.nobody = resources.hasher.hash_now("")
-        make = Factory(resources)
+        services.hasher.context.update(argon2__memory_cost=8, argon2__time_cost=1)
+        services.hasher.nobody = services.hasher.hash_now("")
+        make = Factory(services)
         for operation in operations():
             # PostgreSQL gets slower with each savepoint of a transaction.
-            async with in_one_transaction(resources):
+            async with in_one_transaction(services):
                 wrong += await wrong_replies(manager, make, operation)
     assert not wrong, "\n".join(wrong)

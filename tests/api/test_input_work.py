@@ -8,7 +8,7 @@ from asgi_lifespan import LifespanManager
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from app.api.body import SMALL_BODY
-from app.api.deps import Resources
+from app.api.deps import AppServices
 from app.core.config.settings import Settings
 from tests.api.asgi import send_bytes
 from tests.api.operations import Operation, operations
@@ -104,7 +104,7 @@ def settings(settings: Settings) -> Settings:
 
 
 WITH_BODY = [operation for operation in operations() if operation.content_types]
-type Running = tuple[LifespanManager, Resources, AsyncSession]
+type Running = tuple[LifespanManager, AppServices, AsyncSession]
 
 
 @pytest.mark.parametrize("operation", WITH_BODY, ids=lambda operation: operation.id)

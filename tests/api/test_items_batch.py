@@ -10,7 +10,7 @@ import pytest
 from sqlalchemy import func, select, text
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from app.api.deps import Resources
+from app.api.deps import AppServices
 from app.models.item import Item
 from tests.api.calls import code
 from tests.crud.test_item_plans import explain
@@ -133,11 +133,11 @@ async def test_an_upsert_needs_a_body_a_token_and_a_scope(client: httpx.AsyncCli
 
 
 async def test_an_upsert_is_one_statement_whether_the_item_is_new_or_not(
-    client: httpx.AsyncClient, make: Factory, resources: Resources
+    client: httpx.AsyncClient, make: Factory, services: AppServices
 ) -> None:
     headers = await make.bearer(await make.user())
     for status in (201, 200):
-        with statements_on(resources.database.engine) as sent:
+        with statements_on(services.database.engine) as sent:
             answer = await client.put(by_sku("L-1"), json={"title": "x"}, headers=headers)
         assert answer.status_code == status
         assert len(writes(sent)) == 1, sent
@@ -145,7 +145,7 @@ async def test_an_upsert_is_one_statement_whether_the_item_is_new_or_not(
 
 @pytest.mark.real_database
 async def test_of_twenty_upserts_of_one_sku_at_once_one_makes_the_item(server: Server) -> None:
-    make = Factory(server.resources)
+    make = Factory(server.services)
     headers = await make.bearer(await make.user())
     async with httpx.AsyncClient(base_url=server.url, timeout=30) as client:
         answers = await asyncio.gather(
@@ -154,14 +154,14 @@ async def test_of_twenty_upserts_of_one_sku_at_once_one_makes_the_item(server: S
     assert Counter(answer.status_code for answer in answers) == {201: 1, 200: 19}
     assert sorted(answer.json()["version"] for answer in answers) == list(range(1, 21))
     [last] = [answer.json() for answer in answers if answer.json()["version"] == 20]
-    async with server.resources.database.primary() as session:
+    async with server.services.database.primary() as session:
         [item] = await session.scalars(select(Item))
     assert (item.id, item.title, item.version) == (last["id"], last["title"], 20)
 
 
 @pytest.mark.real_database
 async def test_of_twenty_upserts_based_on_one_version_one_wins(server: Server) -> None:
-    make = Factory(server.resources)
+    make = Factory(server.services)
     alice = await make.user()
     await make.item(alice, sku="L-1")
     headers = await make.bearer(alice) | {"If-Match": '"1"'}
@@ -194,13 +194,13 @@ async def test_many_items_are_made_and_their_ids_come_in_the_order_of_the_reques
 
 
 async def test_a_thousand_items_are_one_statement_and_a_thousand_and_one_too_many(
-    client: httpx.AsyncClient, make: Factory, session: AsyncSession, resources: Resources
+    client: httpx.AsyncClient, make: Factory, session: AsyncSession, services: AppServices
 ) -> None:
     headers = await make.bearer(await make.user())
     items = [{"title": f"Item {number}", "sku": f"S-{number}" if number % 2 else None} for number in range(1001)]
     refused = await client.post(BULK, json={"items": items}, headers=headers)
     assert code(refused) == (422, "validation_error")
-    with statements_on(resources.database.engine) as sent:
+    with statements_on(services.database.engine) as sent:
         answer = await client.post(BULK, json={"items": items[:1000]}, headers=headers)
     assert answer.status_code == 201
     assert len(writes(sent)) == 1
@@ -224,14 +224,14 @@ async def test_of_many_items_none_is_made_if_one_has_a_taken_sku(
 
 
 async def test_many_items_are_closed_and_opened_again_by_one_statement(
-    client: httpx.AsyncClient, make: Factory, session: AsyncSession, resources: Resources
+    client: httpx.AsyncClient, make: Factory, session: AsyncSession, services: AppServices
 ) -> None:
     alice, bob = await make.user(), await make.user()
     mine = [await make.item(alice) for _ in range(3)]
     theirs = await make.item(bob)
     headers = await make.bearer(alice)
     ids = [mine[2].id, theirs.id, mine[0].id, mine[0].id, 2**53 - 1]
-    with statements_on(resources.database.engine) as sent:
+    with statements_on(services.database.engine) as sent:
         answer = await client.patch(BULK, json={"ids": ids, "is_done": True}, headers=headers)
     assert (answer.status_code, answer.json()) == (200, {"updated": 2})
     assert len(writes(sent)) == 1
@@ -337,7 +337,7 @@ async def test_text_is_found_literally_and_in_any_letter_case(
 
 
 async def test_rare_text_among_many_items_is_found_by_the_trigram_index(
-    client: httpx.AsyncClient, make: Factory, session: AsyncSession, resources: Resources
+    client: httpx.AsyncClient, make: Factory, session: AsyncSession, services: AppServices
 ) -> None:
     if session.get_bind().dialect.name != "postgresql":
         pytest.skip("SQLite has no such index")
@@ -357,7 +357,7 @@ async def test_rare_text_among_many_items_is_found_by_the_trigram_index(
     await session.execute(text("SELECT gin_clean_pending_list('ix_items_trigrams')"))
     await session.execute(text("ANALYZE items"))
     await session.commit()
-    with statements_on(resources.database.engine) as sent:
+    with statements_on(services.database.engine) as sent:
         answer = await client.get(ITEMS, params={"q": "needle IN the hay"}, headers=await make.bearer(alice))
     assert (len(answer.json()["items"]), answer.json()["total"]) == (2, 2)
     searches = [statement for statement in sent if "ILIKE" in statement[0].upper()]

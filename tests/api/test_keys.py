@@ -36,8 +36,8 @@ def serve_with(real_url: URL, tmp_path: Path) -> Serve:
     async def serve(algorithm: Algorithm, *keys: str) -> AsyncIterator[tuple[httpx.AsyncClient, Factory]]:
         named = {"jwt_algorithm": algorithm, "jwt_secret_key": keys[0], "jwt_previous_keys": ",".join(keys[1:])}
         settings = settings_for(real_url, tmp_path, **named)
-        async with running(settings) as (_, manager, resources), connected(manager.app) as client:
-            yield client, Factory(resources)
+        async with running(settings) as (_, manager, services), connected(manager.app) as client:
+            yield client, Factory(services)
 
     return serve
 

@@ -10,13 +10,13 @@ import time_machine
 from sqlalchemy import func, select, update
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from app.api.deps import Resources
+from app.api.deps import AppServices
 from app.core.clock import utc_now
 from app.crud.one_time_token import sha256
 from app.models.audit import Action, AuditEvent
 from app.models.base import Base
+from app.models.device_session import DeviceSession
 from app.models.one_time_token import OneTimeToken, Purpose
-from app.models.session import Session
 from app.models.user import User
 from tests.api.calls import URL, code, login, me, refresh
 from tests.factories import PASSWORD, PASSWORD_HASH, Factory
@@ -35,8 +35,8 @@ NEW_PASSWORD_SET = "Your password was changed"
 
 
 @pytest.fixture
-def mailbox(resources: Resources) -> Mailbox:
-    return Mailbox(resources)
+def mailbox(services: AppServices) -> Mailbox:
+    return Mailbox(services)
 
 
 @pytest.fixture
@@ -223,7 +223,10 @@ async def test_a_reset_sets_the_password_and_ends_every_session(
     assert code(await reset(client, token)) == (400, "invalid_token")
     assert await mailbox.subjects(ADDRESS) == [RESET, NEW_PASSWORD_SET]
     assert Action.PASSWORD_RESET in await actions(session)
-    assert await session.scalar(select(func.count()).select_from(Session).where(Session.user_id == alice.id)) == 1
+    assert (
+        await session.scalar(select(func.count()).select_from(DeviceSession).where(DeviceSession.user_id == alice.id))
+        == 1
+    )
 
 
 @pytest.mark.parametrize("weak", ["password1", "alice@example.com"])
@@ -283,8 +286,8 @@ async def test_who_is_deactivated_meanwhile_resets_nothing(
 
 
 async def test_ten_resets_at_once_with_one_token_change_the_password_once(server: Server) -> None:
-    alice = await Factory(server.resources).user(username="alice", email=ADDRESS)
-    mailbox = Mailbox(server.resources)
+    alice = await Factory(server.services).user(username="alice", email=ADDRESS)
+    mailbox = Mailbox(server.services)
     passwords = [f"{NEW_PASSWORD} {number}" for number in range(10)]
     async with httpx.AsyncClient(base_url=server.url, timeout=60) as client:
         await forgot(client)
@@ -295,7 +298,7 @@ async def test_ten_resets_at_once_with_one_token_change_the_password_once(server
         assert {answer.json()["code"] for answer in answers if answer.status_code == 400} == {"invalid_token"}
         assert (await login(client, "alice", passwords[winner])).status_code == 200
     assert await mailbox.subjects(ADDRESS) == [RESET, NEW_PASSWORD_SET]
-    async with server.resources.database.primary() as session:
+    async with server.services.database.primary() as session:
         assert (await stored(session, alice)).version == 2
         assert (await actions(session)).count(Action.PASSWORD_RESET) == 1
 

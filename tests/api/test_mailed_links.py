@@ -11,7 +11,7 @@ from passlib.hash import bcrypt
 from sqlalchemy import func, select, text, update
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from app.api.deps import Resources
+from app.api.deps import AppServices
 from app.core.clock import utc_now
 from app.core.config.settings import Settings
 from app.crud.one_time_token import one_time_tokens
@@ -31,8 +31,8 @@ IMPORTED_HASH = bcrypt.using(rounds=4).hash(PASSWORD)
 
 
 @pytest.fixture
-def mailbox(resources: Resources) -> Mailbox:
-    return Mailbox(resources)
+def mailbox(services: AppServices) -> Mailbox:
+    return Mailbox(services)
 
 
 async def ask_for_all_links(client: httpx.AsyncClient, headers: dict[str, str], mailbox: Mailbox) -> dict[Purpose, str]:
@@ -150,9 +150,9 @@ async def test_a_link_is_bound_to_the_account_however_that_was_changed(
 
 
 @pytest.fixture
-async def real(real_settings: Settings) -> AsyncIterator[tuple[Resources, httpx.AsyncClient]]:
-    async with running(real_settings) as (_, manager, resources), connected(manager.app) as client:
-        yield resources, client
+async def real(real_settings: Settings) -> AsyncIterator[tuple[AppServices, httpx.AsyncClient]]:
+    async with running(real_settings) as (_, manager, services), connected(manager.app) as client:
+        yield services, client
 
 
 async def issue(session: AsyncSession, user_id: int) -> str:
@@ -163,64 +163,64 @@ async def issue(session: AsyncSession, user_id: int) -> str:
 
 
 @pytest.mark.real_database
-async def test_of_links_asked_for_at_once_one_works(real: tuple[Resources, httpx.AsyncClient]) -> None:
-    resources, client = real
-    await Factory(resources).user(username="alice", email=ADDRESS)
+async def test_of_links_asked_for_at_once_one_works(real: tuple[AppServices, httpx.AsyncClient]) -> None:
+    services, client = real
+    await Factory(services).user(username="alice", email=ADDRESS)
     answers = await asyncio.gather(*(client.post(f"{URL}/forgot-password", json={"email": ADDRESS}) for _ in range(8)))
     assert {answer.status_code for answer in answers} == {200}
-    mailbox = Mailbox(resources)
+    mailbox = Mailbox(services)
     assert len(await mailbox.messages(ADDRESS)) == 8
-    async with resources.database.primary() as session:
+    async with services.database.primary() as session:
         assert await count_links(session) == 1
 
 
 @pytest.mark.real_database
 async def test_the_link_asked_for_last_replaces_one_that_is_still_being_made(
-    real: tuple[Resources, httpx.AsyncClient], *, is_postgresql: bool
+    real: tuple[AppServices, httpx.AsyncClient], *, is_postgresql: bool
 ) -> None:
     if not is_postgresql:
         pytest.skip("SQLite has one writer at a time")
-    resources, client = real
-    alice = await Factory(resources).user(username="alice", email=ADDRESS)
+    services, client = real
+    alice = await Factory(services).user(username="alice", email=ADDRESS)
 
     async def issue_alone() -> str:
-        async with resources.database.transaction() as session:
+        async with services.database.transaction() as session:
             return await issue(session, alice.id)
 
-    async with resources.database.transaction() as session:
+    async with services.database.transaction() as session:
         first = await issue(session, alice.id)
         second = asyncio.create_task(issue_alone())
-        await someone_waits(resources)
+        await someone_waits(services)
     assert code(await follow(client, Purpose.RESET_PASSWORD, first)) == (400, "invalid_token")
     assert (await follow(client, Purpose.RESET_PASSWORD, await second)).status_code == 204
 
 
 @pytest.mark.real_database
 async def test_who_changes_an_account_and_who_follows_its_link_do_not_block_each_other(
-    real: tuple[Resources, httpx.AsyncClient], *, is_postgresql: bool
+    real: tuple[AppServices, httpx.AsyncClient], *, is_postgresql: bool
 ) -> None:
     if not is_postgresql:
         pytest.skip("SQLite has one writer at a time")
-    resources, client = real
-    make = Factory(resources)
+    services, client = real
+    make = Factory(services)
     alice = await make.user(username="alice", email=ADDRESS)
-    async with resources.database.transaction() as session:
+    async with services.database.transaction() as session:
         token = await issue(session, alice.id)
-    async with resources.database.transaction() as session:
+    async with services.database.transaction() as session:
         row = await users.get_for_update(session, alice.id)
         following = asyncio.create_task(follow(client, Purpose.RESET_PASSWORD, token))
-        await someone_waits(resources)
+        await someone_waits(services)
         # Whoever follows has locked nothing that this would wait for.
         await users.update(session, row, email="alice@other.example")
     assert code(await following) == (400, "invalid_token")
-    async with resources.database.primary() as session:
+    async with services.database.primary() as session:
         assert (await session.get_one(User, alice.id)).hashed_password == PASSWORD_HASH
         assert await count_links(session) == 0
 
 
-async def someone_waits(resources: Resources) -> None:
+async def someone_waits(services: AppServices) -> None:
     """Until a statement waits for a lock."""
     waiting = text("SELECT 1 FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND datname = current_database()")
-    async with resources.database.primary() as session:
+    async with services.database.primary() as session:
         while await session.scalar(waiting) is None:  # noqa: ASYNC110 - the database has no event for it
             await asyncio.sleep(0.01)

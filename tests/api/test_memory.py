@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from app.api.deps import Resources
+from app.api.deps import AppServices
 from app.core.clock import utc_now
 from app.core.config.settings import Settings
 from app.core.errors import AppError
@@ -19,7 +19,7 @@ WARM_UP, ROUNDS = 30, 60
 LENGTH = 3000
 # A round sends some twenty texts; to keep one of them would take more.
 MAX_GROWTH = 1000
-type App = tuple[Any, Resources]
+type App = tuple[Any, AppServices]
 
 
 @pytest.fixture
@@ -29,9 +29,9 @@ async def app(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> AsyncItera
     monkeypatch.setattr(tokens, "MAX_KNOWN_TOKENS", 20)
     rates = dict.fromkeys(("rate_limit_default", "rate_limit_login", "rate_limit_register"), "1000/minute")
     usual = settings.model_copy(update={"rate_limit_enabled": True, **rates, "log_level": "error"})
-    async with running(usual) as (_, manager, resources), in_one_transaction(resources):
-        resources.cache.local.max_bytes = 10_000
-        yield (manager.app, resources)
+    async with running(usual) as (_, manager, services), in_one_transaction(services):
+        services.cache.local.max_bytes = 10_000
+        yield (manager.app, services)
 
 
 async def send(app: Any, method: str, path: str, text: str, body: bytes = b"", **headers: str) -> None:
@@ -60,7 +60,7 @@ async def send(app: Any, method: str, path: str, text: str, body: bytes = b"", *
 
 async def ask(app: App, number: int) -> None:
     """All that takes a text from a client, each time with another one."""
-    asgi, resources = app
+    asgi, services = app
     text = f"{number:07}{'x' * LENGTH}"
     multipart = f"multipart/form-data; boundary=x; charset={text}"
     await send(asgi, "GET", "/info", text, host=f"{text[:250]}")
@@ -71,14 +71,14 @@ async def ask(app: App, number: int) -> None:
     await send(asgi, "GET", f"/api/v1/books?q=a{number}", text, if_none_match=text)
     await send(asgi, "POST", f"/{text}", text, idempotency_key=text, if_match=text)
     with pytest.raises(AppError):
-        resources.auth.tokens.verify(text, "refresh")
-    await resources.auth.attempts.spend(text)
-    resources.auth.tokens.verify(access_token(resources, number), "access")
+        services.auth.tokens.verify(text, "refresh")
+    await services.auth.attempts.spend(text)
+    services.auth.tokens.verify(access_token(services, number), "access")
 
 
-def access_token(resources: Resources, number: int) -> str:
-    until = utc_now() + resources.auth.access_ttl
-    return resources.auth.tokens.issue(
+def access_token(services: AppServices, number: int) -> str:
+    until = utc_now() + services.auth.access_ttl
+    return services.auth.tokens.issue(
         "access",
         user_id=1,
         session_id=number + 1,

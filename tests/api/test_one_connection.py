@@ -139,8 +139,8 @@ async def use_orders(call: Caller, admin: Headers, item_id: int) -> None:
 async def test_every_operation_gets_by_with_one_connection(real_url: URL, tmp_path: Path, *, is_pooled: bool) -> None:
     async with fake_inventory() as inventory:
         settings = small(real_url, tmp_path, inventory_url=inventory.url, db_pgbouncer=is_pooled)
-        async with running(settings) as (_, manager, resources), connected(manager.app) as client:
-            make, call = Factory(resources), Caller(client)
+        async with running(settings) as (_, manager, services), connected(manager.app) as client:
+            make, call = Factory(services), Caller(client)
             admin = await make.bearer(await make.admin())
             seller = await make.user()
             item = await make.item(seller, stock=9)
@@ -150,6 +150,6 @@ async def test_every_operation_gets_by_with_one_connection(real_url: URL, tmp_pa
             await use_books(call, admin)
             await use_items(call, await make.bearer(seller))
             await use_admin_pages(call, admin)
-            await use_accounts(call, Mailbox(resources))
+            await use_accounts(call, Mailbox(services))
     assert call.failed == {}
     assert call.uncalled() == []

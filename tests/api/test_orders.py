@@ -426,7 +426,7 @@ async def test_a_cancelled_order_gives_its_stock_back_once(
 
 @pytest.mark.real_database
 async def test_of_ten_that_cancel_an_order_at_once_one_does_and_the_stock_comes_back_once(server: Server) -> None:
-    make = Factory(server.resources)
+    make = Factory(server.services)
     seller = await make.user()
     one, two = await make.item(seller, stock=3), await make.item(seller, stock=7)
     headers = await make.bearer(await make.user())
@@ -437,13 +437,13 @@ async def test_of_ten_that_cancel_an_order_at_once_one_does_and_the_stock_comes_
         )
     assert sorted(answer.status_code for answer in answers) == [200] + [409] * 9
     assert {answer.json()["code"] for answer in answers if answer.status_code == 409} == {"not_cancellable"}
-    async with server.resources.database.primary() as session:
+    async with server.services.database.primary() as session:
         assert (await stock_of(session, one), await stock_of(session, two)) == (3, 7)
 
 
 @pytest.mark.real_database
 async def test_of_a_payment_and_a_cancellation_at_once_one_wins(server: Server) -> None:
-    make = Factory(server.resources)
+    make = Factory(server.services)
     item = await make.item(await make.user(), stock=1)
     headers, admins = await make.bearer(await make.user()), await make.bearer(await make.admin())
     async with httpx.AsyncClient(base_url=server.url, timeout=30) as client:
@@ -454,7 +454,7 @@ async def test_of_a_payment_and_a_cancellation_at_once_one_wins(server: Server) 
         status = (await client.get(url, headers=headers)).json()["status"]
     [won] = [answer for answer in answers if answer.status_code == 200]
     assert won.json()["status"] == status
-    async with server.resources.database.primary() as session:
+    async with server.services.database.primary() as session:
         assert await stock_of(session, item) == (1 if status == "cancelled" else 0)
 
 

@@ -13,7 +13,7 @@ from sqlalchemy import func, select, text
 from sqlalchemy.engine import URL
 from sqlalchemy.exc import DBAPIError
 
-from app.api.deps.resources import Resources
+from app.api.deps.app_services import AppServices
 from app.core.clock import utc_now
 from app.core.config.settings import Settings
 from app.core.db.engine import Database
@@ -21,7 +21,7 @@ from app.core.db.error_codes import Meaning
 from app.core.db.errors import code_name, meaning
 from app.core.db.prepared import Prepared
 from app.core.db.session import fetch
-from app.main import create_app, open_resources
+from app.main import create_app, open_app_services
 from tests.conftest import POSTGRES_URL, connected, run_on_server, running
 from tests.factories import PASSWORD, Factory
 from tests.standin import stand_in
@@ -70,10 +70,10 @@ PID = Prepared(select(func.pg_backend_pid().label("pid")))
 class Client(NamedTuple):
     http: httpx.AsyncClient
     headers: dict[str, str]
-    resources: Resources
+    services: AppServices
 
     async def read(self, path: str) -> httpx.Response:
-        self.resources.readiness.asked_at = float("-inf")
+        self.services.readiness.asked_at = float("-inf")
         return await self.http.get(READS[path], headers=self.headers)
 
     async def write(self, path: str, title: str = "x") -> httpx.Response:
@@ -88,11 +88,11 @@ async def client_of(settings: Settings, make_with: Settings | None = None) -> As
     quiet = {"session_cache": False, "log_level": "critical"}
     async with (
         running((make_with or settings).model_copy(update=quiet)) as (_, _, makers),
-        running(settings.model_copy(update=quiet)) as (_, manager, resources),
+        running(settings.model_copy(update=quiet)) as (_, manager, services),
         connected(manager.app) as http,
     ):
         make = Factory(makers)
-        yield Client(http, await make.bearer(await make.user(username="alice", email="a@example.com")), resources)
+        yield Client(http, await make.bearer(await make.user(username="alice", email="a@example.com")), services)
 
 
 def told(answer: httpx.Response) -> tuple[int, str]:
@@ -121,7 +121,7 @@ async def test_each_code_has_its_answer_and_is_tried_again_only_where_that_helps
     async with client_of(real_settings) as client:
         for code in REFUSALS:
             answer = await client.write(path, code)
-            async with client.resources.database.primary() as session:
+            async with client.services.database.primary() as session:
                 attempts = await session.scalar(text("SELECT last_value FROM attempts"))
                 await session.execute(text("ALTER SEQUENCE attempts RESTART"))
             found[code] = (told(answer), attempts)
@@ -189,14 +189,14 @@ async def test_a_server_that_takes_no_connections_of_ours_is_unavailable_until_i
     words = {"role": f'"{name}"', "name": f'"{database}"', "name_": f'"{database}_"'}
     async with client_of(settings) as client:
         assert [(await client.read(path)).status_code for path in READS] == [200] * 3
-        await client.resources.database.close()
+        await client.services.database.close()
         ended = f"SELECT pg_terminate_backend(pid, 5000) FROM pg_stat_activity WHERE datname = '{database}'"
         await run_on_server(ended, spoil.format(**words))
         try:
             for path in READS:
                 assert told(await client.read(path)) == UNAVAILABLE
             for path in ("driver", "sqlalchemy"):
-                assert await refusal_of(client.resources.database, path) == code
+                assert await refusal_of(client.services.database, path) == code
         finally:
             await run_on_server(mend.format(**words))
         assert [(await client.read(path)).status_code for path in READS] == [200] * 3
@@ -211,7 +211,7 @@ async def test_a_changed_password_and_a_server_that_starts_up_are_unavailable(
         for path in READS:
             assert told(await client.read(path)) == UNAVAILABLE
         for path in ("driver", "sqlalchemy"):
-            assert await refusal_of(client.resources.database, path) == code
+            assert await refusal_of(client.services.database, path) == code
 
 
 @asynccontextmanager
@@ -219,17 +219,17 @@ async def nobody_at(url: URL, settings: Settings) -> AsyncIterator[Client]:
     """A client of an application that could not have started, with a token that it would take."""
     address = url.update_query_dict({"ssl": "disable"}).render_as_string(hide_password=False)
     settings = Settings.model_validate(settings.model_dump() | {"database_url": address, "log_level": "critical"})
-    app, resources = create_app(settings), open_resources(settings, Database(settings))
+    app, services = create_app(settings), open_app_services(settings, Database(settings))
 
     async def with_state(scope: Any, receive: Any, send: Any) -> None:
-        await app({**scope, "state": {"resources": resources}}, receive, send)
+        await app({**scope, "state": {"services": services}}, receive, send)
 
     now = utc_now()
     whose: dict[str, Any] = {"user_id": 1, "session_id": 1, "session_key": "0" * 32, "jti": "x"}
-    token = resources.auth.tokens.issue("access", **whose, issued_at=now, expires_at=now + resources.auth.access_ttl)
+    token = services.auth.tokens.issue("access", **whose, issued_at=now, expires_at=now + services.auth.access_ttl)
     async with connected(with_state) as http:
-        yield Client(http, {"Authorization": f"Bearer {token}"}, resources)
-    await resources.database.close()
+        yield Client(http, {"Authorization": f"Bearer {token}"}, services)
+    await services.database.close()
 
 
 @asynccontextmanager
@@ -288,7 +288,7 @@ async def test_a_server_that_lets_us_read_alone_does_so(
         for _ in range(3):
             assert told(await client.write(path)) == UNAVAILABLE
         with pytest.raises(DBAPIError) as caught:
-            async with client.resources.database.transaction() as session:
+            async with client.services.database.transaction() as session:
                 await session.execute(text("INSERT INTO items (title) VALUES ('x')"))
         assert code_name(caught.value) == code
 
@@ -297,8 +297,8 @@ async def test_the_log_tells_operators_the_code_of_the_database(
     real_settings: Settings, capfd: pytest.CaptureFixture[str]
 ) -> None:
     await run(real_settings, REFUSE)
-    async with running(real_settings) as (_, manager, resources), connected(manager.app) as http:
-        make = Factory(resources)
+    async with running(real_settings) as (_, manager, services), connected(manager.app) as http:
+        make = Factory(services)
         headers = await make.bearer(await make.user())
         for code in ("53100", "57014", "25006"):
             await http.post(ITEMS, json={"title": code}, headers=headers)

@@ -16,7 +16,7 @@ from asgi_lifespan import LifespanManager
 from httpx import ASGITransport
 from typer.testing import CliRunner
 
-from app.api.deps import Resources
+from app.api.deps import AppServices
 from app.cli import cli
 from app.core.clock import utc_now
 from app.core.config.settings import Settings
@@ -37,10 +37,10 @@ NOBODY = "203.0.113.1"
 class Limited:
     """The application with limits on, reached from whatever address a test wants."""
 
-    def __init__(self, manager: LifespanManager, resources: Resources) -> None:
+    def __init__(self, manager: LifespanManager, services: AppServices) -> None:
         self.manager = manager
-        self.resources = resources
-        self.make = Factory(resources)
+        self.services = services
+        self.make = Factory(services)
 
     @asynccontextmanager
     async def at(self, address: str = NOBODY) -> AsyncIterator[httpx.AsyncClient]:
@@ -68,8 +68,8 @@ type Limiting = Callable[..., AbstractAsyncContextManager[Limited]]
 def limiting(settings: Settings) -> Limiting:
     @asynccontextmanager
     async def limiting(**changes: object) -> AsyncIterator[Limited]:
-        async with running(with_limits(settings, **changes)) as (_, manager, resources), in_one_transaction(resources):
-            yield Limited(manager, resources)
+        async with running(with_limits(settings, **changes)) as (_, manager, services), in_one_transaction(services):
+            yield Limited(manager, services)
 
     return limiting
 
@@ -137,7 +137,7 @@ async def test_a_token_that_proves_nothing_counts_for_the_address(limiting: Limi
         user = await app.make.user()
         pair = await app.make.tokens(user)
         then = utc_now() - timedelta(hours=2)
-        expired = app.resources.auth.tokens.issue(
+        expired = app.services.auth.tokens.issue(
             "access",
             user_id=user.id,
             session_id=1,
@@ -213,7 +213,7 @@ async def test_registrations_from_one_address_are_limited(limiting: Limiting) ->
         assert (await register(elsewhere, "bob")).status_code == 201
         forgotten = await client.post(FORGOT, json={"email": "alice@example.com"})
         assert forgotten.status_code == 200, "asking for mail counts apart"
-        await app.resources.outbox.join()  # all share one connection here
+        await app.services.after_commit.join()  # all share one connection here
         assert code(await client.post(FORGOT, json={"email": "bob@example.com"})) == (429, "rate_limited")
 
 
@@ -264,8 +264,8 @@ async def test_guessing_a_password_gets_slower_and_slower(limiting: Limiting, kn
 
 async def test_guesses_sent_at_once_do_not_outrun_the_limit(real_settings: Settings) -> None:
     limited = with_limits(real_settings, rate_limit_login="5/minute")
-    async with running(limited) as (_, manager, resources):
-        app = Limited(manager, resources)
+    async with running(limited) as (_, manager, services):
+        app = Limited(manager, services)
         results = await asyncio.gather(
             *(app.login("nobody", "wrong password", f"198.51.100.{number}") for number in range(20))
         )
@@ -306,15 +306,15 @@ async def test_nobody_can_flood_a_strangers_mailbox_by_changing_their_own_addres
             assert [answer.status_code for answer in answers] == [202, 202, 429]
             elsewhere = await client.post(f"{ME}/email", json=body | {"email": "b@example.com"}, headers=headers)
             assert elsewhere.status_code == 202
-        await app.resources.outbox.join()
-        assert len(list((app.resources.settings.data_dir / "mail").glob("*.eml"))) == 3
+        await app.services.after_commit.join()
+        assert len(list((app.services.settings.data_dir / "mail").glob("*.eml"))) == 3
 
 
 async def test_a_password_set_by_mail_lets_a_locked_out_owner_in(limiting: Limiting) -> None:
     async with limiting(rate_limit_login="2/minute") as app:
         user = await app.make.user()
         assert await guess(app, user.username, 0, 3) == [401, 401, 429]
-        async with app.resources.database.transaction() as session:
+        async with app.services.database.transaction() as session:
             token = await one_time_tokens.issue(
                 session, user, Purpose.RESET_PASSWORD, expires_at=utc_now() + timedelta(minutes=1)
             )
@@ -331,18 +331,18 @@ async def test_switched_off_nothing_is_limited(limiting: Limiting) -> None:
             answer = await app.login("nobody", "wrong password")
             assert answer.status_code == 401
             assert "ratelimit-limit" not in answer.headers
-        assert app.resources.limiter is None
+        assert app.services.limiter is None
 
 
 async def test_two_instances_share_their_limits_on_redis(real_settings: Settings) -> None:
     limited = with_limits(real_settings, rate_limit_default="5/minute", redis_url=need_redis())
-    async with running(limited) as (_, first, resources), running(limited) as (_, second, _):
-        app = Limited(first, resources)
+    async with running(limited) as (_, first, services), running(limited) as (_, second, _):
+        app = Limited(first, services)
         user = await app.make.user()
         headers = await app.make.bearer(user)
         # Ids come again in other tests, and Redis remembers.
-        assert app.resources.limiter is not None
-        await app.resources.limiter.clear("5/minute", "request", "user", str(user.id))
+        assert app.services.limiter is not None
+        await app.services.limiter.clear("5/minute", "request", "user", str(user.id))
         async with connected(second.app) as other:
             assert limit_headers(await app.get(ME, headers=headers)) == (5, 4)
             assert limit_headers(await other.get(ME, headers=headers)) == (5, 3)

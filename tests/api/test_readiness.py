@@ -9,11 +9,11 @@ import httpx
 import pytest
 from sqlalchemy import event, text
 
-from app.api.deps import Resources
+from app.api.deps import AppServices
 from app.core.config.settings import Settings
 from app.core.db.engine import Database
 from app.core.observability.readiness import MAX_AGE
-from app.main import create_app, open_resources
+from app.main import create_app, open_app_services
 from tests.api.test_conventions import assert_problem
 from tests.conftest import SECRET, connected, running
 
@@ -21,7 +21,7 @@ FORTY = 40
 
 
 @pytest.fixture
-def questions(resources: Resources) -> Iterator[list[str]]:
+def questions(services: AppServices) -> Iterator[list[str]]:
     """The statements that ask at which migration the database is."""
     asked: list[str] = []
 
@@ -29,7 +29,7 @@ def questions(resources: Resources) -> Iterator[list[str]]:
         if "FROM alembic_version" in args[2]:
             asked.append(args[2])
 
-    engine = resources.database.engine.sync_engine
+    engine = services.database.engine.sync_engine
     event.listen(engine, "before_cursor_execute", listen)
     yield asked
     event.remove(engine, "before_cursor_execute", listen)
@@ -39,9 +39,9 @@ async def ask(client: httpx.AsyncClient, number: int = FORTY) -> list[httpx.Resp
     return await asyncio.gather(*(client.get("/ready") for _ in range(number)))
 
 
-def expire(resources: Resources) -> None:
+def expire(services: AppServices) -> None:
     """As if the last verdict were a second old."""
-    resources.readiness.asked_at -= MAX_AGE.total_seconds()
+    services.readiness.asked_at -= MAX_AGE.total_seconds()
 
 
 async def test_forty_who_ask_at_once_cost_one_question(client: httpx.AsyncClient, questions: list[str]) -> None:
@@ -50,22 +50,22 @@ async def test_forty_who_ask_at_once_cost_one_question(client: httpx.AsyncClient
 
 
 async def test_within_a_second_nobody_asks_again_and_after_it_one_does(
-    client: httpx.AsyncClient, resources: Resources, questions: list[str]
+    client: httpx.AsyncClient, services: AppServices, questions: list[str]
 ) -> None:
     for _ in range(2):
         for _ in range(10):
             assert (await client.get("/ready")).status_code == 200
-        expire(resources)
+        expire(services)
     assert len(questions) == 2
 
 
 @pytest.mark.real_database
 async def test_a_database_that_is_not_ready_any_more_is_told_after_a_second_at_most(real_settings: Settings) -> None:
-    async with running(real_settings) as (_, manager, resources), connected(manager.app) as client:
+    async with running(real_settings) as (_, manager, services), connected(manager.app) as client:
         assert (await client.get("/ready")).status_code == 200
-        async with resources.database.transaction() as session:
+        async with services.database.transaction() as session:
             await session.execute(text("UPDATE alembic_version SET version_num = 'older'"))
-        expire(resources)
+        expire(services)
         for _ in range(2):
             assert_problem(await client.get("/ready"), 503, "migrations_pending")
 
@@ -82,10 +82,10 @@ async def test_forty_who_ask_a_database_that_is_gone_wait_for_one_attempt(
             "max_concurrent_requests": 1,
         }
     )
-    app, resources = create_app(gone), open_resources(gone, Database(gone))
+    app, services = create_app(gone), open_app_services(gone, Database(gone))
 
     async def with_state(scope: Any, receive: Any, send: Any) -> None:
-        await app({**scope, "state": {"resources": resources}}, receive, send)
+        await app({**scope, "state": {"services": services}}, receive, send)
 
     async with connected(with_state) as client:
         answers = await ask(client)
@@ -93,7 +93,7 @@ async def test_forty_who_ask_a_database_that_is_gone_wait_for_one_attempt(
         assert_problem(answer, 503, "database_unavailable")
         assert int(answer.headers["retry-after"]) > 0
     assert capfd.readouterr().err.count("database unavailable") == 1
-    await resources.database.close()
+    await services.database.close()
 
 
 @pytest.mark.real_database

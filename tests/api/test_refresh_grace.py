@@ -10,7 +10,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from app.core.limits.networks import network_of
 from app.models.audit import AuditEvent
-from app.models.session import Session
+from app.models.device_session import DeviceSession
 from app.services.auth.auth import TokenPair
 from tests.api.calls import URL, code, me
 from tests.factories import Factory
@@ -67,7 +67,7 @@ async def test_a_thief_who_is_in_time_each_time_is_found_out(
     assert code(await caller.refresh(token, thief)) == (401, "token_reused")
     assert code(await caller.refresh(successor)) == (401, "token_revoked")
     assert code(await me(client, tokens.access_token)) == (401, "token_revoked")
-    assert await session.scalar(select(Session)) is None
+    assert await session.scalar(select(DeviceSession)) is None
     assert await actions(session) == ["refresh_repeated", "refresh_repeated", "refresh_reused"]
 
 
@@ -110,7 +110,7 @@ async def test_each_use_of_the_grace_time_is_written_down_with_its_place(
     await caller.newest(tokens.refresh_token)
     await caller.newest(tokens.refresh_token, ("198.51.100.7", "a script"))
     own, foreign = list(await session.scalars(select(AuditEvent).order_by(AuditEvent.id)))
-    row = (await session.scalars(select(Session))).one()
+    row = (await session.scalars(select(DeviceSession))).one()
     assert (own.ip, own.user_agent, own.subject_id, own.actor_id) == (*OWNER, row.user_id, None)
     assert own.details == {"session_id": row.id, "is_foreign": False}
     assert (foreign.ip, foreign.user_agent) == ("198.51.100.7", "a script")

@@ -12,7 +12,7 @@ from fastapi import FastAPI
 from sqlalchemy.ext.asyncio import AsyncSession
 from starlette.responses import PlainTextResponse
 
-from app.api.deps import Resources
+from app.api.deps import AppServices
 from app.api.routing import Router
 from app.core.config.settings import Settings
 from app.main import create_app
@@ -21,7 +21,7 @@ from tests.conftest import connected, running
 from tests.factories import Factory
 from tests.server import Server, serve
 
-type Running = tuple[LifespanManager, Resources, AsyncSession]
+type Running = tuple[LifespanManager, AppServices, AsyncSession]
 
 ORIGIN = "https://app.example.com"
 

@@ -7,9 +7,9 @@ import httpx
 import pytest
 from sqlalchemy import delete, select, text
 
-from app.api.deps import Resources
+from app.api.deps import AppServices
 from app.core.config.settings import Settings
-from app.models.session import Session
+from app.models.device_session import DeviceSession
 from app.models.user import User
 from app.services.auth.auth import TokenPair
 from tests.api.calls import URL, bearer, code, me, refresh
@@ -24,19 +24,19 @@ class Scene:
     """Alice signed in, the database was restored to what it was before her, and Bob has her ids now."""
 
     client: httpx.AsyncClient
-    resources: Resources
+    services: AppServices
     old: TokenPair
     new: TokenPair
 
-    async def sessions(self) -> list[Session]:
-        async with self.resources.database.primary() as session:
-            return list(await session.scalars(select(Session)))
+    async def sessions(self) -> list[DeviceSession]:
+        async with self.services.database.primary() as session:
+            return list(await session.scalars(select(DeviceSession)))
 
 
-async def restore_to_nothing(resources: Resources) -> None:
-    is_postgresql = resources.database.engine.dialect.name == "postgresql"
-    async with resources.database.transaction() as session:
-        for model in (Session, User):
+async def restore_to_nothing(services: AppServices) -> None:
+    is_postgresql = services.database.engine.dialect.name == "postgresql"
+    async with services.database.transaction() as session:
+        for model in (DeviceSession, User):
             name = model.__tablename__
             await session.execute(delete(model))
             restart = f"ALTER SEQUENCE {name}_id_seq RESTART" if is_postgresql else None
@@ -46,20 +46,20 @@ async def restore_to_nothing(resources: Resources) -> None:
 @pytest.fixture(params=[True, False], ids=["cached", "asked"])
 async def scene(real_settings: Settings, request: pytest.FixtureRequest) -> AsyncIterator[Scene]:
     settings = real_settings.model_copy(update={"session_cache": request.param})
-    async with running(settings) as (_, manager, resources), connected(manager.app) as client:
-        await restore_to_nothing(resources)  # what other tests took back has used ids up
-        make = Factory(resources)
+    async with running(settings) as (_, manager, services), connected(manager.app) as client:
+        await restore_to_nothing(services)  # what other tests took back has used ids up
+        make = Factory(services)
         alice = await make.user(username="alice")
         old = await make.tokens(alice)
         assert (await me(client, old.access_token)).json()["username"] == "alice"
-        await restore_to_nothing(resources)
+        await restore_to_nothing(services)
         bob = await make.user(username="bob")
         assert bob.id == alice.id
         new = await make.tokens(bob)
-        found = Scene(client, resources, old, new)
+        found = Scene(client, services, old, new)
         for _ in range(3):  # so that it is known without being asked for, where anything is
             assert (await me(client, new.access_token)).json()["username"] == "bob"
-        verify = resources.auth.tokens.verify
+        verify = services.auth.tokens.verify
         before, now = verify(old.access_token, "access"), verify(new.access_token, "access")
         assert (before.session_id, before.user_id) == (now.session_id, now.user_id)
         yield found
@@ -95,9 +95,9 @@ async def test_the_device_in_use_is_the_one_whose_token_was_sent(scene: Scene) -
 
 async def test_no_two_sessions_have_one_key(scene: Scene) -> None:
     user = (await scene.sessions())[0].user_id
-    async with scene.resources.database.transaction() as session:
+    async with scene.services.database.transaction() as session:
         rows = [
-            Session(user_id=user, scope="", rotated_at=row.rotated_at, expires_at=row.expires_at)
+            DeviceSession(user_id=user, scope="", rotated_at=row.rotated_at, expires_at=row.expires_at)
             for row in (await scene.sessions()) * 20
         ]
         session.add_all(rows)

@@ -11,7 +11,7 @@ import pytest
 from fastapi import FastAPI, Request
 from fastapi.routing import iter_route_contexts
 
-from app.api.deprecation import retiring
+from app.api.deprecation import deprecated
 from app.core.config.root_path import OWN
 from app.core.config.settings import Settings
 from app.main import create_app
@@ -214,10 +214,10 @@ async def more(settings: Settings) -> AsyncIterator[httpx.AsyncClient]:
 def add_routes(app: FastAPI) -> None:
     since = datetime(2027, 1, 31, tzinfo=UTC)
 
-    @app.get("/old", **retiring(since, successor="/api/v2/items", docs="https://example.com/moving"))
+    @app.get("/old", **deprecated(since, successor="/api/v2/items", docs="https://example.com/moving"))
     async def old() -> None: ...
 
-    @app.get("/elsewhere", **retiring(since, successor="//example.com/items"))
+    @app.get("/elsewhere", **deprecated(since, successor="//example.com/items"))
     async def elsewhere() -> None: ...
 
     @app.get("/address/{number}")

@@ -13,7 +13,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from app.core.clock import utc_now
 from app.core.config.settings import Settings
 from app.models.audit import Action, AuditEvent
-from app.models.session import Session
+from app.models.device_session import DeviceSession
 from tests.api.calls import URL, bearer, code, login, me, refresh
 from tests.conftest import connected, running
 from tests.factories import Factory
@@ -38,7 +38,7 @@ async def test_one_device_too_many_ends_the_oldest_session(
     other = await make.tokens(bob)
     first, *kept = [await sign_in(client) for _ in range(3)]
     assert (await me(client, first["access_token"])).status_code == 200
-    ended = await session.scalar(select(func.min(Session.id)).where(Session.user_id == alice.id))
+    ended = await session.scalar(select(func.min(DeviceSession.id)).where(DeviceSession.user_id == alice.id))
     kept.append(await sign_in(client))
     assert code(await me(client, first["access_token"])) == (401, "token_revoked")
     assert code(await refresh(client, first["refresh_token"])) == (401, "token_revoked")
@@ -72,7 +72,7 @@ async def test_a_lower_bound_is_kept_from_the_next_sign_in(
     for _ in range(7):
         await make.tokens(alice)
     newest = await sign_in(client)
-    assert await session.scalar(select(func.count()).select_from(Session)) == 3
+    assert await session.scalar(select(func.count()).select_from(DeviceSession)) == 3
     listed = (await client.get(f"{URL}/sessions", headers=bearer(newest["access_token"]))).json()
     assert [device["current"] for device in listed] == [True, False, False]
 
@@ -82,9 +82,9 @@ async def test_no_list_is_longer_than_the_highest_bound_whatever_is_stored(
 ) -> None:
     alice = await make.user()
     now = utc_now()
-    async with make.resources.database.transaction() as session:
+    async with make.services.database.transaction() as session:
         session.add_all(
-            Session(user_id=alice.id, scope="account", rotated_at=now, expires_at=now + timedelta(days=1))
+            DeviceSession(user_id=alice.id, scope="account", rotated_at=now, expires_at=now + timedelta(days=1))
             for _ in range(1001)
         )
     listed = (await client.get(f"{URL}/sessions", headers=await make.bearer(alice))).json()
@@ -95,8 +95,8 @@ async def test_no_list_is_longer_than_the_highest_bound_whatever_is_stored(
 @pytest.fixture
 async def app_of_its_own(real_settings: Settings) -> AsyncIterator[tuple[httpx.AsyncClient, Factory]]:
     changed = real_settings.model_copy(update={"max_sessions_per_user": 3})
-    async with running(changed) as (_, manager, resources), connected(manager.app) as client:
-        yield client, Factory(resources)
+    async with running(changed) as (_, manager, services), connected(manager.app) as client:
+        yield client, Factory(services)
 
 
 @pytest.mark.real_database

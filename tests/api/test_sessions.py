@@ -12,7 +12,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from app.core.clock import utc_now
 from app.core.config.settings import Settings
 from app.models.audit import Action, AuditEvent
-from app.models.session import Session
+from app.models.device_session import DeviceSession
 from app.models.user import User
 from tests.api.calls import URL, bearer, code, login, me, refresh
 from tests.conftest import connected, in_one_transaction, running
@@ -21,7 +21,10 @@ from tests.server import Server
 
 
 async def count_sessions(session: AsyncSession, user: User) -> int:
-    return await session.scalar(select(func.count()).select_from(Session).where(Session.user_id == user.id)) or 0
+    return (
+        await session.scalar(select(func.count()).select_from(DeviceSession).where(DeviceSession.user_id == user.id))
+        or 0
+    )
 
 
 async def test_a_user_sees_their_own_live_devices_the_one_used_last_first(
@@ -36,7 +39,10 @@ async def test_a_user_sees_their_own_live_devices_the_one_used_last_first(
     laptop = (await login(client, "alice", headers={"User-Agent": "a laptop"})).json()
     answer = await client.get(f"{URL}/sessions", headers=bearer(phone["access_token"]))
     assert answer.status_code == 200
-    rows = {row.user_agent: row for row in await session.scalars(select(Session).where(Session.user_id == alice.id))}
+    rows = {
+        row.user_agent: row
+        for row in await session.scalars(select(DeviceSession).where(DeviceSession.user_id == alice.id))
+    }
     assert [(found["id"], found["user_agent"], found["ip"], found["current"]) for found in answer.json()] == [
         (rows["a laptop"].id, "a laptop", "127.0.0.1", False),
         (rows["a phone"].id, "a phone", "127.0.0.1", True),
@@ -70,7 +76,7 @@ async def test_a_device_that_is_signed_out_stops_at_once_and_alone(
     assert code(await me(client, lost.access_token)) == (401, "token_revoked")
     assert code(await refresh(client, lost.refresh_token)) == (401, "token_revoked")
     assert (await me(client, kept.access_token)).status_code == 200
-    assert await session.get(Session, lost_id) is None
+    assert await session.get(DeviceSession, lost_id) is None
     event = await session.scalar(select(AuditEvent))
     assert event is not None
     assert (event.action, event.actor_id, event.details) == (
@@ -94,7 +100,7 @@ async def test_somebody_elses_device_is_not_found_and_stays_signed_in(
 ) -> None:
     alice = await make.user()
     theirs = await make.tokens(alice)
-    row_id = await session.scalar(select(Session.id).where(Session.user_id == alice.id))
+    row_id = await session.scalar(select(DeviceSession.id).where(DeviceSession.user_id == alice.id))
     for stranger in (await make.user(), await make.admin()):
         headers = await make.bearer(stranger)
         assert code(await client.delete(f"{URL}/sessions/{row_id}", headers=headers)) == (404, "session_not_found")
@@ -147,7 +153,7 @@ async def test_a_session_ends_when_it_is_not_used_for_as_long_as_its_refresh_tok
             answer = await refresh(client, token)
             assert answer.status_code == 200
             token = answer.json()["refresh_token"]
-        row = await session.scalar(select(Session))
+        row = await session.scalar(select(DeviceSession))
         assert row is not None
         assert timedelta(days=25) <= row.expires_at - start < timedelta(days=25, minutes=1)
         clock.shift(timedelta(days=7, minutes=1))
@@ -157,8 +163,8 @@ async def test_a_session_ends_when_it_is_not_used_for_as_long_as_its_refresh_tok
 
 async def test_no_refresh_keeps_a_session_beyond_its_absolute_age(settings: Settings) -> None:
     changed = settings.model_copy(update={"session_max_days": 10})
-    async with running(changed) as (_, manager, resources), in_one_transaction(resources) as session:
-        make = Factory(resources)
+    async with running(changed) as (_, manager, services), in_one_transaction(services) as session:
+        make = Factory(services)
         await make.user(username="alice")
         start = utc_now()
         async with connected(manager.app) as client:
@@ -168,7 +174,7 @@ async def test_no_refresh_keeps_a_session_beyond_its_absolute_age(settings: Sett
                     clock.shift(timedelta(days=3))
                     pair = (await refresh(client, token)).json()
                     token = pair["refresh_token"]
-                row = await session.scalar(select(Session))
+                row = await session.scalar(select(DeviceSession))
                 assert row is not None
                 assert row.expires_at == row.created_at + timedelta(days=10)
                 # Just before its end a refresh gives tokens that end with it.
@@ -182,11 +188,11 @@ async def test_no_refresh_keeps_a_session_beyond_its_absolute_age(settings: Sett
 
 async def test_a_short_absolute_age_also_holds_for_a_session_that_is_never_refreshed(settings: Settings) -> None:
     changed = settings.model_copy(update={"session_max_days": 2})
-    async with running(changed) as (_, manager, resources), in_one_transaction(resources) as session:
-        await Factory(resources).user(username="alice")
+    async with running(changed) as (_, manager, services), in_one_transaction(services) as session:
+        await Factory(services).user(username="alice")
         async with connected(manager.app) as client:
             token = (await login(client, "alice")).json()["refresh_token"]
-            row = await session.scalar(select(Session))
+            row = await session.scalar(select(DeviceSession))
             assert row is not None
             assert row.expires_at - row.created_at <= timedelta(days=2)
             with time_machine.travel(utc_now() + timedelta(days=2, minutes=1)):
@@ -194,7 +200,7 @@ async def test_a_short_absolute_age_also_holds_for_a_session_that_is_never_refre
 
 
 async def test_fifty_refreshes_at_once_give_one_successor_and_a_later_copy_ends_the_session(server: Server) -> None:
-    make = Factory(server.resources)
+    make = Factory(server.services)
     alice = await make.user()
     tokens = await make.tokens(alice)
     async with httpx.AsyncClient(base_url=server.url, timeout=30) as client:
@@ -203,8 +209,8 @@ async def test_fifty_refreshes_at_once_give_one_successor_and_a_later_copy_ends_
     successors = {answer.json()["refresh_token"] for answer in answers}
     assert len(successors) == 1
     assert tokens.refresh_token not in successors
-    async with server.resources.database.primary() as session:
-        assert [row.rotation for row in await session.scalars(select(Session))] == [1]
+    async with server.services.database.primary() as session:
+        assert [row.rotation for row in await session.scalars(select(DeviceSession))] == [1]
     # Connections of their own, for the server closes idle ones by the same clock.
     with time_machine.travel(utc_now() + timedelta(seconds=11)):
         async with httpx.AsyncClient(base_url=server.url, timeout=60) as client:
@@ -215,7 +221,7 @@ async def test_fifty_refreshes_at_once_give_one_successor_and_a_later_copy_ends_
             assert code(replayed) == (401, "token_reused")
             assert code(await refresh(client, successors.pop())) == (401, "token_revoked")
             assert code(await me(client, tokens.access_token)) == (401, "token_revoked")
-    async with server.resources.database.primary() as session:
+    async with server.services.database.primary() as session:
         assert await count_sessions(session, alice) == 0
         *repeated, reused = list(await session.scalars(select(AuditEvent).order_by(AuditEvent.id)))
     assert [(event.action, event.details["is_foreign"]) for event in repeated] == [

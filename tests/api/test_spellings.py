@@ -8,7 +8,7 @@ import pytest
 from sqlalchemy import select
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from app.api.deps import Resources
+from app.api.deps import AppServices
 from app.core.config.settings import Settings
 from app.core.errors import RateLimitedError
 from app.models.user import User
@@ -64,15 +64,15 @@ async def test_a_failure_counts_for_the_name_however_it_was_typed(
 ) -> None:
     limits = {"rate_limit_enabled": True, "rate_limit_login": f"{len(names)}/hour"}
     # Past HTTP, where the limit of the one address would be reached as well.
-    async with running(settings.model_copy(update=limits)) as (_, _, resources):
+    async with running(settings.model_copy(update=limits)) as (_, _, services):
         for name in names:
-            await resources.auth.attempts.spend(name)
+            await services.auth.attempts.spend(name)
         with pytest.raises(RateLimitedError):
-            await resources.auth.attempts.spend(username)
+            await services.auth.attempts.spend(username)
 
 
 async def test_a_space_is_no_part_of_a_name_or_an_address_wherever_they_are_given(
-    client: httpx.AsyncClient, make: Factory, session: AsyncSession, resources: Resources
+    client: httpx.AsyncClient, make: Factory, session: AsyncSession, services: AppServices
 ) -> None:
     spaced: dict[str, Any] = {"username": " bob\u00a0", "email": "\u200bbob@example.com ", "password": PASSWORD}
     answer = await client.post(f"{URL}/register", json=spaced)
@@ -88,9 +88,9 @@ async def test_a_space_is_no_part_of_a_name_or_an_address_wherever_they_are_give
     assert answer.json()["username"] == "rob"
     body = {"email": "rob@example.com\u00a0", "password": PASSWORD}
     assert (await client.post(f"{USERS}/me/email", json=body, headers=own)).status_code == 202
-    assert await Mailbox(resources).token("rob@example.com")
+    assert await Mailbox(services).token("rob@example.com")
     assert (await client.post(f"{URL}/forgot-password", json={"email": " eva@example.com "})).status_code == 200
-    assert await Mailbox(resources).token("eva@example.com")
+    assert await Mailbox(services).token("eva@example.com")
 
 
 PASSWORDS = [(NFC, NFD), (NFD, NFC), (NFC, NFC.replace(" ", "\u00a0"))]
@@ -116,9 +116,9 @@ async def test_a_password_is_never_stripped(client: httpx.AsyncClient) -> None:
 
 
 async def test_a_hash_of_the_text_as_it_was_typed_is_replaced_at_the_sign_in(
-    client: httpx.AsyncClient, make: Factory, resources: Resources
+    client: httpx.AsyncClient, make: Factory, services: AppServices
 ) -> None:
-    await make.user(username="mac", hashed_password=resources.hasher.context.hash(NFD))
+    await make.user(username="mac", hashed_password=services.hasher.context.hash(NFD))
     assert code(await login(client, "mac", NFC)) == (401, "invalid_credentials")
     assert (await login(client, "mac", NFD)).status_code == 200
     assert (await login(client, "mac", NFC)).status_code == 200

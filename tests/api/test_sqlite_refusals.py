@@ -14,7 +14,7 @@ import pytest
 from sqlalchemy import Engine, event
 from sqlalchemy.engine import URL
 
-from app.api.deps.resources import Resources
+from app.api.deps.app_services import AppServices
 from app.core.config.settings import Settings
 from app.core.db.error_codes import Meaning
 from app.core.db.errors import meaning
@@ -33,7 +33,7 @@ UNAVAILABLE, FULL = (503, "database_unavailable"), (507, "insufficient_storage")
 class Client(NamedTuple):
     http: httpx.AsyncClient
     headers: dict[str, str]
-    resources: Resources
+    services: AppServices
 
     async def read(self) -> httpx.Response:
         return await self.http.get(ITEMS, headers=self.headers)
@@ -43,14 +43,14 @@ class Client(NamedTuple):
 
     @property
     def path(self) -> Path:
-        return Path(str(self.resources.database.engine.url.database))
+        return Path(str(self.services.database.engine.url.database))
 
 
 @asynccontextmanager
 async def client_of(settings: Settings) -> AsyncIterator[Client]:
-    async with running(settings) as (_, manager, resources), connected(manager.app) as http:
-        make = Factory(resources)
-        yield Client(http, await make.bearer(await make.user()), resources)
+    async with running(settings) as (_, manager, services), connected(manager.app) as http:
+        make = Factory(services)
+        yield Client(http, await make.bearer(await make.user()), services)
 
 
 @pytest.fixture
@@ -67,8 +67,8 @@ def told(answer: httpx.Response) -> tuple[int, str]:
 
 async def with_pragma(client: Client, pragma: str) -> None:
     """For all connections that are made from now on."""
-    await client.resources.database.close()
-    engine: Engine = client.resources.database.engine.sync_engine
+    await client.services.database.close()
+    engine: Engine = client.services.database.engine.sync_engine
     event.listen(engine, "connect", lambda connection, _: connection.cursor().execute(f"PRAGMA {pragma}"))
 
 
@@ -103,7 +103,7 @@ async def test_who_waits_too_long_for_another_writer_is_told_so(client: Client) 
 
 async def swap(client: Client, content: bytes | None) -> bytes:
     """Put something else in the place of the file; return what was there."""
-    await client.resources.database.close()
+    await client.services.database.close()
     before = client.path.read_bytes()
     client.path.unlink()
     if content is None:
@@ -118,7 +118,7 @@ async def test_a_file_that_is_spoiled_is_unavailable_until_it_is_mended(
     client: Client, kind: str, caplog: pytest.LogCaptureFixture
 ) -> None:
     assert (await client.write()).status_code == 201
-    await client.resources.database.close()
+    await client.services.database.close()
     good = client.path.read_bytes()
     # Of a damaged one the header is as it was, and no page after the first.
     contents = {
@@ -130,7 +130,7 @@ async def test_a_file_that_is_spoiled_is_unavailable_until_it_is_mended(
     for answer in (await client.read(), await client.write(), await client.http.get("/ready")):
         assert told(answer) == UNAVAILABLE
     assert {record.msg.get("code") for record in caplog.records if isinstance(record.msg, dict)} >= {kind}
-    await client.resources.database.close()
+    await client.services.database.close()
     shutil.rmtree(client.path) if client.path.is_dir() else client.path.unlink()
     client.path.write_bytes(good)
     assert (await client.write()).status_code == 201
@@ -185,7 +185,7 @@ def fill(path: Path) -> None:
 
 async def test_a_disk_that_is_mounted_read_only_is_unavailable_until_it_is_not(on_disk: Client, disk: Path) -> None:
     assert (await on_disk.write()).status_code == 201
-    await on_disk.resources.database.close()
+    await on_disk.services.database.close()
     assert mount("-o", "remount,ro", str(disk)) == 0
     for _ in range(3):
         assert told(await on_disk.write()) == UNAVAILABLE

@@ -5,7 +5,7 @@ from typing import Any
 import httpx
 import pytest
 
-from app.api.deps import Resources
+from app.api.deps import AppServices
 from app.models.audit import Action
 from app.models.user import User
 from app.services.audit import Device, record
@@ -18,14 +18,14 @@ WITHOUT_TOTAL = {"include_total": "false"}
 
 
 @pytest.fixture
-async def people(make: Factory, resources: Resources) -> list[User]:
+async def people(make: Factory, services: AppServices) -> list[User]:
     """An administrator and users, each with items, orders, two devices and an event: what an N+1 would go through."""
     people = [await make.admin(), *[await make.user() for _ in range(ROWS)]]
     for person in people:
         await make.item(person)
         await make.tokens(person)
         await make.tokens(person)
-        async with resources.database.transaction() as session:
+        async with services.database.transaction() as session:
             device = Device("192.0.2.1", "a browser", "a-request")
             await record(session, Action.USER_CREATED, device, actor_id=people[0].id, subject_id=person.id)
     for buyer in people:

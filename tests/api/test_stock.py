@@ -19,7 +19,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from sqlalchemy.pool import QueuePool
 from typer.testing import CliRunner
 
-from app.api.deps import Resources
+from app.api.deps import AppServices
 from app.cli import cli
 from app.core.config.settings import Settings
 from app.core.observability.logging import configure_logging
@@ -55,9 +55,9 @@ def asking(url: str, *, threshold: int = 1000, pause: float = 10, deadline: floa
 class Shop:
     """The application with an item in it, whose stock it looks up where a test says."""
 
-    def __init__(self, manager: LifespanManager, resources: Resources, client: httpx.AsyncClient) -> None:
+    def __init__(self, manager: LifespanManager, services: AppServices, client: httpx.AsyncClient) -> None:
         self.manager = manager
-        self.resources = resources
+        self.services = services
         self.client = client
         self.item_id = 0
         self.headers: dict[str, str] = {}
@@ -66,7 +66,7 @@ class Shop:
     def ask(self, url: str, **options: Any) -> None:
         inventory = asking(url, **options)
         self.opened.append(inventory)
-        self.manager._state["resources"] = replace(self.resources, inventory=inventory)
+        self.manager._state["services"] = replace(self.services, inventory=inventory)
 
     async def stock(self, **headers: str) -> httpx.Response:
         return await self.client.get(f"/api/v1/items/{self.item_id}/stock", headers=self.headers | headers)
@@ -74,10 +74,10 @@ class Shop:
 
 @pytest.fixture
 async def shop(
-    running_app: tuple[LifespanManager, Resources, AsyncSession], client: httpx.AsyncClient, make: Factory
+    running_app: tuple[LifespanManager, AppServices, AsyncSession], client: httpx.AsyncClient, make: Factory
 ) -> AsyncIterator[Shop]:
-    manager, resources, _ = running_app
-    shop = Shop(manager, resources, client)
+    manager, services, _ = running_app
+    shop = Shop(manager, services, client)
     owner = await make.user()
     shop.item_id = (await make.item(owner, stock=3)).id
     shop.headers = await make.bearer(await make.user(), scope="items:read")
@@ -87,7 +87,7 @@ async def shop(
 
 
 async def test_without_an_inventory_the_items_own_stock_is_told(shop: Shop) -> None:
-    assert shop.resources.inventory is None
+    assert shop.services.inventory is None
     answer = await shop.stock()
     assert answer.status_code == 200
     assert answer.json() == {"item_id": shop.item_id, "stock": 3, "source": "local"}
@@ -205,11 +205,11 @@ async def test_a_second_attempt_may_succeed(shop: Shop, inventory: FakeInventory
 
 async def test_a_slow_inventory_is_given_up_after_two_seconds(shop: Shop, inventory: FakeInventory) -> None:
     inventory.reply = Reply(delay=30)
-    open_at = shop.resources.settings.model_copy(update={"inventory_url": SecretStr(inventory.url)})
+    open_at = shop.services.settings.model_copy(update={"inventory_url": SecretStr(inventory.url)})
     slow = Inventory.from_settings(open_at)
     assert slow is not None
     shop.opened.append(slow)
-    shop.manager._state["resources"] = replace(shop.resources, inventory=slow)
+    shop.manager._state["services"] = replace(shop.services, inventory=slow)
     started = time.monotonic()
     assert code(await shop.stock()) == UNAVAILABLE
     assert 1.9 < time.monotonic() - started < 4
@@ -267,7 +267,7 @@ async def test_the_password_of_the_inventory_is_sent_and_not_logged(
     inventory.replies = [Reply()]
     inventory.reply = BROKEN
     with logging_as_before():
-        configure_logging(shop.resources.settings.model_copy(update={"debug": True}))
+        configure_logging(shop.services.settings.model_copy(update={"debug": True}))
         answers = [await shop.stock() for _ in range(4)]
     assert [answer.status_code for answer in answers] == [200, 503, 503, 503]
     assert inventory.paths[0] == f"GET /shop/v2/stock/{shop.item_id} HTTP/1.1"
@@ -286,11 +286,11 @@ async def test_no_connection_of_the_database_waits_for_the_inventory(
 ) -> None:
     settings = real_settings.model_copy(update={"inventory_url": SecretStr(inventory.url)})
     async with serve(create_app(settings)) as server, httpx.AsyncClient(base_url=server.url) as client:
-        make = Factory(server.resources)
+        make = Factory(server.services)
         user = await make.user()
         item = await make.item(user)
         headers = await make.bearer(user)
-        pool = server.resources.database.read_engine.pool
+        pool = server.services.database.read_engine.pool
         assert isinstance(pool, QueuePool)
         held: list[int] = []
         inventory.on_request = lambda: held.append(pool.checkedout())
@@ -301,10 +301,10 @@ async def test_no_connection_of_the_database_waits_for_the_inventory(
 
 async def test_the_application_closes_its_connections(settings: Settings, inventory: FakeInventory) -> None:
     configured = settings.model_copy(update={"inventory_url": SecretStr(inventory.url)})
-    async with running(configured) as (_, manager, resources), connected(manager.app):
-        assert resources.inventory is not None
-        client = resources.inventory.remote.client
-        assert await resources.inventory.count(1) == 7
+    async with running(configured) as (_, manager, services), connected(manager.app):
+        assert services.inventory is not None
+        client = services.inventory.remote.client
+        assert await services.inventory.count(1) == 7
     assert client.is_closed
 
 

@@ -25,11 +25,11 @@ async def test_ready_names_what_it_checked(client: httpx.AsyncClient) -> None:
 
 
 async def test_a_database_at_another_migration_is_not_ready(real_settings: Settings) -> None:
-    async with running(real_settings) as (_, manager, resources), connected(manager.app) as client:
+    async with running(real_settings) as (_, manager, services), connected(manager.app) as client:
         assert (await client.get("/ready")).status_code == 200
-        async with resources.database.transaction() as session:
+        async with services.database.transaction() as session:
             await session.execute(text("UPDATE alembic_version SET version_num = 'older'"))
-        resources.readiness.asked_at -= MAX_AGE.total_seconds()
+        services.readiness.asked_at -= MAX_AGE.total_seconds()
         answer = await client.get("/ready")
         assert (answer.status_code, answer.json()["code"]) == (503, "migrations_pending")
         assert "strata db upgrade" in answer.json()["detail"]

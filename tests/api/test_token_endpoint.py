@@ -13,7 +13,7 @@ from sqlalchemy import func, select
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from app.core.clock import utc_now
-from app.models.session import Session
+from app.models.device_session import DeviceSession
 from app.services.auth.scopes import SCOPES
 from tests.api.calls import URL as AUTH
 from tests.api.calls import me, refresh
@@ -49,7 +49,7 @@ async def test_a_password_buys_tokens(client: httpx.AsyncClient, make: Factory, 
     assert set(tokens) == {"access_token", "refresh_token", "token_type", "expires_in", "scope"}
     assert (tokens["token_type"], tokens["expires_in"]) == ("bearer", 1800)
     assert (await me(client, tokens["access_token"])).json()["id"] == alice.id
-    assert list(await session.scalars(select(Session.user_id))) == [alice.id]
+    assert list(await session.scalars(select(DeviceSession.user_id))) == [alice.id]
 
 
 async def test_a_refresh_token_buys_the_next_of_the_same_session(
@@ -61,7 +61,7 @@ async def test_a_refresh_token_buys_the_next_of_the_same_session(
     assert (answer.headers["cache-control"], answer.headers["pragma"]) == ("no-store", "no-cache")
     assert answer.json()["refresh_token"] != tokens.refresh_token
     assert answer.json()["scope"] == "items:read"
-    assert list(await session.scalars(select(Session.rotation))) == [1]
+    assert list(await session.scalars(select(DeviceSession.rotation))) == [1]
     assert (await refresh(client, answer.json()["refresh_token"])).status_code == 200, "both endpoints, one kind"
 
 
@@ -125,7 +125,7 @@ async def test_who_cannot_prove_who_they_are_gets_one_answer(
     inactive = await client.post(URL, data=SIGN_IN | {"username": "gone"})
     assert fault(wrong) == fault(unknown) == fault(inactive) == (400, "invalid_grant")
     assert wrong.json() == unknown.json()
-    assert await session.scalar(select(func.count()).select_from(Session)) == 0
+    assert await session.scalar(select(func.count()).select_from(DeviceSession)) == 0
 
 
 async def test_a_refresh_token_that_is_no_longer_good_is_an_invalid_grant(
@@ -139,7 +139,7 @@ async def test_a_refresh_token_that_is_no_longer_good_is_an_invalid_grant(
     with time_machine.travel(utc_now() + timedelta(seconds=11)):
         assert fault(await client.post(URL, data=form)) == (400, "invalid_grant"), "it was used"
         assert fault(await client.post(URL, data=form | {"refresh_token": newer})) == (400, "invalid_grant")
-    assert await session.scalar(select(func.count()).select_from(Session)) == 0
+    assert await session.scalar(select(func.count()).select_from(DeviceSession)) == 0
     late = await make.tokens(await make.user())
     with time_machine.travel(utc_now() + timedelta(days=8)):
         expired = await client.post(URL, data=form | {"refresh_token": late.refresh_token})
@@ -188,7 +188,7 @@ async def oauth(server: Server) -> AsyncIterator[AsyncOAuth2Client]:
 async def test_a_standard_client_signs_in_and_refreshes_when_its_token_expires(
     server: Server, oauth: AsyncOAuth2Client
 ) -> None:
-    await Factory(server.resources).user(username="alice")
+    await Factory(server.services).user(username="alice")
     first = await oauth.fetch_token(username="alice", password=PASSWORD, scope="items:read items:write")
     assert first["scope"] == "items:read items:write"
     assert (await oauth.get("/api/v1/users/me")).json()["username"] == "alice"
@@ -202,7 +202,7 @@ async def test_a_standard_client_signs_in_and_refreshes_when_its_token_expires(
 
 
 async def test_a_standard_client_understands_the_errors(server: Server, oauth: AsyncOAuth2Client) -> None:
-    await Factory(server.resources).user(username="alice")
+    await Factory(server.services).user(username="alice")
     with pytest.raises(OAuthError) as wrong:
         await oauth.fetch_token(username="alice", password="wrong password")
     assert wrong.value.error == "invalid_grant"

@@ -7,7 +7,7 @@ import httpx
 import pytest
 from sqlalchemy import update
 
-from app.api.deps import Resources
+from app.api.deps import AppServices
 from app.core.config.settings import Settings
 from app.models.user import User
 from app.services.mail.mails import unlinked
@@ -51,9 +51,9 @@ def contents(mail: EmailMessage) -> str:
 
 
 async def test_a_strangers_mailbox_gets_no_word_that_somebody_else_has_chosen(
-    client: httpx.AsyncClient, resources: Resources
+    client: httpx.AsyncClient, services: AppServices
 ) -> None:
-    mailbox = Mailbox(resources)
+    mailbox = Mailbox(services)
     await everything_that_mails(client, mailbox)
     mails = [mail for mail in await mailbox.messages() if "victim" in mail["To"]]
     assert sorted({str(mail["Subject"]) for mail in mails}) == [
@@ -70,14 +70,14 @@ async def test_a_strangers_mailbox_gets_no_word_that_somebody_else_has_chosen(
 
 
 async def test_a_proven_mailbox_is_told_the_words_and_none_of_them_is_a_link(
-    client: httpx.AsyncClient, make: Factory, resources: Resources
+    client: httpx.AsyncClient, make: Factory, services: AppServices
 ) -> None:
     await make.user(username=NAME, email=VICTIM, is_verified=True)
     await login(client, NAME, headers={"User-Agent": "known"})
     tokens = (await login(client, NAME, headers={"User-Agent": AGENT})).json()
     headers = {"Authorization": f"Bearer {tokens['access_token']}"}
     await client.patch(f"{USERS}/me", json={"username": OTHER_NAME, "password": PASSWORD}, headers=headers)
-    device, name = await Mailbox(resources).messages(VICTIM)
+    device, name = await Mailbox(services).messages(VICTIM)
     assert "http[:]//evil[.]example/" in contents(device)
     for word in ("www[.]evil[.]com", "win[.]evil[.]net", "[.] stands for a full stop"):
         assert word in contents(name)
@@ -103,16 +103,16 @@ def test_what_a_mail_program_would_make_a_link_of_is_broken(text: str, unlinked_
 
 
 @pytest.fixture
-async def limited(settings: Settings) -> AsyncIterator[tuple[httpx.AsyncClient, Resources]]:
+async def limited(settings: Settings) -> AsyncIterator[tuple[httpx.AsyncClient, AppServices]]:
     with_limits = settings.model_copy(
         update={"rate_limit_enabled": True, "rate_limit_login": "100/minute", "rate_limit_mail": "3/hour"}
     )
     async with (
-        running(with_limits) as (_, manager, resources),
-        in_one_transaction(resources),
+        running(with_limits) as (_, manager, services),
+        in_one_transaction(services),
         connected(manager.app) as client,
     ):
-        yield client, resources
+        yield client, services
 
 
 async def sign_in_from(client: httpx.AsyncClient, name: str, devices: int) -> None:
@@ -122,29 +122,29 @@ async def sign_in_from(client: httpx.AsyncClient, name: str, devices: int) -> No
 
 
 async def test_an_account_with_a_strangers_address_floods_no_mailbox(
-    limited: tuple[httpx.AsyncClient, Resources],
+    limited: tuple[httpx.AsyncClient, AppServices],
 ) -> None:
-    client, resources = limited
-    make = Factory(resources)
+    client, services = limited
+    make = Factory(services)
     await make.user(username="mallory", email=VICTIM)
     await make.user(username="alice", email="alice@example.com", is_verified=True)
     for name in ("mallory", "alice"):
         await sign_in_from(client, name, 6)
-    mailbox = Mailbox(resources)
+    mailbox = Mailbox(services)
     assert len(await mailbox.messages(VICTIM)) == 3
     assert len(await mailbox.messages("alice@example.com")) == 5, "whose address it is hears of every device"
 
 
 async def test_the_limit_belongs_to_the_mailbox_and_not_to_the_account(
-    limited: tuple[httpx.AsyncClient, Resources],
+    limited: tuple[httpx.AsyncClient, AppServices],
 ) -> None:
-    client, resources = limited
-    make = Factory(resources)
+    client, services = limited
+    make = Factory(services)
     mallory = await make.user(username="mallory", email=VICTIM)
     await sign_in_from(client, "mallory", 4)
-    async with resources.database.transaction() as session:
+    async with services.database.transaction() as session:
         await session.execute(update(User).where(User.id == mallory.id).values(email="m@x.org", email_key="m@x.org"))
     await make.user(username="trudy", email=VICTIM.upper())
     await sign_in_from(client, "trudy", 4)
-    mails = await Mailbox(resources).messages()
+    mails = await Mailbox(services).messages()
     assert len([mail for mail in mails if mail["To"].lower() == VICTIM]) == 3

@@ -15,13 +15,13 @@ from passlib.hash import bcrypt
 from sqlalchemy import func, select, update
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from app.api.deps import Resources
+from app.api.deps import AppServices
 from app.core.clock import utc_now
 from app.crud.one_time_token import one_time_tokens
 from app.models.audit import Action, AuditEvent
+from app.models.device_session import DeviceSession
 from app.models.item import Item
 from app.models.one_time_token import OneTimeToken, Purpose
-from app.models.session import Session
 from app.models.user import Role, User
 from tests.factories import PASSWORD, PASSWORD_HASH, Factory
 from tests.server import Server
@@ -50,10 +50,10 @@ async def events(session: AsyncSession, action: Action) -> list[AuditEvent]:
     return list(await session.scalars(select(AuditEvent).where(AuditEvent.action == action).order_by(AuditEvent.id)))
 
 
-async def mails(resources: Resources) -> list[EmailMessage]:
-    await resources.outbox.join()
+async def mails(services: AppServices) -> list[EmailMessage]:
+    await services.after_commit.join()
     parser = BytesParser(EmailMessage, policy=policy.default)
-    return [parser.parsebytes(file.read_bytes()) for file in sorted(resources.settings.data_dir.glob("mail/*.eml"))]
+    return [parser.parsebytes(file.read_bytes()) for file in sorted(services.settings.data_dir.glob("mail/*.eml"))]
 
 
 @pytest.fixture
@@ -209,7 +209,7 @@ async def test_me_is_not_sent_again_to_those_who_have_it(client: httpx.AsyncClie
 
 
 async def test_a_new_password_ends_the_other_sessions_and_is_told_by_mail(
-    client: httpx.AsyncClient, make: Factory, session: AsyncSession, resources: Resources
+    client: httpx.AsyncClient, make: Factory, session: AsyncSession, services: AppServices
 ) -> None:
     alice, bob = await make.user(username="alice", email="alice@example.com", is_verified=True), await make.user()
     here, there = await make.bearer(alice), await make.tokens(alice)
@@ -223,13 +223,13 @@ async def test_a_new_password_ends_the_other_sessions_and_is_told_by_mail(
     assert code(gone) == (401, "token_revoked")
     refreshed = await client.post("/api/v1/auth/refresh", json={"refresh_token": there.refresh_token})
     assert code(refreshed) == (401, "token_revoked")
-    assert await count(session, Session, user_id=alice.id) == 1
+    assert await count(session, DeviceSession, user_id=alice.id) == 1
     stored = await session.get_one(User, alice.id)
     assert stored.hashed_password != PASSWORD_HASH
     assert (await session.get_one(User, bob.id)).hashed_password == PASSWORD_HASH
     assert code(await login(client, "alice")) == (401, "invalid_credentials")
     assert (await login(client, "alice", NEW_PASSWORD)).status_code == 200
-    [mail] = [mail for mail in await mails(resources) if mail["Subject"] == "Your password was changed"]
+    [mail] = [mail for mail in await mails(services) if mail["Subject"] == "Your password was changed"]
     assert mail["To"] == "alice@example.com"
     text = mail.get_body(("plain",))
     assert text is not None
@@ -240,7 +240,7 @@ async def test_a_new_password_ends_the_other_sessions_and_is_told_by_mail(
 
 @pytest.mark.parametrize("current", ["", "wrong password", PASSWORD.upper(), "x" * 1024])
 async def test_a_wrong_current_password_changes_nothing(
-    client: httpx.AsyncClient, make: Factory, session: AsyncSession, resources: Resources, current: str
+    client: httpx.AsyncClient, make: Factory, session: AsyncSession, services: AppServices, current: str
 ) -> None:
     alice = await make.user()
     here, other = await make.bearer(alice), await make.bearer(alice)
@@ -249,7 +249,7 @@ async def test_a_wrong_current_password_changes_nothing(
     assert code(answer) == (403, "wrong_password")
     assert (await session.get_one(User, alice.id)).hashed_password == PASSWORD_HASH
     assert (await client.get(ME, headers=other)).status_code == 200
-    assert not await mails(resources)
+    assert not await mails(services)
     assert not await events(session, Action.PASSWORD_CHANGED)
 
 
@@ -287,7 +287,7 @@ async def test_deleting_ones_account_takes_all_of_it_and_nothing_else(
     assert code(await login(client, "alice")) == (401, "invalid_credentials")
     assert (await client.get(ME, headers=bobs)).status_code == 200
     assert await session.get(User, alice.id) is None
-    assert await count(session, Item, owner_id=alice.id) == await count(session, Session, user_id=alice.id) == 0
+    assert await count(session, Item, owner_id=alice.id) == await count(session, DeviceSession, user_id=alice.id) == 0
     assert await count(session, Item, owner_id=bob.id) == 1
     [event] = await events(session, Action.ACCOUNT_DELETED)
     assert (event.actor_id, event.subject_id) == (alice.id, alice.id)
@@ -624,7 +624,7 @@ async def test_a_deactivated_users_sessions_end_at_once_and_for_good(
     assert (off.status_code, off.json()["is_active"]) == (200, False)
     assert code(await client.get(ME, headers=theirs)) == (401, "token_revoked")
     assert code(await login(client, "bob")) == (403, "inactive_user")
-    assert await count(session, Session, user_id=bob.id) == 0
+    assert await count(session, DeviceSession, user_id=bob.id) == 0
     assert (await client.get(ME, headers=other)).status_code == 200
     on = await client.patch(f"{URL}/{bob.id}", json={"is_active": True}, headers=admin)
     assert on.json()["is_active"] is True
@@ -747,7 +747,7 @@ async def test_a_deleted_account_takes_its_items_and_sessions_and_leaves_its_his
     assert code(await client.get(f"{URL}/{bob.id}", headers=admin)) == (404, "user_not_found")
     assert code(await client.delete(f"{URL}/{bob.id}", headers=admin)) == (404, "user_not_found")
     assert await session.get(User, bob.id) is None
-    assert await count(session, Item, owner_id=bob.id) == await count(session, Session, user_id=bob.id) == 0
+    assert await count(session, Item, owner_id=bob.id) == await count(session, DeviceSession, user_id=bob.id) == 0
     history = await client.get("/api/v1/admin/audit", params={"subject_id": bob.id}, headers=admin)
     assert [event["action"] for event in history.json()["items"]] == ["user_deleted", "signed_in"]
 
@@ -760,7 +760,7 @@ async def sign_ins_under_way(
     server: Server, client: httpx.AsyncClient, count: int
 ) -> AsyncIterator[list[asyncio.Task[httpx.Response]]]:
     """Bob's, whose account has been read; their password is hashed once the block is left."""
-    limiter = server.resources.hasher.limiter
+    limiter = server.services.hasher.limiter
     blockers = [object() for _ in range(int(limiter.total_tokens))]
     for blocker in blockers:
         limiter.acquire_on_behalf_of_nowait(blocker)
@@ -787,11 +787,11 @@ async def sign_ins_under_way(
 async def test_a_sign_in_under_way_does_not_outlive_what_ends_all_sessions(
     server: Server, change: dict[str, Any] | None, expected: tuple[int, str], hashed: str
 ) -> None:
-    bob = await Factory(server.resources).user(username="bob", hashed_password=hashed)
+    bob = await Factory(server.services).user(username="bob", hashed_password=hashed)
     async with httpx.AsyncClient(base_url=server.url, timeout=30) as client:
         async with (
             sign_ins_under_way(server, client, 1) as (under_way,),
-            server.resources.database.transaction() as session,
+            server.services.database.transaction() as session,
         ):
             row = await session.get_one(User, bob.id)
             if change is None:
@@ -799,34 +799,34 @@ async def test_a_sign_in_under_way_does_not_outlive_what_ends_all_sessions(
             for name, value in (change or {}).items():
                 setattr(row, name, value)
         assert code(await under_way) == expected
-    async with server.resources.database.read() as session:
-        assert await count(session, Session) == 0
+    async with server.services.database.read() as session:
+        assert await count(session, DeviceSession) == 0
         if change is not None:
             stored = await session.get_one(User, bob.id)
             assert stored.hashed_password == change.get("hashed_password", hashed)
 
 
 async def test_sign_ins_of_an_imported_account_at_once_all_succeed(server: Server) -> None:
-    bob = await Factory(server.resources).user(username="bob", hashed_password=IMPORTED_HASH)
+    bob = await Factory(server.services).user(username="bob", hashed_password=IMPORTED_HASH)
     async with httpx.AsyncClient(base_url=server.url, timeout=30) as client:
         async with sign_ins_under_way(server, client, 3) as under_way:
             pass
         answers = await asyncio.gather(*under_way)
     assert [answer.status_code for answer in answers] == [200, 200, 200]
-    async with server.resources.database.read() as session:
+    async with server.services.database.read() as session:
         assert (await session.get_one(User, bob.id)).hashed_password.startswith("$argon2id$")
-        assert await count(session, Session, user_id=bob.id) == 3
+        assert await count(session, DeviceSession, user_id=bob.id) == 3
         assert await events(session, Action.SIGN_IN_FAILED) == []
 
 
 async def test_an_account_that_is_deleted_while_its_address_is_proven_blocks_nobody(server: Server) -> None:
-    make = Factory(server.resources)
+    make = Factory(server.services)
     await make.admin()
     admin = await make.bearer(await make.admin())
     async with httpx.AsyncClient(base_url=server.url, timeout=30) as client:
         for _ in range(25):
             bob = await make.user()
-            async with server.resources.database.transaction() as session:
+            async with server.services.database.transaction() as session:
                 token = await one_time_tokens.issue(
                     session, bob, Purpose.VERIFY_EMAIL, expires_at=utc_now() + timedelta(minutes=5)
                 )
@@ -836,6 +836,6 @@ async def test_an_account_that_is_deleted_while_its_address_is_proven_blocks_nob
             )
             assert deleted.status_code == 204, deleted.text
             assert proven.status_code in {204, 400}, proven.text
-    async with server.resources.database.read() as session:
+    async with server.services.database.read() as session:
         assert await count(session, User) == 2
         assert await count(session, OneTimeToken) == 0

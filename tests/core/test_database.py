@@ -19,8 +19,8 @@ from app.core.db import migrations
 from app.core.db.engine import Database, asyncpg_arguments, create_engine, is_worth_retrying, wait_for_database
 from app.core.db.errors import is_connection_failure, sqlstate, violated_constraint
 from app.core.errors import AppError, ConflictError
+from app.models.device_session import DeviceSession
 from app.models.item import Item
-from app.models.session import Session
 from app.models.user import User
 from tests.conftest import POSTGRES_URL, connected, running, settings_for
 from tests.factories import PASSWORD_HASH, Factory
@@ -164,10 +164,10 @@ async def test_a_read_sends_no_statement_but_its_own(real_settings: Settings, ki
 
 
 async def test_a_list_over_http_sends_no_begin(real_settings: Settings) -> None:
-    async with running(real_settings) as (_, manager, resources), connected(manager.app) as client:
-        headers = await Factory(resources).bearer(await Factory(resources).user())
-        await resources.database.engine.dispose()
-        with driver_log(resources.database.engine) as statements:
+    async with running(real_settings) as (_, manager, services), connected(manager.app) as client:
+        headers = await Factory(services).bearer(await Factory(services).user())
+        await services.database.engine.dispose()
+        with driver_log(services.database.engine) as statements:
             answer = await client.get("/api/v1/items", headers=headers)
     assert answer.status_code == 200
     assert any("items" in statement for statement in statements)
@@ -242,7 +242,7 @@ async def test_other_broken_constraints_are_not_mistaken_for_unique_ones(databas
     with pytest.raises(IntegrityError) as nobodys:
         async with database.transaction() as session:
             await session.execute(text("UPDATE users SET username = NULL"))
-    orphan = await broken_by(database, Session(user_id=999, scope=trick, rotated_at=now, expires_at=now))
+    orphan = await broken_by(database, DeviceSession(user_id=999, scope=trick, rotated_at=now, expires_at=now))
     found = (negative, violated_constraint(nobodys.value), violated_constraint(orphan))
     if POSTGRES_URL is None:
         assert found == (None, None, None)
@@ -306,12 +306,12 @@ def test_our_own_mistakes_are_none(error: Exception) -> None:
 
 async def test_requests_that_find_no_free_connection_are_told_to_come_back(real_settings: Settings) -> None:
     settings = real_settings.model_copy(update={"db_pool_size": 1, "db_max_overflow": 0, "db_pool_timeout": 0.05})
-    async with running(settings) as (_, manager, resources), connected(manager.app) as client:
-        headers = await Factory(resources).bearer(await Factory(resources).user())
-        pool: Any = resources.database.engine.pool
+    async with running(settings) as (_, manager, services), connected(manager.app) as client:
+        headers = await Factory(services).bearer(await Factory(services).user())
+        pool: Any = services.database.engine.pool
         pool._timeout = 0.05
         size = pool.size() + pool._max_overflow
-        held = [await resources.database.engine.connect() for _ in range(size)]
+        held = [await services.database.engine.connect() for _ in range(size)]
         answer = await client.get("/api/v1/items", headers=headers)
         assert (answer.status_code, answer.json()["code"]) == (503, "database_unavailable")
         assert int(answer.headers["retry-after"]) > 0
@@ -498,8 +498,8 @@ async def test_two_hundred_requests_at_once_work_through_pgbouncer(empty_url: UR
     with pgbouncer(empty_url, tmp_path) as url:
         settings = settings_for(url, tmp_path, db_pgbouncer=True)
         await asyncio.to_thread(migrations.upgrade, settings)
-        async with running(settings) as (_, manager, resources), connected(manager.app) as client:
-            make = Factory(resources)
+        async with running(settings) as (_, manager, services), connected(manager.app) as client:
+            make = Factory(services)
             alice = await make.user()
             headers = await make.bearer(alice)
             rows = [await make.item(alice) for _ in range(50)]
@@ -516,7 +516,7 @@ async def test_two_hundred_requests_at_once_work_through_pgbouncer(empty_url: UR
 
             answers = await asyncio.gather(*(mixed(number) for number in range(50)))
             assert answers == [[200, 201, 200, 200]] * 50
-            async with resources.database.primary() as session:
+            async with services.database.primary() as session:
                 assert await session.scalar(select(func.count()).select_from(Item)) == 100
                 assert await session.scalar(select(func.sum(Item.stock))) == sum(range(50))
                 servers = await session.scalar(

@@ -90,8 +90,8 @@ def test_an_sqlite_file_in_utf_16_holds_all_characters(tmp_path: Path) -> None:
 
 async def found(settings: Settings, titles: list[str], query: str) -> list[str]:
     """What a search tells, page by page."""
-    async with running(settings) as (_, manager, resources), connected(manager.app) as client:
-        make = Factory(resources)
+    async with running(settings) as (_, manager, services), connected(manager.app) as client:
+        make = Factory(services)
         user = await make.user()
         for title in titles:
             await make.item(user, title=title)

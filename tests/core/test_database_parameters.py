@@ -69,8 +69,8 @@ def test_everything_can_live_in_a_schema_of_its_own(empty_url: URL, tmp_path: Pa
         await database.close()
 
     async def look() -> None:
-        async with running(settings) as (_, _manager, resources):
-            await Factory(resources).user()
+        async with running(settings) as (_, _manager, services):
+            await Factory(services).user()
         tables = "SELECT count(*) FROM pg_tables WHERE schemaname = '{}'"
         there, elsewhere = await asked(settings, tables.format("shop"), tables.format("public"))
         assert int(there) > 5

@@ -125,13 +125,13 @@ def test_an_exception_is_told_without_the_values_of_variables(
 async def test_a_failing_request_leaves_no_token_and_no_password_in_the_log(
     configure: Configure, real_settings: Settings
 ) -> None:
-    async with running(real_settings) as (app, manager, resources), connected(manager.app) as client:
+    async with running(real_settings) as (app, manager, services), connected(manager.app) as client:
 
         @app.get("/fail")
         async def fail() -> None:
             fail_with_a_secret()
 
-        headers = await Factory(resources).bearer(await Factory(resources).user(username="alice"))
+        headers = await Factory(services).bearer(await Factory(services).user(username="alice"))
         stream = configure(data_dir=real_settings.data_dir)
         answer = await client.get("/fail", headers=headers | {"X-Request-ID": "r-fail"})
         await client.post("/api/v1/auth/login", data={"username": "alice", "password": PASSWORD})

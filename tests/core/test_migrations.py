@@ -25,7 +25,7 @@ from app.core.config.settings import Settings
 from app.core.db.engine import Database
 from app.core.db.migrations import ROOT, alembic_config, database_revision, migration_head, upgrade
 from app.models import metadata
-from app.models.session import Session
+from app.models.device_session import DeviceSession
 from app.models.user import User
 from tests.conftest import POSTGRES_URL, run_on_server, settings_for
 from tests.factories import PASSWORD_HASH
@@ -106,7 +106,7 @@ async def store_account(settings: Settings) -> None:
     async with database.transaction() as session:
         session.add(alice := User(username="alice", email="a@example.com", hashed_password=PASSWORD_HASH))
         await session.flush()
-        session.add(Session(user_id=alice.id, scope="", rotated_at=now, expires_at=now))
+        session.add(DeviceSession(user_id=alice.id, scope="", rotated_at=now, expires_at=now))
     await database.close()
 
 
@@ -115,7 +115,7 @@ async def count_rows(settings: Settings) -> tuple[int, int]:
     database = Database(settings)
     async with database.primary() as session:
         users = await session.scalar(select(func.count()).select_from(User))
-        devices = await session.scalar(select(func.count()).select_from(Session))
+        devices = await session.scalar(select(func.count()).select_from(DeviceSession))
     await database.close()
     return users or 0, devices or 0
 

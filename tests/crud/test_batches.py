@@ -7,7 +7,7 @@ import pytest
 from sqlalchemy import insert, text
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from app.api.deps import Resources
+from app.api.deps import AppServices
 from app.crud.audit import RECENT, audit
 from app.crud.batch import Batch, Place, newest_ids
 from app.crud.item import ItemFilter, items
@@ -49,14 +49,14 @@ async def owner(session: AsyncSession, make: Factory) -> User:
     return owner
 
 
-async def scanned(resources: Resources, filter_: ItemFilter) -> list[Any]:
-    async with resources.database.read() as session:
+async def scanned(services: AppServices, filter_: ItemFilter) -> list[Any]:
+    async with services.database.read() as session:
         (last_id,) = await newest_ids(session, items)
 
     async def read(session: AsyncSession, after: Place | None) -> Batch:
         return await items.scan(session, filter_, after, last_id, LIMIT)
 
-    return [row async for batch in batches(resources.database.read, read) for row in batch]
+    return [row async for batch in batches(services.database.read, read) for row in batch]
 
 
 async def plan_of(session: AsyncSession, statement: Statement) -> str:
@@ -69,13 +69,13 @@ async def plan_of(session: AsyncSession, statement: Statement) -> str:
 @pytest.mark.usefixtures("owner")
 @pytest.mark.parametrize("name", FILTERS)
 async def test_a_scan_finds_what_the_list_does_and_sorts_nothing(
-    resources: Resources, session: AsyncSession, name: str
+    services: AppServices, session: AsyncSession, name: str
 ) -> None:
     filter_ = FILTERS[name]
     expected = list(await session.scalars(items.selection.where(*filter_.conditions()).order_by(Item.id)))
     assert bool(expected) is (name != "nothing")
-    with statements_on(resources.database.read_engine) as sent:
-        found = await scanned(resources, filter_)
+    with statements_on(services.database.read_engine) as sent:
+        found = await scanned(services, filter_)
     assert [row.id for row in found] == [item.id for item in expected]
     read = [statement for statement in sent if "ORDER BY" in statement[0]]
     assert len(read) <= len(found) // LIMIT + 1
@@ -88,15 +88,15 @@ async def test_a_scan_finds_what_the_list_does_and_sorts_nothing(
 
 
 async def test_an_owners_items_come_from_the_owners_index(
-    resources: Resources, session: AsyncSession, owner: User
+    services: AppServices, session: AsyncSession, owner: User
 ) -> None:
     expected = set(await session.scalars(items.selection.with_only_columns(Item.id).where(Item.owner_id == owner.id)))
 
     async def read(session: AsyncSession, after: Place | None) -> Batch:
         return await items.batch(session, ItemFilter(owner_id=owner.id), after, max(expected), LIMIT)
 
-    with statements_on(resources.database.engine) as sent:
-        found = [row.id async for batch in batches(resources.database.primary, read) for row in batch]
+    with statements_on(services.database.engine) as sent:
+        found = [row.id async for batch in batches(services.database.primary, read) for row in batch]
     assert (len(found), set(found)) == (len(expected), expected)
     if session.get_bind().dialect.name == "postgresql":
         return  # so few rows it may sort

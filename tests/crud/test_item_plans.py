@@ -9,7 +9,7 @@ import pytest
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from app.api.deps import Resources
+from app.api.deps import AppServices
 from app.models.user import User
 from tests.factories import Factory
 from tests.statements import Statement, statements_on
@@ -81,12 +81,12 @@ async def fill(session: AsyncSession, make: Factory) -> User:
     ],
 )
 async def test_each_list_is_served_by_an_index(
-    client: httpx.AsyncClient, make: Factory, session: AsyncSession, resources: Resources, query: str, index: str
+    client: httpx.AsyncClient, make: Factory, session: AsyncSession, services: AppServices, query: str, index: str
 ) -> None:
     if session.get_bind().dialect.name != "postgresql":
         pytest.skip("SQLite's planner is another one")
     owner = await fill(session, make)
-    with statements_on(resources.database.engine) as sent:
+    with statements_on(services.database.engine) as sent:
         answer = await client.get(f"/api/v1/items{query}", headers=await make.bearer(owner))
     assert answer.status_code == 200
     assert answer.json()["items"]
@@ -97,7 +97,7 @@ async def test_each_list_is_served_by_an_index(
 
 
 async def test_the_next_page_starts_inside_the_index(
-    client: httpx.AsyncClient, make: Factory, session: AsyncSession, resources: Resources
+    client: httpx.AsyncClient, make: Factory, session: AsyncSession, services: AppServices
 ) -> None:
     """A keyset condition that the index cannot start from would read every row before the page."""
     if session.get_bind().dialect.name != "postgresql":
@@ -107,7 +107,7 @@ async def test_the_next_page_starts_inside_the_index(
         await make.item(alice, title=f"item {number}")
     headers = await make.bearer(alice)
     first = (await client.get("/api/v1/items?limit=1", headers=headers)).json()
-    with statements_on(resources.database.engine) as sent:
+    with statements_on(services.database.engine) as sent:
         params = {"cursor": first["next_cursor"], "include_total": "false"}
         await client.get("/api/v1/items", params=params, headers=headers)
     (selection,) = [statement for statement in sent if "LIMIT" in statement[0] and "items.title" in statement[0]]
@@ -156,7 +156,7 @@ async def test_a_list_is_planned_anew_where_the_plan_depends_on_what_it_is_asked
 
 
 async def test_pages_from_far_back_are_planned_by_themselves(
-    client: httpx.AsyncClient, make: Factory, session: AsyncSession, resources: Resources
+    client: httpx.AsyncClient, make: Factory, session: AsyncSession, services: AppServices
 ) -> None:
     """A few of them would have PostgreSQL choose for all pages what is good for them: to read the whole table."""
     if session.get_bind().dialect.name != "postgresql":
@@ -164,7 +164,7 @@ async def test_pages_from_far_back_are_planned_by_themselves(
     headers = await make.bearer(await fill(session, make))
     sent: list[str] = []
     for skip in (0, 40, 60, 4000, 9000):
-        with statements_on(resources.database.engine) as statements:
+        with statements_on(services.database.engine) as statements:
             await client.get(f"/api/v1/items?include_total=false&skip={skip}", headers=headers)
         sent += [sql for sql, _ in statements if "items.title" in sql]
     first, near, as_near, far, as_far = sent

@@ -17,14 +17,14 @@ import time_machine
 from sqlalchemy import delete, text, update
 from sqlalchemy.engine import URL
 
-from app.api.deps import Resources
+from app.api.deps import AppServices
 from app.core import clock
 from app.core.clock import utc_now
 from app.core.config.settings import Settings
 from app.core.db.engine import Database
 from app.core.db.listener import PATIENCE, Listener, Source, listener_arguments
 from app.core.fallback import Fallback
-from app.models.session import Session
+from app.models.device_session import DeviceSession
 from app.models.user import User
 from app.services.auth.account_cache import LEASE, AccountCache
 from app.services.auth.account_changes import TABLES, TRIGGERS
@@ -49,15 +49,15 @@ ENDS = ["DELETE FROM sessions", "UPDATE sessions SET key = repeat('0', 32)"]
 @dataclass(frozen=True, slots=True)
 class Instance:
     client: httpx.AsyncClient
-    resources: Resources
+    services: AppServices
 
     @property
     def cache(self) -> AccountCache:
-        return self.resources.auth.account_cache
+        return self.services.auth.account_cache
 
     async def is_warm_for(self, token: str) -> bool:
         """Whether a request is answered without asking the database."""
-        with statements_on(self.resources.database.engine) as sent:
+        with statements_on(self.services.database.engine) as sent:
             assert (await me(self.client, token)).status_code == 200
         return not sent
 
@@ -79,8 +79,8 @@ async def eventually(is_so: Callable[[], Awaitable[bool]], within: float = LEASE
 
 @asynccontextmanager
 async def instance(settings: Settings) -> AsyncIterator[Instance]:
-    async with running(settings) as (_, manager, resources), connected(manager.app) as client:
-        yield Instance(client, resources)
+    async with running(settings) as (_, manager, services), connected(manager.app) as client:
+        yield Instance(client, services)
 
 
 @pytest.fixture
@@ -142,7 +142,7 @@ async def log_out_everywhere(scene: Scene) -> None:
 
 
 async def sign_the_device_out(scene: Scene) -> None:
-    claims = scene.here.resources.auth.tokens.verify(scene.device.access_token, "access")
+    claims = scene.here.services.auth.tokens.verify(scene.device.access_token, "access")
     await scene.call("DELETE", f"/auth/sessions/{claims.session_id}")
 
 
@@ -175,7 +175,7 @@ REVOCATIONS = [
 
 
 async def set_scene(here: Instance, make: Factory | None = None) -> Scene:
-    make = make or Factory(here.resources)
+    make = make or Factory(here.services)
     user = await make.user()
     device, other = await make.tokens(user), await make.tokens(user)
     return Scene(here, user, device, other, await make.bearer(await make.admin()))
@@ -199,7 +199,7 @@ async def test_whoever_is_signed_out_is_so_at_once_here_and_within_a_second_else
 
 
 async def test_a_demotion_is_felt_at_once_here_and_within_a_second_elsewhere(here: Instance, there: Instance) -> None:
-    make = Factory(here.resources)
+    make = Factory(here.services)
     admin, other = await make.admin(), await make.admin()
     token = (await make.tokens(other)).access_token
     await here.warm_up(token)
@@ -216,7 +216,7 @@ async def test_a_demotion_is_felt_at_once_here_and_within_a_second_elsewhere(her
 
 
 async def test_a_new_name_is_seen_at_once_here_and_within_a_second_elsewhere(here: Instance, there: Instance) -> None:
-    token = (await Factory(here.resources).tokens(await Factory(here.resources).user())).access_token
+    token = (await Factory(here.services).tokens(await Factory(here.services).user())).access_token
     await here.warm_up(token)
     await there.warm_up(token)
     changed = await here.client.patch("/api/v1/users/me", json={"full_name": "Alice Liddell"}, headers=bearer(token))
@@ -236,7 +236,7 @@ async def test_a_write_asks_the_database_whatever_is_kept(
     there: Instance, psql: asyncpg.Connection, more: dict[str, str], end: str
 ) -> None:
     """Nobody who is signed out changes anything, not even within that second."""
-    make = Factory(there.resources)
+    make = Factory(there.services)
     token = (await make.tokens(await make.user())).access_token
     await there.warm_up(token)
     # As if the notification were still on its way.
@@ -250,7 +250,7 @@ async def test_a_write_asks_the_database_whatever_is_kept(
 async def test_a_write_of_several_statements_asks_along_with_its_begin(
     there: Instance, psql: asyncpg.Connection, end: str
 ) -> None:
-    make = Factory(there.resources)
+    make = Factory(there.services)
     alice = await make.user()
     item = await make.item(alice)
     token = (await make.tokens(alice)).access_token
@@ -267,7 +267,7 @@ async def test_what_changes_the_account_asks_first(
     there: Instance, psql: asyncpg.Connection, method: str, path: str, body: dict[str, Any] | None, end: str
 ) -> None:
     """Its services open transactions of their own, which claim nothing of who asks."""
-    make = Factory(there.resources)
+    make = Factory(there.services)
     token = (await make.tokens(await make.user())).access_token
     await there.warm_up(token)
     own = await psql.fetchval("SELECT id FROM sessions")
@@ -280,7 +280,7 @@ async def test_what_changes_the_account_asks_first(
 
 
 async def test_a_read_that_writes_something_down_asks_as_well(there: Instance, psql: asyncpg.Connection) -> None:
-    make = Factory(there.resources)
+    make = Factory(there.services)
     token = (await make.tokens(await make.user())).access_token
     await there.warm_up(token)
     await psql.execute("ALTER TABLE sessions DISABLE TRIGGER strata_session_ended; DELETE FROM sessions")
@@ -317,16 +317,16 @@ async def test_what_is_done_with_plain_sql_is_heard(there: Instance, psql: async
 async def test_every_way_to_write_in_this_process_is_noticed_at_its_commit(here: Instance, kind: str) -> None:
     scene = await set_scene(here)
     await here.warm_up(scene.device.access_token)
-    async with here.resources.database.transaction() as session:
+    async with here.services.database.transaction() as session:
         if kind == "bulk update":
             await session.execute(update(User).values(is_active=False))
         elif kind == "bulk delete":
-            await session.execute(delete(Session))
+            await session.execute(delete(DeviceSession))
         elif kind == "text":
             await session.execute(text("DELETE FROM sessions"))
         else:
-            for row in await session.scalars(Session.__table__.select().with_only_columns(Session.id)):
-                found = await session.get_one(Session, row)
+            for row in await session.scalars(DeviceSession.__table__.select().with_only_columns(DeviceSession.id)):
+                found = await session.get_one(DeviceSession, row)
                 found.expires_at = utc_now()
     assert (await me(here.client, scene.device.access_token)).status_code == 401
 
@@ -334,7 +334,7 @@ async def test_every_way_to_write_in_this_process_is_noticed_at_its_commit(here:
 async def test_signing_in_refreshing_and_registering_leave_what_is_kept_alone(
     here: Instance, psql: asyncpg.Connection
 ) -> None:
-    make = Factory(here.resources)
+    make = Factory(here.services)
     tokens = await make.tokens(await make.user(username="alice"))
     heard: list[str] = []
     await psql.add_listener("strata_accounts", lambda *notification: heard.append(notification[-1]))
@@ -352,7 +352,7 @@ async def test_signing_in_refreshing_and_registering_leave_what_is_kept_alone(
 
 
 async def test_the_others_are_still_known_after_somebody_signs_out(here: Instance, there: Instance) -> None:
-    make = Factory(here.resources)
+    make = Factory(here.services)
     alice, bob = await make.tokens(await make.user()), await make.tokens(await make.user())
     for at in (here, there):
         await at.warm_up(alice.access_token, bob.access_token)
@@ -374,21 +374,21 @@ async def is_gone(at: Instance, token: str) -> bool:
 
 
 async def test_a_warm_request_asks_nothing_and_a_cold_one_once(here: Instance) -> None:
-    token = (await Factory(here.resources).tokens(await Factory(here.resources).user())).access_token
+    token = (await Factory(here.services).tokens(await Factory(here.services).user())).access_token
     await here.warm_up(token)
-    with at_most(0, here.resources.database):
+    with at_most(0, here.services.database):
         assert (await me(here.client, token)).status_code == 200
     here.cache.clear()
-    with at_most(1, here.resources.database):
+    with at_most(1, here.services.database):
         assert (await me(here.client, token)).status_code == 200
 
 
 async def test_a_session_that_is_kept_expires_in_time(here: Instance) -> None:
-    token = (await Factory(here.resources).tokens(await Factory(here.resources).user())).access_token
+    token = (await Factory(here.services).tokens(await Factory(here.services).user())).access_token
     await here.warm_up(token)
     expires_at = utc_now() + timedelta(minutes=5)
-    async with here.resources.database.transaction() as session:
-        await session.execute(update(Session).values(expires_at=expires_at))
+    async with here.services.database.transaction() as session:
+        await session.execute(update(DeviceSession).values(expires_at=expires_at))
     await here.warm_up(token)
     with time_machine.travel(expires_at - timedelta(seconds=20)):
         assert await here.is_warm_for(token)
@@ -407,7 +407,7 @@ async def kill_listeners(psql: asyncpg.Connection) -> None:
 async def test_a_listener_that_is_killed_leaves_nothing_stale_and_comes_back(
     here: Instance, there: Instance, psql: asyncpg.Connection
 ) -> None:
-    make = Factory(here.resources)
+    make = Factory(here.services)
     for _ in range(5):
         scene = await set_scene(here, make)
         token = scene.device.access_token
@@ -510,7 +510,7 @@ async def test_what_was_read_before_a_change_is_not_kept_after_it(here: Instance
     scene = await set_scene(here)
     token = scene.device.access_token
     await here.warm_up(token)
-    identity = await here.resources.auth.identify(here.resources.auth.tokens.verify(token, "access"))
+    identity = await here.services.auth.identify(here.services.auth.tokens.verify(token, "access"))
     changes = here.cache.changes
     await psql.execute("UPDATE users SET full_name = 'Another' WHERE id = $1", scene.user.id)
 
@@ -578,7 +578,7 @@ class Recorder:
 
 
 async def test_no_request_that_starts_a_second_after_a_revocation_succeeds(here: Instance, there: Instance) -> None:
-    make = Factory(here.resources)
+    make = Factory(here.services)
     devices = [await make.tokens(await make.user()) for _ in range(40)]
     revoked_at: dict[str, float] = {}
     succeeded: list[tuple[str, float]] = []
@@ -603,7 +603,7 @@ async def test_no_request_that_starts_a_second_after_a_revocation_succeeds(here:
             assert answer.status_code == 204
             revoked_at[tokens.access_token] = time.monotonic()
 
-    with statements_on(here.resources.database.engine) as sent:
+    with statements_on(here.services.database.engine) as sent:
         await asyncio.gather(
             *(use(at, seed) for seed, at in enumerate([here, there] * 4)),
             *(revoke(here, devices[:12]), revoke(there, devices[12:24])),

@@ -8,7 +8,7 @@ from contextlib import AsyncExitStack
 import httpx
 import pytest
 
-from app.api.deps import Resources
+from app.api.deps import AppServices
 from app.core.config.settings import Settings
 from tests.conftest import connected, running
 from tests.factories import Factory
@@ -19,7 +19,7 @@ pytestmark = pytest.mark.real_database
 URL = "/api/v1/books"
 BOOK = {"title": "The Dispossessed", "author": "Ursula K. Le Guin", "release_year": 1974}
 
-type Instance = tuple[httpx.AsyncClient, Resources]
+type Instance = tuple[httpx.AsyncClient, AppServices]
 
 
 @pytest.fixture(params=["in the process", "on Redis"])
@@ -32,14 +32,14 @@ async def instances(request: pytest.FixtureRequest, real_settings: Settings) -> 
     async with AsyncExitStack() as stack:
         found: list[Instance] = []
         for _ in range(2):
-            _, manager, resources = await stack.enter_async_context(running(settings))
-            found.append((await stack.enter_async_context(connected(manager.app)), resources))
+            _, manager, services = await stack.enter_async_context(running(settings))
+            found.append((await stack.enter_async_context(connected(manager.app)), services))
         yield found
 
 
 async def test_a_write_on_one_instance_is_seen_by_the_next_read_on_the_other(instances: list[Instance]) -> None:
-    (here, resources), (there, _) = instances
-    make = Factory(resources)
+    (here, services), (there, _) = instances
+    make = Factory(services)
     headers = await make.bearer(await make.admin())
     assert (await there.get(URL)).json()["total"] == 0
     made = await here.post(URL, json=BOOK, headers=headers)
@@ -54,10 +54,10 @@ async def test_a_write_on_one_instance_is_seen_by_the_next_read_on_the_other(ins
 
 
 async def test_what_many_ask_for_at_once_is_read_once(instances: list[Instance]) -> None:
-    client, resources = instances[0]
-    make = Factory(resources)
+    client, services = instances[0]
+    make = Factory(services)
     await client.post(URL, json=BOOK, headers=await make.bearer(await make.admin()))
-    with statements_on(resources.database.engine) as sent:
+    with statements_on(services.database.engine) as sent:
         answers = await asyncio.gather(*(client.get(URL) for _ in range(50)))
     assert {answer.status_code for answer in answers} == {200}
     assert len({answer.headers["etag"] for answer in answers}) == 1
@@ -65,13 +65,13 @@ async def test_what_many_ask_for_at_once_is_read_once(instances: list[Instance])
 
 
 async def test_a_write_that_is_rolled_back_makes_nothing_void(instances: list[Instance]) -> None:
-    client, resources = instances[0]
-    make = Factory(resources)
+    client, services = instances[0]
+    make = Factory(services)
     headers = await make.bearer(await make.admin())
     address = (await client.post(URL, json=BOOK, headers=headers)).headers["location"]
     await client.get(URL)
     stale = await client.patch(address, json={"release_year": 1}, headers=headers | {"If-Match": '"9"'})
     assert stale.status_code == 412
-    with statements_on(resources.database.engine) as sent:
+    with statements_on(services.database.engine) as sent:
         await client.get(URL)
     assert [statement for statement, _ in sent if "FROM books" in statement] == []

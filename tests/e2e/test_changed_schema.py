@@ -12,10 +12,10 @@ import asyncpg
 import httpx
 import pytest
 
-from app.api.deps import Resources
+from app.api.deps import AppServices
 from app.core.config.settings import Settings
 from app.core.db.engine import Database
-from app.services.cleaning import clean
+from app.services.purge import purge_expired
 from tests.conftest import borrowed_app, connected, running
 from tests.factories import PASSWORD, Factory
 from tests.server import Server, serve
@@ -63,9 +63,9 @@ async def client(server: Server) -> AsyncIterator[httpx.AsyncClient]:
         yield client
 
 
-async def calls_of(client: httpx.AsyncClient, resources: Resources) -> list[Call]:
+async def calls_of(client: httpx.AsyncClient, services: AppServices) -> list[Call]:
     """On the driver's connection, by SQLAlchemy, and by both in one transaction."""
-    make, numbers = Factory(resources), count()
+    make, numbers = Factory(services), count()
     seller, buyer = await make.user(), await make.user()
     sellers, buyers = await make.bearer(seller), await make.bearer(buyer)
     item = await make.item(seller, stock=100_000)
@@ -112,9 +112,9 @@ def change_file(path: str, statement: str) -> None:
 
 
 async def test_nobody_sees_that_the_schema_changes_under_load(server: Server, client: httpx.AsyncClient) -> None:
-    database = server.resources.database
+    database = server.services.database
     is_postgresql = database.engine.dialect.name == "postgresql"
-    calls = await calls_of(client, server.resources)
+    calls = await calls_of(client, server.services)
     told = await ask(calls, rounds=3)
     for statement in CHANGES if is_postgresql else SQLITE_CHANGES:
         under_way = asyncio.create_task(ask(calls, rounds=2))
@@ -129,10 +129,10 @@ async def test_nobody_sees_that_the_schema_changes_under_load(server: Server, cl
 async def test_ten_connections_with_old_plans_are_no_hindrance_to_one_request(
     server: Server, client: httpx.AsyncClient
 ) -> None:
-    database = server.resources.database
+    database = server.services.database
     if database.engine.dialect.name != "postgresql":
         pytest.skip("SQLite plans anew by itself")
-    calls = await calls_of(client, server.resources)
+    calls = await calls_of(client, server.services)
     writes = calls[2:6]
     for write in writes:
         warmed = await asyncio.gather(*(write() for _ in range(2 * CONNECTIONS)))
@@ -150,10 +150,10 @@ async def test_a_session_that_was_made_to_forget_its_statements_is_used_on_or_re
     if real_settings.database.get_backend_name() != "postgresql":
         pytest.skip("SQLite prepares in this process")
     settings = real_settings.model_copy(update={"db_pool_size": 2, "db_max_overflow": 0})
-    async with running(settings) as (_, manager, resources), connected(manager.app) as client:
-        for call in await calls_of(client, resources):
+    async with running(settings) as (_, manager, services), connected(manager.app) as client:
+        for call in await calls_of(client, services):
             assert (await call()).status_code in {200, 201}
-            connections = [await resources.database.engine.raw_connection() for _ in range(2)]
+            connections = [await services.database.engine.raw_connection() for _ in range(2)]
             for connection in connections:
                 driver: Any = connection.driver_connection
                 await driver.execute(statement)
@@ -166,10 +166,10 @@ async def test_cleaning_goes_on_after_the_schema_has_changed(real_settings: Sett
     database = Database(real_settings)
     is_postgresql = database.engine.dialect.name == "postgresql"
     try:
-        assert await clean(database) == 0
+        assert await purge_expired(database) == 0
         # What it says of the rows that it deletes.
         changed = "ALTER COLUMN id TYPE integer" if is_postgresql else "ADD COLUMN colour text"
         await change(database, f"ALTER TABLE {table} {changed}")
-        assert await clean(database) == 0
+        assert await purge_expired(database) == 0
     finally:
         await database.close()

@@ -40,14 +40,14 @@ EXECUTE FUNCTION doom()
 
 
 async def execute(server: Server, *statements: str) -> None:
-    async with server.resources.database.transaction() as session:
+    async with server.services.database.transaction() as session:
         for statement in statements:
             await session.execute(text(statement))
 
 
 async def doom(server: Server) -> None:
     """From now on the commit fails of whatever writes a row that is called doomed."""
-    is_sqlite = server.resources.database.engine.dialect.name == "sqlite"
+    is_sqlite = server.services.database.engine.dialect.name == "sqlite"
     trigger = SQLITE_TRIGGER if is_sqlite else POSTGRESQL_TRIGGER
     statements = [DEFERRED_TABLE, *([] if is_sqlite else [POSTGRESQL_FUNCTION])]
     for table, column in (("items", "title"), ("users", "username")):
@@ -64,11 +64,11 @@ async def client(server: Server) -> AsyncIterator[httpx.AsyncClient]:
 
 @pytest.fixture
 def make(server: Server) -> Factory:
-    return Factory(server.resources)
+    return Factory(server.services)
 
 
 async def titles(server: Server) -> list[str]:
-    async with server.resources.database.primary() as session:
+    async with server.services.database.primary() as session:
         return list(await session.scalars(select(Item.title).order_by(Item.id)))
 
 
@@ -112,7 +112,7 @@ async def test_a_registration_whose_commit_fails_makes_no_account(server: Server
     await doom(server)
     account = {"username": DOOMED, "email": "doomed@example.com", "password": PASSWORD}
     assert_refused(await client.post("/api/v1/auth/register", json=account))
-    async with server.resources.database.primary() as session:
+    async with server.services.database.primary() as session:
         assert await session.scalar(select(func.count()).select_from(User)) == 0
     login = await client.post("/api/v1/auth/login", data={"username": DOOMED, "password": PASSWORD})
     assert login.status_code == 401
@@ -162,7 +162,7 @@ async def test_fifty_doomed_and_fifty_good_requests_at_once_do_not_mix(
 
 async def connections_left(server: Server) -> int:
     """How many connections of the pool are in use once nothing more happens."""
-    pool: Any = server.resources.database.engine.pool
+    pool: Any = server.services.database.engine.pool
     for _ in range(400):
         if pool.checkedout() == 0:
             break

@@ -11,7 +11,7 @@ from sqlalchemy.engine import URL
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from app.api.deps import Resources
+from app.api.deps import AppServices
 from app.core.db.engine import Database
 from app.core.db.errors import is_connection_failure
 from app.core.db.retry import retried
@@ -63,12 +63,12 @@ async def way(url: URL, folder: Path, mode: str) -> AsyncIterator[tuple[dict[str
 @asynccontextmanager
 async def service(
     url: URL, folder: Path, mode: str
-) -> AsyncIterator[tuple[httpx.AsyncClient, dict[str, str], Resources, Proxy]]:
+) -> AsyncIterator[tuple[httpx.AsyncClient, dict[str, str], AppServices, Proxy]]:
     async with way(url, folder, mode) as (changes, proxy):
         settings = settings_for(url, folder, **changes)
-        async with running(settings) as (_, manager, resources), connected(manager.app) as client:
-            make = Factory(resources)
-            yield client, await make.bearer(await make.user(username="alice")), resources, proxy
+        async with running(settings) as (_, manager, services), connected(manager.app) as client:
+            make = Factory(services)
+            yield client, await make.bearer(await make.user(username="alice")), services, proxy
 
 
 async def cut(proxy: Proxy) -> None:
@@ -76,22 +76,22 @@ async def cut(proxy: Proxy) -> None:
     await asyncio.sleep(0.02)
 
 
-async def use_connections(client: httpx.AsyncClient, headers: dict[str, str], resources: Resources) -> None:
+async def use_connections(client: httpx.AsyncClient, headers: dict[str, str], services: AppServices) -> None:
     """On either path there is one that was used a moment ago."""
     await client.get("/api/v1/items", headers=headers)
-    await resources.readiness.ask()
-    resources.readiness.asked_at -= MAX_AGE.total_seconds()
+    await services.readiness.ask()
+    services.readiness.asked_at -= MAX_AGE.total_seconds()
 
 
 @pytest.mark.parametrize("mode", ["direct", "replica", "pgbouncer"])
 async def test_the_first_request_after_all_connections_were_cut_succeeds(
     real_url: URL, tmp_path: Path, mode: str
 ) -> None:
-    async with service(real_url, tmp_path, mode) as (client, headers, resources, proxy):
+    async with service(real_url, tmp_path, mode) as (client, headers, services, proxy):
         failed = {}
         for name, call in CALLS.items():
             for cutting in (end_sessions(real_url), cut(proxy)):
-                await use_connections(client, headers, resources)
+                await use_connections(client, headers, services)
                 await cutting
                 answer = await call(client, headers)
                 if answer.status_code not in {200, 201, 204, 409}:
@@ -104,11 +104,11 @@ async def test_so_does_the_first_one_that_meets_a_connection_which_pgbouncer_has
 ) -> None:
     async with (
         before(real_url) as (behind, proxy),
-        service(behind.set(query={}), tmp_path, "pgbouncer") as (client, headers, resources, _),
+        service(behind.set(query={}), tmp_path, "pgbouncer") as (client, headers, services, _),
     ):
         failed = {}
         for name, call in CALLS.items():
-            await use_connections(client, headers, resources)
+            await use_connections(client, headers, services)
             proxy.cut_late()
             answer = await call(client, headers)
             if answer.status_code not in {200, 201, 204, 409}:
@@ -121,8 +121,8 @@ async def test_so_does_the_first_one_that_meets_a_connection_which_pgbouncer_has
 async def test_a_read_whose_connection_is_lost_while_it_asks_is_done_again(
     real_url: URL, tmp_path: Path, mode: str, name: str
 ) -> None:
-    async with service(real_url, tmp_path, mode) as (client, headers, resources, proxy):
-        await use_connections(client, headers, resources)
+    async with service(real_url, tmp_path, mode) as (client, headers, services, proxy):
+        await use_connections(client, headers, services)
         proxy.cut_late()
         assert (await CALLS[name](client, headers)).status_code == 200
 

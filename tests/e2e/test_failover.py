@@ -68,10 +68,10 @@ async def test_writes_succeed_seconds_after_a_server_takes_them_again(
 ) -> None:
     async with (
         database_of(real_url, tmp_path, is_pooled=is_pooled) as settings,
-        running(settings) as (_, manager, resources),
+        running(settings) as (_, manager, services),
         connected(manager.app) as client,
     ):
-        make = Factory(resources)
+        make = Factory(services)
         headers = await make.bearer(await make.user(username="alice"))
         await make_read_only(real_url, is_read_only=True)
         await end_sessions(real_url)
@@ -89,11 +89,11 @@ async def test_writes_succeed_seconds_after_a_server_takes_them_again(
 
 async def test_a_replica_is_read_only_as_it_should_be(real_url: URL, tmp_path: Path) -> None:
     settings = settings_for(real_url, tmp_path, database_read_url=real_url.render_as_string(hide_password=False))
-    async with running(settings) as (_, manager, resources), connected(manager.app) as client:
-        make = Factory(resources)
+    async with running(settings) as (_, manager, services), connected(manager.app) as client:
+        make = Factory(services)
         headers = await make.bearer(await make.user())
         await make_read_only(real_url, is_read_only=True)
-        await resources.database.read_engine.dispose()
+        await services.database.read_engine.dispose()
         for _ in range(3):
             assert (await client.get("/api/v1/items", headers=headers)).status_code == 200
         assert (await client.post("/api/v1/items", json={"title": "new"}, headers=headers)).status_code == 201

@@ -84,7 +84,7 @@ async def make(real_settings: Settings) -> AsyncIterator[Factory]:
 async def test_an_order_that_was_stored_but_not_answered_is_answered_by_the_next_server(
     make: Factory, real_settings: Settings, tmp_path: Path
 ) -> None:
-    database = make.resources.database
+    database = make.services.database
     item = await make.item(await make.user(), stock=5)
     headers = await make.bearer(await make.user()) | {"Idempotency-Key": "once"}
     body = basket((item.id, 2))
@@ -112,7 +112,7 @@ async def test_an_order_that_was_stored_but_not_answered_is_answered_by_the_next
 async def test_an_order_that_was_not_stored_yet_is_placed_by_the_next_server(
     make: Factory, real_settings: Settings, tmp_path: Path
 ) -> None:
-    database = make.resources.database
+    database = make.services.database
     item = await make.item(await make.user(), stock=5)
     headers = await make.bearer(await make.user()) | {"Idempotency-Key": "once"}
     body = basket((item.id, 2))

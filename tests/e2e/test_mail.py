@@ -30,14 +30,14 @@ async def serving(settings: Settings, port: int) -> AsyncIterator[tuple[Server, 
         serve(create_app(settings.model_copy(update=changes))) as server,
         httpx.AsyncClient(base_url=server.url, timeout=60) as client,
     ):
-        server.resources.outbox.first_wait = 0.05
+        server.services.after_commit.first_wait = 0.05
         yield server, client
 
 
 async def test_a_registrations_mail_arrives_and_its_link_works(real_settings: Settings) -> None:
     async with smtp_server() as inbox, serving(real_settings, inbox.port) as (server, client):
         assert (await client.post(f"{URL}/register", json=ALICE)).status_code == 201
-        await server.resources.outbox.join()
+        await server.services.after_commit.join()
         (message,) = inbox.messages
         assert inbox.recipients == [["alice@example.com"]]
         assert (message["From"], message["To"]) == ("Acme <noreply@acme.example>", "alice@example.com")
@@ -55,7 +55,7 @@ async def test_a_server_that_is_down_holds_up_no_request_and_gets_the_mail_when_
         listener.bind(("127.0.0.1", 0))  # and does not listen yet: connections are refused
         async with serving(real_settings, listener.getsockname()[1]) as (server, client):
             assert (await client.post(f"{URL}/register", json=ALICE)).status_code == 201
-            async with server.resources.database.primary() as session:
+            async with server.services.database.primary() as session:
                 assert await session.scalar(select(User.username)) == "alice"
             logged = ""
             while "a job failed and will be tried again" not in logged:
@@ -67,5 +67,5 @@ async def test_a_server_that_is_down_holds_up_no_request_and_gets_the_mail_when_
                 lambda: SMTP(inbox, hostname="mail.test"), sock=listener
             )
             async with mail_server:
-                await server.resources.outbox.join()
+                await server.services.after_commit.join()
     assert inbox.recipients == [["alice@example.com"]]

@@ -71,7 +71,7 @@ async def site(
                     httpx.AsyncClient(base_url=base, transport=far, timeout=30) as client,
                     httpx.AsyncClient(base_url=server.url) as direct,
                 ):
-                    yield Site(app, client, direct, Factory(server.resources), prefix)
+                    yield Site(app, client, direct, Factory(server.services), prefix)
 
 
 @pytest.mark.parametrize("location", LOCATIONS)

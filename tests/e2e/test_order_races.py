@@ -62,7 +62,7 @@ async def buyers_of(make: Factory) -> list[Headers]:
 
 
 async def stocks(make: Factory) -> dict[int, int]:
-    async with make.resources.database.primary() as session:
+    async with make.services.database.primary() as session:
         rows = await session.execute(select(Item.id, Item.stock))
         return {row.id: row.stock for row in rows}
 
@@ -75,7 +75,7 @@ async def units_sold(make: Factory) -> Counter[int]:
         .where(Order.status != OrderStatus.CANCELLED)
         .group_by(OrderLine.item_id)
     )
-    async with make.resources.database.primary() as session:
+    async with make.services.database.primary() as session:
         return Counter({row.item_id: int(row.units) for row in await session.execute(sold)})
 
 
@@ -84,7 +84,7 @@ async def assert_no_deadlock(make: Factory, shop: ServerProcess) -> None:
     assert "deadlock" not in told
     assert "transaction taken back" not in told
     assert "Traceback" not in told
-    database = make.resources.database
+    database = make.services.database
     if database.engine.dialect.name != "postgresql":
         return
     # The servers' processes report what they counted once they are idle for a moment, or end.
@@ -186,7 +186,7 @@ async def crossing(real_settings: Settings, need_postgresql: None) -> AsyncItera
 
 
 async def test_who_loses_a_deadlock_tries_again_and_succeeds(crossing: Server) -> None:
-    make = Factory(crossing.resources)
+    make = Factory(crossing.services)
     seller = await make.user()
     one, two = await make.item(seller), await make.item(seller)
     async with httpx.AsyncClient(base_url=crossing.url, timeout=60) as client:
@@ -196,7 +196,7 @@ async def test_who_loses_a_deadlock_tries_again_and_succeeds(crossing: Server) -
     assert [answer.status_code for answer in answers] == [200, 200]
     assert await stocks(make) == {one.id: 2, two.id: 2}, "what the loser had done was undone first"
     await asyncio.sleep(1.2)
-    async with crossing.resources.database.primary() as session:
+    async with crossing.services.database.primary() as session:
         counted = text("SELECT deadlocks FROM pg_stat_database WHERE datname = current_database()")
         assert await session.scalar(counted) == 1, "there was one"
 
@@ -204,11 +204,11 @@ async def test_who_loses_a_deadlock_tries_again_and_succeeds(crossing: Server) -
 async def test_an_order_that_loses_a_deadlock_is_placed_once(real_settings: Settings, need_postgresql: None) -> None:  # noqa: ARG001 - first of all
     """Somebody else locks the items the other way round, and has waited for longer than PostgreSQL lets anybody."""
     async with serve(create_app(real_settings)) as server:
-        make = Factory(server.resources)
+        make = Factory(server.services)
         seller, buyer = await make.user(), await make.user()
         one, two = await make.item(seller, stock=5), await make.item(seller, stock=5)
         headers = await make.bearer(buyer) | {"Idempotency-Key": "once"}
-        database = server.resources.database
+        database = server.services.database
         async with httpx.AsyncClient(base_url=server.url, timeout=60) as client:
             async with database.write.begin() as other:
                 # It never gives way: of two that wait for each other, the one loses whose patience ends first.
@@ -235,7 +235,7 @@ async def blocked(server: Server) -> None:
     )
     async with asyncio.timeout(10):
         while True:
-            async with server.resources.database.primary() as session:
+            async with server.services.database.primary() as session:
                 if await session.scalar(waiting):
                     return
             await asyncio.sleep(0.01)
@@ -244,7 +244,7 @@ async def blocked(server: Server) -> None:
 async def test_who_loses_every_time_is_told_that_the_database_is_busy(
     crossing: Server, caplog: pytest.LogCaptureFixture
 ) -> None:
-    make = Factory(crossing.resources)
+    make = Factory(crossing.services)
     item = await make.item(await make.user(), stock=1)
     async with httpx.AsyncClient(base_url=crossing.url, timeout=60) as client:
         answer = await client.post("/lose")

@@ -66,7 +66,7 @@ async def test_hundreds_of_mixed_requests_to_two_workers_get_through_a_small_pgb
                 answers = [answer for answers in await asyncio.gather(*rounds) for answer in answers]
                 assert Counter(answer.status_code for answer in answers if answer.status_code >= 300) == {}, server.told
                 assert len(answers) == ROUNDS * 7 + 2 * ROUNDS // 10
-        async with make.resources.database.primary() as session:
+        async with make.services.database.primary() as session:
             assert await session.scalar(select(func.count()).select_from(Item)) == 2 * ROUNDS
             assert await session.scalar(select(func.sum(Item.stock))) == 0, "each was sold once"
             assert await session.scalar(select(func.count()).select_from(Order)) == ROUNDS

@@ -56,8 +56,8 @@ async def start(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncIterato
                     "rate_limit_login": "100/minute",
                 }
                 settings: Settings = settings_for(url, tmp_path, redis_url=redis_url, **(limits | changes))
-                _, manager, resources = await stack.enter_async_context(running(settings))
-                return Instance(await stack.enter_async_context(connected(manager.app)), Factory(resources))
+                _, manager, services = await stack.enter_async_context(running(settings))
+                return Instance(await stack.enter_async_context(connected(manager.app)), Factory(services))
 
             yield start
 

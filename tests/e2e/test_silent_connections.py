@@ -77,10 +77,10 @@ async def service(url: URL, folder: Path, *, is_pooled: bool = False, pool_size:
     with pgbouncer(url, folder, pool_size) if is_pooled else nullcontext(url) as there:
         async with before(there) as (proxied, proxy):
             settings = settings_for(proxied, folder, db_pgbouncer=is_pooled)
-            async with running(settings) as (_, manager, resources), connected(manager.app) as client:
-                factory = Factory(resources)
+            async with running(settings) as (_, manager, services), connected(manager.app) as client:
+                factory = Factory(services)
                 headers = await factory.bearer(await factory.user(username="alice"))
-                database = resources.database
+                database = services.database
                 await asyncio.gather(*(sleep(database, 0.2) for _ in range(DEAD)))
                 yield Service(client, database, headers, proxy)
 

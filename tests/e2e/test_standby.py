@@ -34,8 +34,8 @@ async def test_writes_go_on_where_a_standby_is_promoted(tmp_path: Path) -> None:
         with standby_of(primary) as standby:
             async with before(primary.url) as (address, proxy):
                 settings = settings_for(address, tmp_path)
-                async with running(settings) as (_, manager, resources), connected(manager.app) as client:
-                    make = Factory(resources)
+                async with running(settings) as (_, manager, services), connected(manager.app) as client:
+                    make = Factory(services)
                     headers = await make.bearer(await make.user())
                     assert await write_until_stored(client, headers) == [201]
                     await asyncio.to_thread(primary.control, "stop", "-m", "immediate")

@@ -9,7 +9,7 @@ import pytest
 from sqlalchemy import func, select
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from app.api.deps import Resources
+from app.api.deps import AppServices
 from app.cli.admin import create_admin
 from app.core.clock import utc_now
 from app.core.config.settings import Settings
@@ -110,7 +110,7 @@ async def ask(client: httpx.AsyncClient, make: Factory, way: str, password: str)
     if way == "change":
         body = {"current_password": PASSWORD, "new_password": password}
         return await client.put("/api/v1/users/me/password", json=body, headers=await make.bearer(bob))
-    async with make.resources.database.transaction() as session:
+    async with make.services.database.transaction() as session:
         token = await one_time_tokens.issue(
             session, bob, Purpose.RESET_PASSWORD, expires_at=utc_now() + timedelta(minutes=5)
         )
@@ -121,8 +121,8 @@ async def ask(client: httpx.AsyncClient, make: Factory, way: str, password: str)
 @pytest.mark.parametrize("password", ["Password123", "BOB@example.com", WEAK])
 async def test_every_way_to_set_a_password_asks(settings: Settings, way: str, password: str) -> None:
     strict = settings.model_copy(update={"password_require_symbol": True})
-    async with running(strict) as (_, manager, resources), in_one_transaction(resources) as session:
-        make = Factory(resources)
+    async with running(strict) as (_, manager, services), in_one_transaction(services) as session:
+        make = Factory(services)
         async with connected(manager.app) as client:
             answer = await ask(client, make, way, password)
             assert (answer.status_code, answer.json()["code"]) == (422, "weak_password")
@@ -144,12 +144,12 @@ async def test_every_way_takes_a_good_password(
 
 
 async def test_a_reset_link_survives_a_weak_password(
-    client: httpx.AsyncClient, make: Factory, session: AsyncSession, resources: Resources
+    client: httpx.AsyncClient, make: Factory, session: AsyncSession, services: AppServices
 ) -> None:
     await make.user(username="bob", email="bob@example.com")
     await client.post("/api/v1/auth/forgot-password", json={"email": "bob@example.com"})
-    await resources.outbox.join()
-    [mail] = resources.settings.data_dir.glob("mail/*.eml")
+    await services.after_commit.join()
+    [mail] = services.settings.data_dir.glob("mail/*.eml")
     found = re.search(r"#token=([\w-]+)", mail.read_text())
     assert found is not None
     body = {"token": found[1], "new_password": "bob@EXAMPLE.com"}

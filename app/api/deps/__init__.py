@@ -7,10 +7,10 @@ from fastapi import Depends, Request, Security
 from fastapi.security import OAuth2PasswordBearer, SecurityScopes
 from sqlalchemy.ext.asyncio import AsyncSession
 
+from app.api.deps.app_services import AppServices, AppServicesDep, app_services_of, claims_of
 from app.api.deps.caching import CachedDep
 from app.api.deps.conditional import ConditionalDep, CreatedDep, ETagDep, IfMatchDep
 from app.api.deps.paging import CursorPagingDep, PagingDep
-from app.api.deps.resources import Resources, ResourcesDep, claims_of, resources_of
 from app.api.routing import end_with_handler, until_answered
 from app.core.db.session import DriverSession
 from app.core.db.transaction import Claim, ClaimError, DriverTransaction, Transaction
@@ -25,7 +25,10 @@ __all__ = [
     "AccountUser",
     "AccountsDep",
     "AdminUser",
+    "AppServices",
+    "AppServicesDep",
     "AuthDep",
+    "AutocommitSessionDep",
     "BookReader",
     "BookWriter",
     "CachedDep",
@@ -42,10 +45,7 @@ __all__ = [
     "OrderWriter",
     "PagingDep",
     "ReadSessionDep",
-    "Resources",
-    "ResourcesDep",
     "SessionDep",
-    "StatementDep",
     "UserReader",
     "UserWriter",
 ]
@@ -63,7 +63,7 @@ async def get_session(request: Request) -> AsyncSession:
     Raises:
         ClaimError: at the end, if they are not; `Route` then begins anew, and asks first.
     """
-    session = resources_of(request).database.write()
+    session = app_services_of(request).database.write()
     if not isinstance(session, DriverTransaction):
         return await until_answered(request, transaction_of(request, session))
     session.is_begun = True
@@ -93,7 +93,7 @@ def claim_of(request: Request) -> Claim | None:
 
 
 async def get_read_session(request: Request) -> AsyncSession:
-    session = resources_of(request).database.read()
+    session = app_services_of(request).database.read()
     if not isinstance(session, DriverSession):
         return await until_answered(request, session)
     session.before_holding = partial(end_with_handler, request)
@@ -103,23 +103,23 @@ async def get_read_session(request: Request) -> AsyncSession:
 SessionDep = Annotated[AsyncSession, Depends(get_session)]
 
 
-async def get_statement(session: SessionDep) -> AsyncSession:
+async def get_autocommit_session(session: SessionDep) -> AsyncSession:
     if isinstance(session, DriverTransaction):
         session.is_single = True
     return session
 
 
 # For a handler that writes with one statement of a CRUD object, and nothing after it: the session of SessionDep.
-StatementDep = Annotated[AsyncSession, Depends(get_statement)]
+AutocommitSessionDep = Annotated[AsyncSession, Depends(get_autocommit_session)]
 ReadSessionDep = Annotated[AsyncSession, Depends(get_read_session)]
 
 
-async def get_auth(resources: ResourcesDep) -> Auth:
-    return resources.auth
+async def get_auth(services: AppServicesDep) -> Auth:
+    return services.auth
 
 
-async def get_accounts(resources: ResourcesDep) -> Accounts:
-    return resources.accounts
+async def get_accounts(services: AppServicesDep) -> Accounts:
+    return services.accounts
 
 
 async def get_device(request: Request) -> Device:
@@ -153,7 +153,7 @@ class IdentityBearer(OAuth2PasswordBearer):
             claims = claims_of(request)
             if claims is None:
                 raise self.make_not_authenticated_error()
-            auth = resources_of(request).auth
+            auth = app_services_of(request).auth
             known = auth.recall(claims) if may_recall(request, needed) else None
             identity = state["identity"] = known or await auth.identify(claims)
         if not identity.scopes.issuperset(needed.scopes):

@@ -10,8 +10,8 @@ from fastapi import Depends, Request, Response
 from pydantic import BaseModel, TypeAdapter
 from sqlalchemy.ext.asyncio import AsyncSession
 
+from app.api.deps.app_services import AppServices, app_services_of
 from app.api.deps.conditional import HasVersion, IfNoneMatchHeader, etag, require_modified
-from app.api.deps.resources import Resources, resources_of
 from app.api.rows import Shape
 from app.crud.generation import CachedCRUD, generations
 
@@ -26,9 +26,9 @@ class Cached:
     the primary: a replica that lags would bring back what has just been changed.
     """
 
-    def __init__(self, request: Request, resources: Resources, if_none_match: str | None) -> None:
+    def __init__(self, request: Request, services: AppServices, if_none_match: str | None) -> None:
         self.address = f"{request.scope['path']}?".encode() + request.scope["query_string"]
-        self.resources = resources
+        self.services = services
         self.if_none_match = if_none_match
 
     async def one[V: HasVersion](self, crud: CachedCRUD[Any], schema: type[BaseModel], load: Load[V]) -> Response:
@@ -50,7 +50,7 @@ class Cached:
         return await self.answer(crud, make)
 
     async def answer(self, crud: CachedCRUD[Any], make: Callable[[AsyncSession], Awaitable[bytes]]) -> Response:
-        database = self.resources.database
+        database = self.services.database
         async with database.primary() as session:
             generation = await generations.current(session, crud.resource)
 
@@ -59,10 +59,10 @@ class Cached:
                 return await make(session)
 
         # Keyed, so that a copy of the database on the same Redis, whose generations go on apart, has other entries.
-        digest = hmac.digest(self.resources.keys.derive("cache")[0], self.address, "sha256").hex()
-        found = await self.resources.cache.get_or_make(f"{crud.resource}:{generation}:{digest}", load)
+        digest = hmac.digest(self.services.keys.derive("cache")[0], self.address, "sha256").hex()
+        found = await self.services.cache.get_or_make(f"{crud.resource}:{generation}:{digest}", load)
         tag, _, body = found.partition(b"\n")
-        headers = {"Cache-Control": f"public, max-age={self.resources.settings.cache_max_age}"}
+        headers = {"Cache-Control": f"public, max-age={self.services.settings.cache_max_age}"}
         require_modified(self.if_none_match, tag.decode(), **headers)
         return Response(body, headers={"ETag": tag.decode(), **headers}, media_type="application/json")
 
@@ -86,7 +86,7 @@ def entry(tag: str, body: bytes) -> bytes:
 
 
 async def get_cached(request: Request, if_none_match: IfNoneMatchHeader = None) -> Cached:
-    return Cached(request, resources_of(request), if_none_match)
+    return Cached(request, app_services_of(request), if_none_match)
 
 
 CachedDep = Annotated[Cached, Depends(get_cached)]

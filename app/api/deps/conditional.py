@@ -7,7 +7,7 @@ from typing import Annotated, Protocol
 from fastapi import Depends, Header, Request, Response
 
 from app.api.application import Application
-from app.api.errors import EarlyAnswer
+from app.api.errors import EarlyResponse
 from app.core.errors import PreconditionFailedError
 
 MAX_TAGS = 1000
@@ -51,7 +51,7 @@ def names(header: str, tag: str) -> bool:
 def require_modified(if_none_match: str | None, tag: str, **headers: str) -> None:
     """Answers a client that already has this version with 304."""
     if if_none_match is not None and names(if_none_match, tag):
-        raise EarlyAnswer(Response(status_code=304, headers={"ETag": tag, **headers}))
+        raise EarlyResponse(Response(status_code=304, headers={"ETag": tag, **headers}))
 
 
 @lru_cache

@@ -5,7 +5,7 @@ from typing import Annotated, Any
 from fastapi import Cookie, Depends, Query, Request, Response
 from fastapi.exceptions import RequestValidationError
 
-from app.api.deps import ResourcesDep
+from app.api.deps import AppServicesDep
 from app.core.config.settings import Settings
 from app.core.errors import ForbiddenError
 from app.schemas.auth import RefreshRequest
@@ -110,14 +110,14 @@ def is_ambiguous(request: Request) -> bool:
 async def get_refresh_cookie(
     request: Request,
     response: Response,
-    resources: ResourcesDep,
+    services: AppServicesDep,
     # An empty one is a token that is no good, like any other.
     refresh_token: Annotated[
         str | None, Cookie(max_length=4096, description="In cookie mode, instead of the body.")
     ] = None,
     cookie: Annotated[FlagQuery, Query(description="Put the refresh token in a cookie instead of the body.")] = False,
 ) -> RefreshCookie:
-    return RefreshCookie(request, response, resources.settings, refresh_token, is_wanted=cookie)
+    return RefreshCookie(request, response, services.settings, refresh_token, is_wanted=cookie)
 
 
 RefreshCookieDep = Annotated[RefreshCookie, Depends(get_refresh_cookie)]

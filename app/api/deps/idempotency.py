@@ -12,8 +12,8 @@ from fastapi import Depends, Header, Request, Response
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from app.api.deps import CurrentUser, SessionDep
-from app.api.deps.resources import Resources, resources_of
-from app.api.errors import EarlyAnswer, problem
+from app.api.deps.app_services import AppServices, app_services_of
+from app.api.errors import EarlyResponse, problem
 from app.api.routing import until_answered
 from app.core.clock import utc_now
 from app.core.errors import AppError, UnprocessableError
@@ -60,15 +60,15 @@ class Idempotency:
             EarlyAnswer, KeyReusedError, InProgressError: the request is not to run.
         """
         if self.key is not None:
-            resources = resources_of(self.request)
-            await until_answered(self.request, once(self.request, resources, self.user_id, self.session, self.key))
+            services = app_services_of(self.request)
+            await until_answered(self.request, once(self.request, services, self.user_id, self.session, self.key))
 
 
 async def get_idempotency(request: Request, me: CurrentUser, session: SessionDep, key: KeyHeader = None) -> Idempotency:
     return Idempotency(request, me.user.id, session, key)
 
 
-IdempotencyDep = Annotated[Idempotency, Depends(get_idempotency)]
+IdempotencyKeyDep = Annotated[Idempotency, Depends(get_idempotency)]
 
 
 async def run_once(request: Request, me: CurrentUser, session: SessionDep, key: KeyHeader = None) -> None:
@@ -78,11 +78,11 @@ async def run_once(request: Request, me: CurrentUser, session: SessionDep, key: 
 
 @asynccontextmanager
 async def once(
-    request: Request, resources: Resources, user_id: int, session: AsyncSession, key: str
+    request: Request, services: AppServices, user_id: int, session: AsyncSession, key: str
 ) -> AsyncIterator[None]:
-    row = await claim(request, resources.keys, user_id, session, key)
+    row = await claim(request, services.keys, user_id, session, key)
     try:
-        async with resources.database.savepoint(session):
+        async with services.database.savepoint(session):
             yield
     except AppError as error:
         if error.status in NOT_KEPT or error.status >= 500:
@@ -103,7 +103,7 @@ async def claim(request: Request, keys: Keyring, user_id: int, session: AsyncSes
         raise KeyReusedError
     if row.status is not None:
         headers = {**json.loads(row.headers or "{}"), "Idempotency-Replayed": "true"}
-        raise EarlyAnswer(Response(row.body, row.status, headers))
+        raise EarlyResponse(Response(row.body, row.status, headers))
     return row
 
 
@@ -114,4 +114,4 @@ async def keep(session: AsyncSession, row: IdempotencyKey, answer: Response) -> 
 
 
 # The same for all other handlers, which begin at once.
-OnceDep = Annotated[None, Depends(run_once)]
+IdempotencyDep = Annotated[None, Depends(run_once)]

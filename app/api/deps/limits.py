@@ -5,7 +5,7 @@ from typing import Literal
 
 from fastapi import Depends, Request
 
-from app.api.deps.resources import Resources, claims_of, resources_of
+from app.api.deps.app_services import AppServices, app_services_of, claims_of
 from app.core.errors import InvalidTokenError
 from app.core.limits.networks import network_of
 from app.core.limits.ratelimit import tightest
@@ -13,19 +13,19 @@ from app.core.limits.ratelimit import tightest
 
 async def limit_requests(request: Request) -> None:
     """RATE_LIMIT_DEFAULT for each signed-in user, wherever they are, and for each address of the others."""
-    resources = resources_of(request)
-    if resources.limiter is not None:
-        rate = resources.settings.rate_limit_default
-        await count(request, resources, rate, "request", *caller(request, resources))
+    services = app_services_of(request)
+    if services.limiter is not None:
+        rate = services.settings.rate_limit_default
+        await count(request, services, rate, "request", *caller(request, services))
 
 
 def limited(setting: Literal["login", "register"], bucket: str | None = None) -> Callable[..., Awaitable[None]]:
     """A dependency that holds each client address to RATE_LIMIT_<SETTING>; routes of one bucket count together."""
 
     async def limit_address(request: Request) -> None:
-        resources = resources_of(request)
-        rate: str = getattr(resources.settings, f"rate_limit_{setting}")
-        await count(request, resources, rate, bucket or setting, client_network(request))
+        services = app_services_of(request)
+        rate: str = getattr(services.settings, f"rate_limit_{setting}")
+        await count(request, services, rate, bucket or setting, client_network(request))
 
     return limit_address
 
@@ -35,23 +35,23 @@ RegisterLimit = Depends(limited("register"))
 MailLimit = Depends(limited("register", "mail"))
 
 
-async def count(request: Request, resources: Resources, rate: str, *key: str) -> None:
+async def count(request: Request, services: AppServices, rate: str, *key: str) -> None:
     """Count the request, and leave the tightest limit for `Exchange` to put on the answer."""
     state = request.scope["state"]
-    if resources.limiter is None or state.get("is_counted"):
+    if services.limiter is None or state.get("is_counted"):
         return
-    verdict = (await resources.limiter.hit(rate, *key)).require()
+    verdict = (await services.limiter.hit(rate, *key)).require()
     before = state.get("rate_limit")
     state["rate_limit"] = verdict if before is None else tightest(before, verdict)
 
 
-def caller(request: Request, resources: Resources) -> tuple[str, str]:
+def caller(request: Request, services: AppServices) -> tuple[str, str]:
     """Who asks, by the signature of their token alone: a limit must cost less than what it protects."""
     try:
         claims = claims_of(request)
     except InvalidTokenError:
         claims = None  # whoever guesses tokens is stopped as anybody else at their address
-    if claims is not None and claims.session_key not in resources.auth.ended.known:
+    if claims is not None and claims.session_key not in services.auth.ended.known:
         return "user", str(claims.user_id)
     return "address", client_network(request)
 

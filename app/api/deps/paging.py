@@ -4,7 +4,7 @@ from typing import Annotated, Any
 
 from fastapi import Depends, Query, Request
 
-from app.api.deps.resources import resources_of
+from app.api.deps.app_services import app_services_of
 from app.core.errors import UnprocessableError
 from app.core.security.cursors import CursorSigner
 from app.crud.page import PageQuery, PageRows
@@ -89,7 +89,7 @@ class InvalidCursorError(UnprocessableError):
 
 
 async def get_cursor_paging(request: Request, limit: Limit = 20, cursor: CursorQuery = None) -> CursorPaging:
-    return CursorPaging(request.scope["path"], resources_of(request).cursors, limit, cursor)
+    return CursorPaging(request.scope["path"], app_services_of(request).cursors, limit, cursor)
 
 
 async def get_paging(
@@ -99,7 +99,7 @@ async def get_paging(
     cursor: CursorQuery = None,
     include_total: Annotated[FlagQuery, Query(description="`false` saves the count; `total` is then null.")] = True,
 ) -> Paging:
-    return Paging(request.scope["path"], resources_of(request).cursors, limit, cursor, skip, include_total)
+    return Paging(request.scope["path"], app_services_of(request).cursors, limit, cursor, skip, include_total)
 
 
 PagingDep = Annotated[Paging, Depends(get_paging)]

@@ -20,7 +20,7 @@ from app.api.body import loads
 from app.api.fastpath.plan import Plan
 from app.api.fastpath.route_entry import has_plain_answer
 from app.api.fastpath.written_plan import written
-from app.api.middleware.exchange import given_header
+from app.api.middleware.exchange import request_header
 from app.api.rows import Shape
 from app.core.errors import BadRequestError, BodyTooLargeError
 
@@ -105,7 +105,7 @@ async def read_json(request: Request, limit: int | None) -> Any:
         return Undefined
     if limit is not None and len(body) > limit:
         raise BodyTooLargeError
-    if not is_json(given_header(request, b"content-type") or ""):
+    if not is_json(request_header(request, b"content-type") or ""):
         return body
     try:
         return loads(body)

@@ -26,7 +26,7 @@ from fastapi.dependencies.utils import (
 from fastapi.exceptions import RequestValidationError
 from fastapi.security import SecurityScopes
 
-from app.api.middleware.exchange import given_header
+from app.api.middleware.exchange import request_header
 
 # Defaults that need no copy for each request.
 IMMUTABLE = (type(None), str, int, float, Decimal, Enum)
@@ -56,11 +56,11 @@ def find_in_query(request: Request, alias: str) -> str | None:
 
 
 def find_in_headers(request: Request, alias: str) -> str | None:
-    return given_header(request, alias.lower().encode())
+    return request_header(request, alias.lower().encode())
 
 
 def find_in_cookies(request: Request, alias: str) -> str | None:
-    return request.cookies.get(alias) if given_header(request, b"cookie") else None
+    return request.cookies.get(alias) if request_header(request, b"cookie") else None
 
 
 # In the order in which FastAPI reads them: the request's attribute, the parameters' list, and how to look for one.

@@ -11,7 +11,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from app.api.middleware.cross_origin import CORS
 from app.api.middleware.exchange import KEY
 from app.api.middleware.request_form import PROBES, RequestForm
-from app.api.middleware.unhandled_errors import LastResort
+from app.api.middleware.unhandled_errors import UnhandledErrors
 
 MAX_KNOWN_HOSTS = 1000
 MAX_KNOWN_LENGTH = 100
@@ -20,7 +20,7 @@ MAX_DIGITS = 16
 
 
 class Checks:
-    """The form of requests, hosts, origins and the size of bodies; `LastResort` is where its answer gets CORS headers.
+    """The form of requests, hosts, origins and size of bodies; errors from `UnhandledErrors` get CORS headers here.
 
     These layers have nothing to say to most requests, which pass by them: those for a host that was found good before,
     of no other origin, with each field once, and a body of the announced length (which is how HTTP/1 tells where it
@@ -31,10 +31,10 @@ class Checks:
         self, app: ASGIApp, *, allowed_hosts: Sequence[str], cors: Mapping[str, Any], max_body_size: int
     ) -> None:
         self.max_body_size = max_body_size
-        self.app = LastResort(app)
+        self.app = UnhandledErrors(app)
         self.behind_hosts = BodyLimit(app, max_body_size)
         self.hosts = TrustedHostMiddleware(self.remember_host, allowed_hosts, www_redirect=False)
-        self.with_checks = CORS(LastResort(RequestForm(self.check_host)), **cors)
+        self.with_checks = CORS(UnhandledErrors(RequestForm(self.check_host)), **cors)
         self.known_hosts: set[bytes] = set()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:

@@ -8,7 +8,7 @@ import structlog
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from app.api.middleware.exchange import Exchange
-from app.api.middleware.headers import AnswerHeaders
+from app.api.middleware.headers import ResponseHeaders
 from app.api.middleware.request_form import PROBES
 from app.core.observability.access_log import access_log
 
@@ -19,7 +19,7 @@ MAX_LOGGED_PATH = 1000
 class RequestContext:
     """Gives each request an id, one path without its trailing slash, a clock, headers and a log line."""
 
-    def __init__(self, app: ASGIApp, *, headers: AnswerHeaders) -> None:
+    def __init__(self, app: ASGIApp, *, headers: ResponseHeaders) -> None:
         self.app = app
         self.headers = headers
         # structlog's own variable, which `merge_contextvars` reads: binding by name costs three times as much.

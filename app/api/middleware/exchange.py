@@ -8,10 +8,10 @@ from starlette.middleware.gzip import DEFAULT_EXCLUDED_CONTENT_TYPES, GZipRespon
 from starlette.requests import HTTPConnection
 from starlette.types import Message, Receive, Scope, Send
 
-from app.api.deprecation import retirement_of
+from app.api.deprecation import deprecation_of
 from app.api.errors import framework_problem
 from app.api.middleware.content_coding import accepts_gzip
-from app.api.middleware.headers import AnswerHeaders, Pairs, request_id_of, vary
+from app.api.middleware.headers import Pairs, ResponseHeaders, request_id_of, vary
 from app.api.middleware.root_path import root_path_of
 
 MINIMUM_SIZE = 1024  # of what is worth being compressed
@@ -33,7 +33,6 @@ class Exchange:
     """
 
     __slots__ = (
-        "answer_headers",
         "began",
         "forward",
         "given",
@@ -42,14 +41,15 @@ class Exchange:
         "receive",
         "refusal",
         "request_id",
+        "response_headers",
         "scope",
         "status",
         "transmit",
     )
 
-    def __init__(self, answer_headers: AnswerHeaders, scope: Scope, receive: Receive, send: Send) -> None:
+    def __init__(self, response_headers: ResponseHeaders, scope: Scope, receive: Receive, send: Send) -> None:
         self.began = time.perf_counter()
-        self.answer_headers = answer_headers
+        self.response_headers = response_headers
         self.method: str = scope["method"]
         # Of a name that comes twice the first one counts, as it does in Starlette's `Headers`.
         self.given: dict[bytes, bytes] = dict(reversed(scope["headers"]))
@@ -127,7 +127,7 @@ class Exchange:
     def complete(self, pairs: Pairs) -> Pairs:
         seconds = time.perf_counter() - self.began
         # Where there is an origin, the CORS layer has said that the answer depends on it.
-        headers = self.answer_headers.complete(pairs, self.request_id, seconds, varies=b"origin" not in self.given)
+        headers = self.response_headers.complete(pairs, self.request_id, seconds, varies=b"origin" not in self.given)
         # Left here by app/api/deps/limits.py; on errors too, which its own response headers would miss.
         verdict = self.scope["state"].get("rate_limit")
         if verdict is not None and b"ratelimit-limit" not in dict(headers):
@@ -136,14 +136,14 @@ class Exchange:
                 (b"ratelimit-remaining", b"%d" % verdict.remaining),
                 (b"ratelimit-reset", b"%d" % verdict.reset_seconds),
             )
-        if retirement := retirement_of(self.scope):
+        if retirement := deprecation_of(self.scope):
             retirement.announce(MutableHeaders(raw=headers), root_path_of(self.scope))
         if self.status == 204:  # FastAPI names a type for what is not there
             headers = [pair for pair in headers if pair[0] != b"content-type"]
         return headers
 
 
-def given_header(request: HTTPConnection, name: bytes) -> str | None:
+def request_header(request: HTTPConnection, name: bytes) -> str | None:
     """A header of the request; `name` is in lower case."""
     value = request.scope[KEY].given.get(name)
     return None if value is None else value.decode("latin-1")
@@ -151,7 +151,7 @@ def given_header(request: HTTPConnection, name: bytes) -> str | None:
 
 def bearer_token(request: HTTPConnection) -> str | None:
     """What `Authorization: Bearer` gives (RFC 6750 section 2.1)."""
-    scheme, _, token = (given_header(request, b"authorization") or "").partition(" ")
+    scheme, _, token = (request_header(request, b"authorization") or "").partition(" ")
     return token.strip() if scheme.lower() == "bearer" else None
 
 

@@ -5,7 +5,7 @@ from itertools import chain
 
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from app.api.middleware.headers import AnswerHeaders
+from app.api.middleware.headers import ResponseHeaders
 from app.api.middleware.refusals import Refusal, WithCORS
 from app.api.server_scope import BOUNDED, REFUSED
 
@@ -25,7 +25,7 @@ REFUSALS = {
 }
 
 
-def head_refusals(headers: AnswerHeaders, with_cors: WithCORS) -> dict[int, ASGIApp]:
+def head_refusals(headers: ResponseHeaders, with_cors: WithCORS) -> dict[int, ASGIApp]:
     """By their statuses."""
     return {
         status: Refusal(status, code, detail, [], headers=headers, with_cors=with_cors)

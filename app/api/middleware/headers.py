@@ -31,7 +31,7 @@ def request_id_of(given: Mapping[bytes, bytes]) -> bytes:
     return b"%032x" % random.getrandbits(128)
 
 
-class AnswerHeaders:
+class ResponseHeaders:
     """Completes the headers of an answer; what a handler has set stays, but for `OWN`."""
 
     def __init__(self, *, hsts: bool) -> None:

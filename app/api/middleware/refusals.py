@@ -6,7 +6,7 @@ from collections.abc import Callable
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from app.api.errors import MEDIA_TYPE, problem
-from app.api.middleware.headers import NO_STORE, VARY_ORIGIN, AnswerHeaders, Pairs, request_id_of
+from app.api.middleware.headers import NO_STORE, VARY_ORIGIN, Pairs, ResponseHeaders, request_id_of
 
 type WithCORS = Callable[[ASGIApp], ASGIApp]
 
@@ -15,7 +15,7 @@ class Refusal:
     """One problem, made beforehand but for the request's id. Scripts of other origins may read it, too."""
 
     def __init__(
-        self, status: int, code: str, detail: str, more: Pairs, *, headers: AnswerHeaders, with_cors: WithCORS
+        self, status: int, code: str, detail: str, more: Pairs, *, headers: ResponseHeaders, with_cors: WithCORS
     ) -> None:
         """`more` are headers of this problem, beside those that every answer has."""
         self.status = status

@@ -5,7 +5,7 @@ import asyncio
 import structlog
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from app.api.middleware.headers import AnswerHeaders
+from app.api.middleware.headers import ResponseHeaders
 from app.api.middleware.refusals import Refusal, WithCORS
 
 log = structlog.get_logger()
@@ -23,7 +23,7 @@ class LoadShedding:
     A preflight is answered: a browser shows no script the refusal of one, which would be a network error.
     """
 
-    def __init__(self, app: ASGIApp, *, limit: int, headers: AnswerHeaders, with_cors: WithCORS) -> None:
+    def __init__(self, app: ASGIApp, *, limit: int, headers: ResponseHeaders, with_cors: WithCORS) -> None:
         self.app = app
         self.limit = limit
         self.in_flight = 0

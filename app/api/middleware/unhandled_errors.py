@@ -15,7 +15,7 @@ STOPPING = "The server stops, and has not finished this request; ask again short
 RETRY = {"Retry-After": "1"}
 
 
-class LastResort:
+class UnhandledErrors:
     """An exception that nothing else caught is logged once and answered with a bare 500."""
 
     def __init__(self, app: ASGIApp) -> None:

@@ -13,7 +13,7 @@ from app.api.forms import FORM_LIMITS
 from app.api.routing import Router
 from app.core.clock import utc_now
 from app.core.errors import NotFoundError
-from app.crud.session import sessions
+from app.crud.device_session import sessions
 from app.crud.user import users
 from app.models.user import User
 from app.schemas.account import AccountId, EmailVerification, ForgottenPassword, PasswordReset, SessionRead

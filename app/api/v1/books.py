@@ -6,7 +6,7 @@ from fastapi import Depends, Path, Query, Response, status
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from app.api.deps import BookWriter, CachedDep, CreatedDep, ETagDep, IfMatchDep, PagingDep, SessionDep
-from app.api.deps.idempotency import OnceDep
+from app.api.deps.idempotency import IdempotencyDep
 from app.api.deps.paging import SORT
 from app.api.errors import responses
 from app.api.routing import Router
@@ -58,7 +58,9 @@ async def list_books(
     summary="Create a book",
     responses=responses(401, 403, 409),
 )
-async def create_book(data: BookCreate, _: BookWriter, __: OnceDep, session: SessionDep, created: CreatedDep) -> Row:
+async def create_book(
+    data: BookCreate, _: BookWriter, __: IdempotencyDep, session: SessionDep, created: CreatedDep
+) -> Row:
     book = await books.create(session, **data.model_dump())
     created.at("read_book", book_id=book.id)
     return created.tag(book)

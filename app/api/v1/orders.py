@@ -15,7 +15,7 @@ from app.api.deps import (
     ReadSessionDep,
     SessionDep,
 )
-from app.api.deps.idempotency import OnceDep
+from app.api.deps.idempotency import IdempotencyDep
 from app.api.deps.paging import SORT
 from app.api.errors import responses
 from app.api.routing import Router
@@ -63,7 +63,7 @@ async def list_orders(
     responses=responses(404, 409),
 )
 async def create_order(
-    data: OrderCreate, me: OrderWriter, _: OnceDep, session: SessionDep, created: CreatedDep
+    data: OrderCreate, me: OrderWriter, _: IdempotencyDep, session: SessionDep, created: CreatedDep
 ) -> Order:
     """All lines or none. 409: `insufficient_stock`, `item_closed` or `own_item`."""
     order = await place_order(session, me.user.id, {line.item_id: line.quantity for line in data.lines})

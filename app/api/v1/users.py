@@ -7,6 +7,7 @@ from fastapi import Depends, Path, Query, Response, status
 from app.api.deps import (
     AccountsDep,
     AccountUser,
+    AppServicesDep,
     ConditionalDep,
     CreatedDep,
     CurrentUser,
@@ -15,12 +16,11 @@ from app.api.deps import (
     IfMatchDep,
     PagingDep,
     ReadSessionDep,
-    ResourcesDep,
     SessionDep,
     UserReader,
     UserWriter,
 )
-from app.api.deps.idempotency import IdempotencyDep
+from app.api.deps.idempotency import IdempotencyKeyDep
 from app.api.deps.limits import MailLimit
 from app.api.deps.paging import SORT
 from app.api.download import Download, DownloadSlotDep, ExportLimit
@@ -123,14 +123,14 @@ async def export_me(
     me: AccountUser,
     slot: DownloadSlotDep,
     _: ExportLimit,
-    resources: ResourcesDep,
+    services: AppServicesDep,
     session: SessionDep,
     device: DeviceDep,
 ) -> Download:
     """Everything that is stored about you, as JSON; each list by id. A few times an hour."""
     if slot.is_wanted:
         await record(session, Action.DATA_EXPORTED, device, actor_id=me.user.id)
-    chunks = export_account(resources.database, me.user.id, me.session_key)
+    chunks = export_account(services.database, me.user.id, me.session_key)
     return Download(chunks, "application/json", "account.json")
 
 
@@ -162,7 +162,7 @@ async def list_users(
 async def create_user(
     data: AccountCreate,
     me: UserWriter,
-    idempotency: IdempotencyDep,
+    idempotency: IdempotencyKeyDep,
     session: SessionDep,
     accounts: AccountsDep,
     device: DeviceDep,

@@ -19,13 +19,13 @@ from app.services.accounts.managed import ManagedAccounts
 from app.services.accounts.password_policy import check_password
 from app.services.accounts.passwords import Passwords
 from app.services.accounts.usernames import refuse_reserved
+from app.services.after_commit import AfterCommit
 from app.services.audit import Device, record
 from app.services.auth.attempts import ProofAttempts, SignInAttempts
 from app.services.auth.identity import Identity
-from app.services.auth.password_proof import PasswordProof, WrongPasswordError, require_same_password
+from app.services.auth.reauthentication import Reauthentication, WrongPasswordError, require_same_password
 from app.services.mail.links import MailLinks
 from app.services.mail.notices import Notices
-from app.services.outbox import Outbox
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,7 +35,7 @@ class Accounts:
     settings: Settings
     database: Database
     hasher: PasswordHasher
-    proof: PasswordProof
+    proof: Reauthentication
     addresses: Addresses
     passwords: Passwords
     edits: AccountEdits
@@ -49,13 +49,13 @@ class Accounts:
         hasher: PasswordHasher,
         attempts: SignInAttempts,
         limiter: RateLimiter | None,
-        outbox: Outbox,
+        after_commit: AfterCommit,
         notices: Notices,
     ) -> Self:
-        proof = PasswordProof(database, hasher, ProofAttempts(limiter, attempts.rate))
+        proof = Reauthentication(database, hasher, ProofAttempts(limiter, attempts.rate))
         links = MailLinks(limiter, settings.rate_limit_mail, notices)
         addresses = Addresses(database, proof, links, notices)
-        passwords = Passwords(settings, database, hasher, attempts, proof, links, outbox, notices)
+        passwords = Passwords(settings, database, hasher, attempts, proof, links, after_commit, notices)
         edits = AccountEdits(notices)
         managed = ManagedAccounts(settings, hasher, edits)
         return cls(settings, database, hasher, proof, addresses, passwords, edits, managed)

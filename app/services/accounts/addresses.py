@@ -13,7 +13,7 @@ from app.models.one_time_token import Purpose
 from app.models.user import User
 from app.services.audit import Device, differences, record
 from app.services.auth.identity import Identity
-from app.services.auth.password_proof import PasswordProof, require_same_password
+from app.services.auth.reauthentication import Reauthentication, require_same_password
 from app.services.mail.links import MailLinks
 from app.services.mail.notices import Notices
 
@@ -23,7 +23,7 @@ class Addresses:
     """The use cases of addresses."""
 
     database: Database
-    proof: PasswordProof
+    proof: Reauthentication
     links: MailLinks
     notices: Notices
 

@@ -14,9 +14,9 @@ from app.core.db.prepared import Row, row_fields
 from app.core.db.retry import retried
 from app.crud.audit import audit
 from app.crud.batch import Batch, Place, newest_ids
+from app.crud.device_session import DeviceSessionFilter, sessions
 from app.crud.item import ItemFilter, items
 from app.crud.order import OrderFilter, orders
-from app.crud.session import SessionFilter, sessions
 from app.crud.user import users
 from app.schemas.account import AuditEventRead, SessionRead
 from app.schemas.order import OrderRead
@@ -64,7 +64,7 @@ def parts_of(user_id: int, session_key: str, now: datetime) -> list[Part]:
     """In the order of their tables in `export_account`."""
 
     async def find_sessions(session: AsyncSession, after: Place | None, last_id: int) -> Batch:
-        return await sessions.batch(session, SessionFilter(user_id, now), after, last_id, BATCH)
+        return await sessions.batch(session, DeviceSessionFilter(user_id, now), after, last_id, BATCH)
 
     async def find_items(session: AsyncSession, after: Place | None, last_id: int) -> Batch:
         return await items.batch(session, ItemFilter(owner_id=user_id), after, last_id, BATCH)

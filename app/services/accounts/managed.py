@@ -8,7 +8,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from app.core.config.settings import Settings
 from app.core.security.passwords import PasswordHasher
-from app.crud.session import sessions
+from app.crud.device_session import sessions
 from app.crud.user import users
 from app.models.audit import Action
 from app.models.user import Role, User, identity_key

@@ -10,19 +10,19 @@ from app.core.config.settings import Settings
 from app.core.db.engine import Database
 from app.core.errors import RateLimitedError
 from app.core.security.passwords import PasswordHasher
-from app.crud.session import sessions
+from app.crud.device_session import sessions
 from app.crud.user import users
 from app.models.audit import Action
 from app.models.one_time_token import Purpose
 from app.models.user import User
 from app.services.accounts.password_policy import check_password
+from app.services.after_commit import AfterCommit
 from app.services.audit import Device, record
 from app.services.auth.attempts import SignInAttempts
 from app.services.auth.identity import Identity
-from app.services.auth.password_proof import PasswordProof, require_same_password
+from app.services.auth.reauthentication import Reauthentication, require_same_password
 from app.services.mail.links import MailLinks
 from app.services.mail.notices import Notices
-from app.services.outbox import Outbox
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,9 +33,9 @@ class Passwords:
     database: Database
     hasher: PasswordHasher
     attempts: SignInAttempts
-    proof: PasswordProof
+    proof: Reauthentication
     links: MailLinks
-    outbox: Outbox
+    after_commit: AfterCommit
     notices: Notices
 
     async def request_reset(self, email: str, device: Device) -> None:
@@ -43,7 +43,7 @@ class Passwords:
 
         All of it happens later: the answer takes the same time whether there is one.
         """
-        await self.outbox.post(partial(self.mail_reset_link, email, device))
+        await self.after_commit.post(partial(self.mail_reset_link, email, device))
 
     async def mail_reset_link(self, email: str, device: Device) -> None:
         try:

@@ -12,7 +12,7 @@ from app.core.db.engine import Database
 from app.core.db.prepared import IS_HEARD
 from app.core.db.session import JoiningSession
 from app.core.fallback import Fallback
-from app.models.session import Session
+from app.models.device_session import DeviceSession
 from app.models.user import User
 from app.services.auth.account_cache import AccountCache
 
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from app.core.db.listener import Listener
 
 CHANNEL = "strata_accounts"
-TABLES = (User.__tablename__, Session.__tablename__)
+TABLES = (User.__tablename__, DeviceSession.__tablename__)
 TRIGGERS = (
     *("strata_account_changed", "strata_account_deleted", "strata_accounts_truncated"),
     *("strata_session_shortened", "strata_session_ended", "strata_sessions_truncated"),
@@ -51,7 +51,7 @@ def watch(database: Database, cache: AccountCache) -> None:
 
     The listener hears of it as well, but after a moment: the next request here is to see it in any case.
     """
-    for model in (User, Session):
+    for model in (User, DeviceSession):
         model.metadata.tables[model.__tablename__].info[IS_HEARD] = True
     session_class = sessionmaker(class_=JoiningSession)
     database.write.configure(sync_session_class=session_class)
@@ -61,7 +61,7 @@ def watch(database: Database, cache: AccountCache) -> None:
 
 
 def mark_flush(session: SQLSession, _: UOWTransaction) -> None:
-    if any(isinstance(row, User | Session) for row in session.deleted) or any(map(takes_away, session.dirty)):
+    if any(isinstance(row, User | DeviceSession) for row in session.deleted) or any(map(takes_away, session.dirty)):
         session.info[CHANGED] = True
 
 
@@ -80,7 +80,7 @@ def suspend_after(cache: AccountCache, session: SQLSession, ended: SessionTransa
 
 def takes_away(row: object) -> bool:
     """Whether a changed row is more than a session that goes on, as after each refresh."""
-    if not isinstance(row, Session):
+    if not isinstance(row, DeviceSession):
         return isinstance(row, User)
     attributes = inspect(row).attrs
     ends = attributes.expires_at.history

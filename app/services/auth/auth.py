@@ -16,10 +16,10 @@ from app.core.security.passwords import PasswordHasher
 from app.core.security.tokens import Claims, Tokens
 from app.crud.account import Account
 from app.crud.audit import audit
-from app.crud.session import sessions
+from app.crud.device_session import sessions
 from app.crud.user import users
 from app.models.audit import Action
-from app.models.session import Session
+from app.models.device_session import DeviceSession
 from app.models.user import User
 from app.services.audit import Device, record
 from app.services.auth.account_cache import AccountCache
@@ -142,9 +142,9 @@ class Auth:
             await record(session, Action.SIGN_IN_FAILED, device, subject_id=user.id if user else None)
         raise InvalidCredentialsError
 
-    def new_session(self, user: User, scope: str, device: Device) -> Session:
+    def new_session(self, user: User, scope: str, device: Device) -> DeviceSession:
         now = utc_now()
-        return Session(
+        return DeviceSession(
             user_id=user.id,
             scope=scope_text(granted_scopes(user, scope)),
             rotated_at=now,
@@ -153,7 +153,7 @@ class Auth:
             user_agent=device.user_agent,
         )
 
-    async def tell_of_device(self, session: AsyncSession, user: User, row: Session) -> None:
+    async def tell_of_device(self, session: AsyncSession, user: User, row: DeviceSession) -> None:
         """By mail, where the user has not signed in with the like of it before."""
         if not await audit.knows_device(session, user.id, row.user_agent):
             facts: dict[str, Any] = {"at": row.rotated_at, "ip": row.ip, "user_agent": row.user_agent}
@@ -213,7 +213,7 @@ class Auth:
         self.account_cache.store(key, user, expires_at, changes)
         return identity_of(user, claims)
 
-    def token_pair(self, user: User | Account, row: Session) -> TokenPair:
+    def token_pair(self, user: User | Account, row: DeviceSession) -> TokenPair:
         now = utc_now()
         scope = scope_text(frozenset(row.scope.split()) & allowed_scopes(user.role))
         access_token = self.tokens.issue(
@@ -252,7 +252,7 @@ def require_unchanged(stored: User | None, user: User) -> User:
     return stored
 
 
-def session_facts(row: Session, current_key: str) -> dict[str, Any]:
+def session_facts(row: DeviceSession, current_key: str) -> dict[str, Any]:
     """What a user sees of a session."""
     return {
         "id": row.id,

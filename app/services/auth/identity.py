@@ -9,7 +9,7 @@ from app.core.db.transaction import Claim
 from app.core.errors import InsufficientScopeError
 from app.core.security.tokens import Claims
 from app.crud.account import Account
-from app.crud.session import account_claim, sessions
+from app.crud.device_session import account_claim, sessions
 from app.services.auth.scopes import allowed_scopes
 
 

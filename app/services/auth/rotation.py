@@ -9,9 +9,9 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from app.core.clock import utc_now
 from app.core.config.settings import Settings
 from app.core.limits.networks import network_of
-from app.crud.session import sessions
+from app.crud.device_session import sessions
 from app.models.audit import Action
-from app.models.session import Session
+from app.models.device_session import DeviceSession
 from app.services.audit import Device, record
 from app.services.auth.errors import TokenReusedError
 
@@ -31,7 +31,7 @@ class Rotation:
     def from_settings(cls, settings: Settings) -> Self:
         return cls(settings.refresh_token_ttl, settings.refresh_reuse_grace, settings.session_max_age)
 
-    async def use(self, session: AsyncSession, row: Session, number: int, device: Device) -> None:
+    async def use(self, session: AsyncSession, row: DeviceSession, number: int, device: Device) -> None:
         """Count a session on by its refresh token of this number; the session's row is locked.
 
         Raises:
@@ -44,7 +44,7 @@ class Rotation:
         else:
             await self.end(session, row, device)
 
-    async def count_on(self, session: AsyncSession, row: Session, device: Device) -> None:
+    async def count_on(self, session: AsyncSession, row: DeviceSession, device: Device) -> None:
         now = utc_now()
         await sessions.update(
             session,
@@ -56,7 +56,7 @@ class Rotation:
             expires_at=min(now + self.refresh_ttl, row.created_at + self.session_max_age),
         )
 
-    async def repeat(self, session: AsyncSession, row: Session, device: Device) -> None:
+    async def repeat(self, session: AsyncSession, row: DeviceSession, device: Device) -> None:
         """The successor is given again. A thief who is always in time for it gives themselves away by the place."""
         is_foreign = place(device.ip, device.user_agent) != place(row.rotated_ip, row.rotated_user_agent)
         if is_foreign:
@@ -66,7 +66,7 @@ class Rotation:
         action = Action.REFRESH_REPEATED
         await record(session, action, device, subject_id=row.user_id, session_id=row.id, is_foreign=is_foreign)
 
-    async def end(self, session: AsyncSession, row: Session, device: Device) -> None:
+    async def end(self, session: AsyncSession, row: DeviceSession, device: Device) -> None:
         """Raises TokenReusedError."""
         await sessions.end_named(session, row.id, row.key)
         await record(session, Action.REFRESH_REUSED, device, subject_id=row.user_id, session_id=row.id)

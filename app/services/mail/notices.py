@@ -11,8 +11,8 @@ from app.core.config.settings import Settings
 from app.core.limits.ratelimit import RateLimiter
 from app.core.outbound.mail import Mailer
 from app.models.user import User, identity_key
+from app.services.after_commit import AfterCommit
 from app.services.mail.mails import MailName, render
-from app.services.outbox import Outbox
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,7 +20,7 @@ class Notices:
     """Writes a mail and hands it to the outbox: it leaves once the transaction has committed."""
 
     settings: Settings
-    outbox: Outbox
+    after_commit: AfterCommit
     mailer: Mailer
     limiter: RateLimiter | None = None
 
@@ -28,9 +28,9 @@ class Notices:
         """Tell what happened. An address that is not proven may be a stranger's, who must not be flooded."""
         message = render(name, user.email, self.settings, is_proven=user.is_verified, **values)
         if user.is_verified:
-            await self.outbox.enqueue(session, partial(self.mailer.send, message))
+            await self.after_commit.enqueue(session, partial(self.mailer.send, message))
         else:
-            await self.outbox.enqueue(session, partial(self.send_limited, message, identity_key(user.email)))
+            await self.after_commit.enqueue(session, partial(self.send_limited, message, identity_key(user.email)))
 
     async def send_link(
         self, session: AsyncSession, name: MailName, user: User, *, to: str | None = None, **values: Any
@@ -38,9 +38,9 @@ class Notices:
         """To the user's address, or to `to`, which is to be proven. Whoever makes links counts them."""
         is_proven = user.is_verified and to is None
         message = render(name, to or user.email, self.settings, is_proven=is_proven, **values)
-        await self.outbox.enqueue(session, partial(self.mailer.send, message))
+        await self.after_commit.enqueue(session, partial(self.mailer.send, message))
 
     async def send_limited(self, message: EmailMessage, mailbox: str) -> None:
         """Not in the transaction, which has no reason to wait for Redis; and counted once, however often it is sent."""
         if self.limiter is None or (await self.limiter.hit(self.settings.rate_limit_mail, "notice", mailbox)).allowed:
-            await self.outbox.post(partial(self.mailer.send, message))
+            await self.after_commit.post(partial(self.mailer.send, message))

@@ -4,8 +4,8 @@ from typing import Annotated, Any
 
 from fastapi import Path, Query, Response, status
 
-from app.api.deps import CreatedDep, IfMatchDep, ItemWriter, ResourcesDep, SessionDep
-from app.api.deps.idempotency import OnceDep
+from app.api.deps import AppServicesDep, CreatedDep, IfMatchDep, ItemWriter, SessionDep
+from app.api.deps.idempotency import IdempotencyDep
 from app.api.download import Download, DownloadSlotDep
 from app.api.errors import responses
 from app.api.routing import Router
@@ -34,7 +34,9 @@ router = Router(prefix="/items", tags=["items"], responses=responses(401, 403))
     summary="Offer many items",
     responses=responses(409),
 )
-async def create_bulk(data: ItemBatchCreate, me: ItemWriter, _: OnceDep, session: SessionDep) -> ItemBatchCreated:
+async def create_bulk(
+    data: ItemBatchCreate, me: ItemWriter, _: IdempotencyDep, session: SessionDep
+) -> ItemBatchCreated:
     """All or none."""
     ids = await items.add_all(session, me.user.id, [item.model_dump() for item in data.items])
     return ItemBatchCreated(created=len(ids), ids=ids)
@@ -73,12 +75,12 @@ async def upsert_by_sku(
 async def export(
     filter_: FilterDep,
     _: DownloadSlotDep,
-    resources: ResourcesDep,
+    services: AppServicesDep,
     format_: Annotated[ExportFormat, Query(alias="format", description="A table, or one JSON object a line.")],
 ) -> Download:
     """All there are when the download begins, by id, each as it is when it is read; the filters are those of the list.
 
     Two downloads of a user go on at once. One that nobody takes ends.
     """
-    chunks = export_items(resources.database, filter_, format_)
+    chunks = export_items(services.database, filter_, format_)
     return Download(chunks, MEDIA_TYPES[format_], f"items.{format_}")

@@ -5,6 +5,7 @@ from typing import Annotated, Any, Literal
 from fastapi import Depends, Path, Query, status
 
 from app.api.deps import (
+    AutocommitSessionDep,
     ConditionalDep,
     CreatedDep,
     ETagDep,
@@ -14,9 +15,8 @@ from app.api.deps import (
     PagingDep,
     ReadSessionDep,
     SessionDep,
-    StatementDep,
 )
-from app.api.deps.idempotency import OnceDep
+from app.api.deps.idempotency import IdempotencyDep
 from app.api.deps.paging import SORT
 from app.api.errors import responses
 from app.api.routing import Router
@@ -66,7 +66,9 @@ async def list_items(
 @router.post(
     "", response_model=ItemRead, status_code=status.HTTP_201_CREATED, summary="Offer an item", responses=responses(409)
 )
-async def create_item(data: ItemCreate, me: ItemWriter, _: OnceDep, session: StatementDep, created: CreatedDep) -> Row:
+async def create_item(
+    data: ItemCreate, me: ItemWriter, _: IdempotencyDep, session: AutocommitSessionDep, created: CreatedDep
+) -> Row:
     item = await items.create(session, owner_id=me.user.id, **data.model_dump())
     created.at("read_item", item_id=item.id)
     return created.tag(item)
@@ -79,14 +81,16 @@ async def read_item(item_id: ItemId, _: ItemReader, session: ReadSessionDep, con
 
 @router.put("/{item_id}", response_model=ItemRead, summary="Replace an item", responses=responses(404, 409, 412))
 async def replace_item(
-    item_id: ItemId, data: ItemReplace, guard: GuardDep, session: StatementDep, etag: ETagDep
+    item_id: ItemId, data: ItemReplace, guard: GuardDep, session: AutocommitSessionDep, etag: ETagDep
 ) -> Row:
     """What the body leaves out goes back to its default."""
     return etag.tag(await items.change(session, item_id, guard, **data.model_dump()))
 
 
 @router.patch("/{item_id}", response_model=ItemRead, summary="Change an item", responses=responses(404, 409, 412))
-async def update_item(item_id: ItemId, data: ItemUpdate, guard: GuardDep, session: StatementDep, etag: ETagDep) -> Row:
+async def update_item(
+    item_id: ItemId, data: ItemUpdate, guard: GuardDep, session: AutocommitSessionDep, etag: ETagDep
+) -> Row:
     """Changes what the body names; `null` clears."""
     return etag.tag(await items.change(session, item_id, guard, **data.model_dump()))
 

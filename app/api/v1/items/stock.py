@@ -4,7 +4,7 @@ from typing import Annotated
 
 from fastapi import Path
 
-from app.api.deps import ItemReader, ResourcesDep
+from app.api.deps import AppServicesDep, ItemReader
 from app.api.errors import responses
 from app.api.routing import Router
 from app.crud.item import items
@@ -17,11 +17,11 @@ ItemId = Annotated[IdParameter, Path(examples=[42])]
 
 
 @router.get("", summary="See how many there are", responses=responses(404))
-async def read_stock(item_id: ItemId, _: ItemReader, resources: ResourcesDep) -> StockRead:
+async def read_stock(item_id: ItemId, _: ItemReader, services: AppServicesDep) -> StockRead:
     """From the inventory where the server has one, else the item's own `stock`; 503 while the inventory is down."""
     # Not ReadSessionDep: its session would keep a connection while the inventory is asked.
-    async with resources.database.read() as session:
+    async with services.database.read() as session:
         item = await items.get(session, item_id)
-    if resources.inventory is None:
+    if services.inventory is None:
         return StockRead(item_id=item_id, stock=item.stock, source="local")
-    return StockRead(item_id=item_id, stock=await resources.inventory.count(item_id), source="inventory")
+    return StockRead(item_id=item_id, stock=await services.inventory.count(item_id), source="inventory")

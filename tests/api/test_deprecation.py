@@ -10,9 +10,9 @@ from asgi_lifespan import LifespanManager
 from fastapi import APIRouter, Body, Depends, FastAPI, Response
 from sqlalchemy.engine import URL
 
-from app.api.deprecation import retiring
+from app.api.deprecation import deprecated
 from app.api.deps import CurrentUser
-from app.api.errors import EarlyAnswer
+from app.api.errors import EarlyResponse
 from app.api.middleware.cross_origin import EXPOSED_HEADERS
 from app.core.config.settings import Settings
 from app.core.errors import NotFoundError
@@ -28,7 +28,7 @@ ORIGIN = "https://app.example.com"
 HEADERS = {"deprecation", "sunset", "link"}
 EVERYTHING = ("@1801439999", "Thu, 01 Jul 2027 00:00:00 GMT", LINKS)
 
-old = retiring(DEPRECATED_AT, SUNSET_AT, successor=SUCCESSOR, docs=DOCS)
+old = deprecated(DEPRECATED_AT, SUNSET_AT, successor=SUCCESSOR, docs=DOCS)
 router = APIRouter()
 whole = APIRouter(prefix="/old/whole", **old)
 
@@ -75,7 +75,7 @@ async def missing_old() -> None:
 
 @router.get("/old/unchanged", **old)
 async def unchanged_old() -> None:
-    raise EarlyAnswer(Response(status_code=304))
+    raise EarlyResponse(Response(status_code=304))
 
 
 @router.get("/old/broken", **old)
@@ -83,7 +83,7 @@ async def broken_old() -> None:
     raise RuntimeError
 
 
-@router.get("/old/soon", **retiring(DEPRECATED_AT, dependencies=[Depends(refuse)]))
+@router.get("/old/soon", **deprecated(DEPRECATED_AT, dependencies=[Depends(refuse)]))
 async def soon_old() -> None: ...
 
 
@@ -199,8 +199,8 @@ def test_nonsense_is_refused_where_it_is_written(
     deprecated_at: datetime, changes: dict[str, Any], message: str
 ) -> None:
     with pytest.raises(ValueError, match=message):
-        retiring(deprecated_at, **changes)
+        deprecated(deprecated_at, **changes)
 
 
 def test_both_may_be_the_same_instant() -> None:
-    assert retiring(DEPRECATED_AT, DEPRECATED_AT)["deprecated"] is True
+    assert deprecated(DEPRECATED_AT, DEPRECATED_AT)["deprecated"] is True

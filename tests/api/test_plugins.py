@@ -11,12 +11,12 @@ import pytest
 
 from app.cli.faults import explain
 from app.core.config.settings import Settings
-from app.core.plugins import ModuleError
+from app.core.plugins import PluginError
 from app.main import create_app
 from tests.conftest import connected, in_one_transaction, running
 from tests.factories import Factory
 from tests.logs import logging_as_before
-from tests.module_packages import documented_module, install, on_the_path
+from tests.plugin_packages import documented_module, install, on_the_path
 
 URL = "/api/v1/stock"
 SECRET_TEXT = "hunter2-Zq8"
@@ -46,7 +46,7 @@ def listing(settings: Settings, *names: str, **changes: object) -> Settings:
 
 
 def refusal(settings: Settings, *names: str) -> str:
-    with pytest.raises(ModuleError) as caught:
+    with pytest.raises(PluginError) as caught:
         create_app(listing(settings, *names))
     lines = explain(caught.value)
     assert lines is not None
@@ -62,11 +62,11 @@ def paths(settings: Settings, *names: str) -> set[str]:
 async def test_the_module_of_the_documentation_answers_over_http(settings: Settings, site: Path) -> None:
     install(site, documented_module())
     async with (
-        running(listing(settings, "stock")) as (app, manager, resources),
-        in_one_transaction(resources),
+        running(listing(settings, "stock")) as (app, manager, services),
+        in_one_transaction(services),
         connected(manager.app) as client,
     ):
-        make = Factory(resources)
+        make = Factory(services)
         alice, bob = await make.user(), await make.user()
         await make.item(alice, stock=3)
         await make.item(alice, stock=4)
@@ -178,7 +178,7 @@ def test_a_module_that_fails_is_named_with_its_distribution_and_without_what_it_
 
 def test_the_cause_is_chained_and_in_the_debug_log(settings: Settings, site: Path, logged: Logs) -> None:
     install(site, 'raise RuntimeError("the reason")')
-    with pytest.raises(ModuleError) as caught:
+    with pytest.raises(PluginError) as caught:
         create_app(listing(settings, "stock", log_level="debug"))
     assert str(caught.value.__cause__) == "the reason"
     (line,) = [line for line in logged() if line["message"] == "module failed"]

@@ -11,7 +11,7 @@ import pytest
 
 from tests.cli.conftest import Strata
 from tests.cli.test_serve import STRATA, Process
-from tests.module_packages import documented_module, install, on_the_path
+from tests.plugin_packages import documented_module, install, on_the_path
 
 URL = "/api/v1/stock"
 FAILS = "def init_app(app): raise LookupError"

@@ -14,7 +14,7 @@ def random_key() -> str:
     return secrets.token_hex(16)
 
 
-class Session(ExpiringBase):
+class DeviceSession(ExpiringBase):
     """One device of one user: its row is what keeps its tokens valid, and deleting it ends them at once.
 
     Tokens name the row by its id and by `key`: a database that was restored gives ids again, to other people.

@@ -21,7 +21,7 @@ WAITING = "outbox_waiting"
 WAIT_FACTOR = 4
 
 
-class Outbox:
+class AfterCommit:
     """Runs jobs in this process, some at a time, each tried again when it fails.
 
     A job is made from data, as in `partial(mailer.send, message)`, never from a request's session

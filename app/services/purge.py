@@ -12,9 +12,9 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from app.core.clock import utc_now
 from app.core.db.engine import Database
 from app.core.db.retry import retried
+from app.crud.device_session import sessions
 from app.crud.idempotency import idempotency_keys
 from app.crud.one_time_token import one_time_tokens
-from app.crud.session import sessions
 
 log = structlog.get_logger()
 
@@ -26,28 +26,28 @@ type Sweep = Callable[[AsyncSession, datetime, int], Awaitable[int]]
 SWEEPS: tuple[Sweep, ...] = (sessions.end_expired, one_time_tokens.end_expired, idempotency_keys.end_expired)
 
 
-async def clean(database: Database) -> int:
+async def purge_expired(database: Database) -> int:
     """Delete all expired rows, a batch a transaction, so that no lock is held for long. Returns how many."""
     total = 0
     for sweep in SWEEPS:
         deleted = BATCH
         while deleted == BATCH:
-            deleted = await retried(partial(clean_batch, database, sweep))
+            deleted = await retried(partial(purge_batch, database, sweep))
             total += deleted
     return total
 
 
-async def clean_batch(database: Database, sweep: Sweep) -> int:
+async def purge_batch(database: Database, sweep: Sweep) -> int:
     async with database.transaction() as session:
         return await sweep(session, utc_now(), BATCH)
 
 
-async def keep_clean(database: Database) -> None:
+async def purge_periodically(database: Database) -> None:
     """Clean once in a while, for good. Instances start at different moments: they need not know of each other."""
     while True:
         await asyncio.sleep(PERIOD.total_seconds() * random.uniform(0.5, 1.5))  # noqa: S311 - not for secrets
         try:
-            deleted = await clean(database)
+            deleted = await purge_expired(database)
         except Exception:
             log.exception("cleaning failed; it is tried again later")
         else:

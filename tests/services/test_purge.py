@@ -11,18 +11,18 @@ import time_machine
 from sqlalchemy import func, select, update
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from app.api.deps import Resources
+from app.api.deps import AppServices
 from app.core.clock import utc_now
 from app.core.config.settings import Settings
 from app.core.db.engine import Database
+from app.crud.device_session import sessions
 from app.crud.one_time_token import one_time_tokens
-from app.crud.session import sessions
 from app.models.audit import AuditEvent
+from app.models.device_session import DeviceSession
 from app.models.one_time_token import OneTimeToken, Purpose
-from app.models.session import Session
 from app.models.user import User
-from app.services import cleaning
-from app.services.cleaning import clean, keep_clean
+from app.services import purge
+from app.services.purge import purge_expired, purge_periodically
 from tests.conftest import running
 from tests.factories import Factory
 
@@ -33,30 +33,32 @@ async def count(session: AsyncSession, model: type[Any]) -> int:
     return await session.scalar(select(func.count()).select_from(model)) or 0
 
 
-async def mail_token(resources: Resources, user: User, purpose: Purpose, lives: timedelta) -> str:
-    async with resources.database.transaction() as session:
+async def mail_token(services: AppServices, user: User, purpose: Purpose, lives: timedelta) -> str:
+    async with services.database.transaction() as session:
         return await one_time_tokens.issue(session, user, purpose, expires_at=utc_now() + lives)
 
 
 async def expire_sessions(session: AsyncSession, user: User) -> None:
     await session.execute(
-        update(Session).where(Session.user_id == user.id).values(expires_at=utc_now() - timedelta(seconds=1))
+        update(DeviceSession)
+        .where(DeviceSession.user_id == user.id)
+        .values(expires_at=utc_now() - timedelta(seconds=1))
     )
     await session.commit()
 
 
 async def test_expired_sessions_and_tokens_go_and_live_ones_stay(
-    client: httpx.AsyncClient, make: Factory, session: AsyncSession, resources: Resources
+    client: httpx.AsyncClient, make: Factory, session: AsyncSession, services: AppServices
 ) -> None:
     alice, bob = await make.user(), await make.user(username="bob")
     await make.tokens(alice)
     await expire_sessions(session, alice)
     bobs = await make.bearer(bob)
-    await mail_token(resources, alice, Purpose.VERIFY_EMAIL, timedelta(seconds=-1))
-    await mail_token(resources, bob, Purpose.VERIFY_EMAIL, timedelta(0))
-    live = await mail_token(resources, bob, Purpose.RESET_PASSWORD, timedelta(seconds=60))
-    assert await clean(resources.database) == 3
-    assert [row.user_id for row in await session.scalars(select(Session))] == [bob.id]
+    await mail_token(services, alice, Purpose.VERIFY_EMAIL, timedelta(seconds=-1))
+    await mail_token(services, bob, Purpose.VERIFY_EMAIL, timedelta(0))
+    live = await mail_token(services, bob, Purpose.RESET_PASSWORD, timedelta(seconds=60))
+    assert await purge_expired(services.database) == 3
+    assert [row.user_id for row in await session.scalars(select(DeviceSession))] == [bob.id]
     assert [row.purpose for row in await session.scalars(select(OneTimeToken))] == [Purpose.RESET_PASSWORD]
     assert await count(session, User) == 2
     assert (await client.get("/api/v1/users/me", headers=bobs)).status_code == 200
@@ -65,61 +67,61 @@ async def test_expired_sessions_and_tokens_go_and_live_ones_stay(
 
 
 async def test_a_session_goes_when_its_time_is_over_to_the_second(
-    make: Factory, session: AsyncSession, resources: Resources
+    make: Factory, session: AsyncSession, services: AppServices
 ) -> None:
     await make.tokens(await make.user())
-    row = await session.scalar(select(Session))
+    row = await session.scalar(select(DeviceSession))
     assert row is not None
     with time_machine.travel(row.expires_at - timedelta(seconds=1), tick=False) as clock:
-        assert await clean(resources.database) == 0
+        assert await purge_expired(services.database) == 0
         clock.shift(1)
-        assert await clean(resources.database) == 1
-    assert await count(session, Session) == 0
+        assert await purge_expired(services.database) == 1
+    assert await count(session, DeviceSession) == 0
 
 
-async def test_nothing_to_clean_is_nothing(resources: Resources, session: AsyncSession) -> None:
-    assert await clean(resources.database) == 0
+async def test_nothing_to_clean_is_nothing(services: AppServices, session: AsyncSession) -> None:
+    assert await purge_expired(services.database) == 0
     assert await count(session, AuditEvent) == 0
 
 
 @pytest.mark.parametrize("expired", [1, 2, 3, 4, 5])
 async def test_many_rows_go_in_several_batches(
-    make: Factory, session: AsyncSession, resources: Resources, monkeypatch: pytest.MonkeyPatch, expired: int
+    make: Factory, session: AsyncSession, services: AppServices, monkeypatch: pytest.MonkeyPatch, expired: int
 ) -> None:
-    monkeypatch.setattr(cleaning, "BATCH", 2)
+    monkeypatch.setattr(purge, "BATCH", 2)
     alice, bob = await make.user(), await make.user()
     for _ in range(expired):
         await make.tokens(alice)
     await expire_sessions(session, alice)
     await make.tokens(bob)
     for purpose in Purpose:
-        await mail_token(resources, alice, purpose, timedelta(seconds=-1))
-    await mail_token(resources, bob, Purpose.CHANGE_EMAIL, timedelta(seconds=60))
-    assert await clean(resources.database) == expired + len(Purpose)
-    assert [row.user_id for row in await session.scalars(select(Session))] == [bob.id]
+        await mail_token(services, alice, purpose, timedelta(seconds=-1))
+    await mail_token(services, bob, Purpose.CHANGE_EMAIL, timedelta(seconds=60))
+    assert await purge_expired(services.database) == expired + len(Purpose)
+    assert [row.user_id for row in await session.scalars(select(DeviceSession))] == [bob.id]
     assert [row.user_id for row in await session.scalars(select(OneTimeToken))] == [bob.id]
 
 
 async def test_each_batch_is_a_transaction_of_its_own(real_settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
     """What was deleted before a failure stays deleted."""
-    async with running(real_settings) as (_, _, resources):
-        make = Factory(resources)
+    async with running(real_settings) as (_, _, services):
+        make = Factory(services)
         alice = await make.user()
         for _ in range(3):
             await make.tokens(alice)
-        async with resources.database.write() as session:
+        async with services.database.write() as session:
             await expire_sessions(session, alice)
         sweeps = iter([sessions.end_expired, broken])
 
         async def once(*arguments: Any) -> int:
             return await next(sweeps)(*arguments)
 
-        monkeypatch.setattr(cleaning, "BATCH", 2)
-        monkeypatch.setattr(cleaning, "SWEEPS", (once,))
+        monkeypatch.setattr(purge, "BATCH", 2)
+        monkeypatch.setattr(purge, "SWEEPS", (once,))
         with pytest.raises(ConnectionError):
-            await clean(resources.database)
-        async with resources.database.read() as session:
-            assert await count(session, Session) == 1
+            await purge_expired(services.database)
+        async with services.database.read() as session:
+            assert await count(session, DeviceSession) == 1
 
 
 async def broken(*_: Any) -> int:
@@ -133,7 +135,7 @@ async def until(condition: Callable[[], Any]) -> None:
 
 
 async def test_it_is_tried_again_after_a_failure(
-    make: Factory, session: AsyncSession, resources: Resources, logs: Logs, monkeypatch: pytest.MonkeyPatch
+    make: Factory, session: AsyncSession, services: AppServices, logs: Logs, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     alice = await make.user()
     await make.tokens(alice)
@@ -153,14 +155,14 @@ async def test_it_is_tried_again_after_a_failure(
         done.append(deleted)
         return deleted
 
-    monkeypatch.setattr(cleaning, "PERIOD", timedelta(milliseconds=5))
-    monkeypatch.setattr(cleaning, "SWEEPS", (unreliable,))
-    cleaner = asyncio.create_task(keep_clean(resources.database))
+    monkeypatch.setattr(purge, "PERIOD", timedelta(milliseconds=5))
+    monkeypatch.setattr(purge, "SWEEPS", (unreliable,))
+    cleaner = asyncio.create_task(purge_periodically(services.database))
     await asyncio.wait_for(came_back.wait(), 10)
     cleaner.cancel()
     assert isinstance((await asyncio.gather(cleaner, return_exceptions=True))[0], asyncio.CancelledError)
     assert done == [1]
-    assert await count(session, Session) == 0
+    assert await count(session, DeviceSession) == 0
     failures = [line for line in logs() if line["event"] == "cleaning failed; it is tried again later"]
     assert [line["level"] for line in failures] == ["error", "error"]
 
@@ -174,17 +176,19 @@ async def test_the_application_cleans_and_stops_cleaning_when_it_stops(
         cleaned.append(database)
         return 0
 
-    monkeypatch.setattr(cleaning, "PERIOD", timedelta(milliseconds=5))
-    monkeypatch.setattr(cleaning, "clean", note)
-    async with running(real_settings) as (_, _, resources):
+    monkeypatch.setattr(purge, "PERIOD", timedelta(milliseconds=5))
+    monkeypatch.setattr(purge, "clean", note)
+    async with running(real_settings) as (_, _, services):
         await until(lambda: len(cleaned) > 1)
-        assert cleaned[0] is resources.database
+        assert cleaned[0] is services.database
     before = len(cleaned)
     await asyncio.sleep(0.05)
     assert len(cleaned) == before
 
 
-async def test_it_waits_about_an_hour_at_a_random_moment(resources: Resources, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_it_waits_about_an_hour_at_a_random_moment(
+    services: AppServices, monkeypatch: pytest.MonkeyPatch
+) -> None:
     waits: list[float] = []
 
     async def sleep(seconds: float) -> None:
@@ -194,6 +198,6 @@ async def test_it_waits_about_an_hour_at_a_random_moment(resources: Resources, m
 
     monkeypatch.setattr(asyncio, "sleep", sleep)
     with pytest.raises(asyncio.CancelledError):
-        await keep_clean(resources.database)
+        await purge_periodically(services.database)
     assert all(1800 <= wait <= 5400 for wait in waits)
     assert len(set(waits)) > 10, "instances must not all clean at the same moment"

@@ -17,7 +17,7 @@ class WrongPasswordError(ForbiddenError):
 
 
 @dataclass(frozen=True, slots=True)
-class PasswordProof:
+class Reauthentication:
     """That it is the user who asks, and not somebody who found a signed-in device."""
 
     database: Database

@@ -18,13 +18,13 @@ from app.core.security.keys import Keyring
 from app.core.security.passwords import PasswordHasher
 from app.core.security.tokens import Claims
 from app.services.accounts.accounts import Accounts
+from app.services.after_commit import AfterCommit
 from app.services.auth.auth import Auth
 from app.services.items.inventory import Inventory
-from app.services.outbox import Outbox
 
 
 @dataclass(frozen=True, slots=True)
-class Resources:
+class AppServices:
     """Made in the lifespan, swapped there by tests."""
 
     settings: Settings
@@ -37,15 +37,15 @@ class Resources:
     cursors: CursorSigner
     keys: Keyring
     mailer: Mailer
-    outbox: Outbox
+    after_commit: AfterCommit
     limiter: RateLimiter | None
     inventory: Inventory | None
     readiness: Readiness
 
 
-def resources_of(request: Request) -> Resources:
-    resources: Resources = request.scope["state"]["resources"]
-    return resources
+def app_services_of(request: Request) -> AppServices:
+    services: AppServices = request.scope["state"]["services"]
+    return services
 
 
 def claims_of(request: Request) -> Claims | None:
@@ -57,13 +57,13 @@ def claims_of(request: Request) -> Claims | None:
     state = request.scope["state"]
     if "claims" not in state:
         token = bearer_token(request)
-        state["claims"] = None if token is None else resources_of(request).auth.tokens.verify(token, "access")
+        state["claims"] = None if token is None else app_services_of(request).auth.tokens.verify(token, "access")
     claims: Claims | None = state["claims"]
     return claims
 
 
-async def get_resources(request: Request) -> Resources:
-    return resources_of(request)
+async def get_app_services(request: Request) -> AppServices:
+    return app_services_of(request)
 
 
-ResourcesDep = Annotated[Resources, Depends(get_resources)]
+AppServicesDep = Annotated[AppServices, Depends(get_app_services)]

@@ -13,10 +13,10 @@ from app.core.db.session import fetch
 from app.core.db.transaction import Claim
 from app.crud.account import Account
 from app.crud.base import ExpiringCRUD
-from app.models.session import Session
+from app.models.device_session import DeviceSession
 from app.models.user import Role, User
 
-USERS, SESSIONS = (model.metadata.tables[model.__tablename__] for model in (User, Session))
+USERS, SESSIONS = (model.metadata.tables[model.__tablename__] for model in (User, DeviceSession))
 ACCOUNT = Prepared(
     select(*(USERS.c[field.name] for field in fields(Account)), SESSIONS.c.expires_at)
     .join_from(USERS, SESSIONS, SESSIONS.c.user_id == USERS.c.id)
@@ -65,21 +65,21 @@ def account_claim_sql(id_: int, key: str, account: Account) -> str:
     )
 
 
-LAST_USED_FIRST = (Session.rotated_at.desc(), Session.id.desc())
+LAST_USED_FIRST = (DeviceSession.rotated_at.desc(), DeviceSession.id.desc())
 
 
 @dataclass(frozen=True, slots=True)
-class SessionFilter:
+class DeviceSessionFilter:
     """A user's sessions that have not expired by then."""
 
     user_id: int
     now: datetime
 
     def conditions(self) -> list[ColumnElement[bool]]:
-        return [Session.user_id == self.user_id, Session.expires_at > self.now]
+        return [DeviceSession.user_id == self.user_id, DeviceSession.expires_at > self.now]
 
 
-class SessionCRUD(ExpiringCRUD[Session]):
+class DeviceSessionCRUD(ExpiringCRUD[DeviceSession]):
     async def find_account(
         self, session: AsyncSession, id_: int, key: str, user_id: int, now: datetime
     ) -> tuple[Account, datetime] | None:
@@ -87,14 +87,14 @@ class SessionCRUD(ExpiringCRUD[Session]):
         found = await fetch(session, ACCOUNT, session_id=id_, session_key=key, user_id=user_id, now=now)
         return (Account(*found[0][:-1]), found[0][-1]) if found else None
 
-    async def find_named_for_update(self, session: AsyncSession, id_: int, key: str) -> Session | None:
+    async def find_named_for_update(self, session: AsyncSession, id_: int, key: str) -> DeviceSession | None:
         """The session that a token names, which nobody else changes until the transaction ends."""
-        named = select(Session).where(Session.id == id_, Session.key == key)
+        named = select(DeviceSession).where(DeviceSession.id == id_, DeviceSession.key == key)
         return await session.scalar(named.with_for_update())
 
-    async def of_user(self, session: AsyncSession, user_id: int, now: datetime) -> list[Session]:
+    async def of_user(self, session: AsyncSession, user_id: int, now: datetime) -> list[DeviceSession]:
         """The user's live sessions, the one used last first."""
-        mine = select(Session).where(Session.user_id == user_id, Session.expires_at > now)
+        mine = select(DeviceSession).where(DeviceSession.user_id == user_id, DeviceSession.expires_at > now)
         return list(await session.scalars(mine.order_by(*LAST_USED_FIRST).limit(MAX_SESSIONS)))
 
     async def end_oldest(self, session: AsyncSession, user_id: int, *, keep: int) -> dict[int, str]:
@@ -102,29 +102,29 @@ class SessionCRUD(ExpiringCRUD[Session]):
 
         Where there are none nothing is written, which everybody would be told of.
         """
-        mine = select(Session.id).where(Session.user_id == user_id).order_by(*LAST_USED_FIRST)
+        mine = select(DeviceSession.id).where(DeviceSession.user_id == user_id).order_by(*LAST_USED_FIRST)
         ids = list(await session.scalars(mine.offset(keep).limit(MAX_SESSIONS)))
         if not ids:
             return {}
         # In the order of their ids, so that no two can wait for each other.
-        locked = select(Session.id).where(Session.id.in_(ids)).order_by(Session.id).with_for_update()
-        ended = delete(Session).where(Session.id.in_(locked)).returning(Session.id, Session.key)
+        locked = select(DeviceSession.id).where(DeviceSession.id.in_(ids)).order_by(DeviceSession.id).with_for_update()
+        ended = delete(DeviceSession).where(DeviceSession.id.in_(locked)).returning(DeviceSession.id, DeviceSession.key)
         return {row.id: row.key for row in await session.execute(ended)}
 
     async def end_all(self, session: AsyncSession, user_id: int, *, but: str | None = None) -> list[str]:
         """End every session of a user, except that of one key if given; return the keys of those that ended."""
-        ended = delete(Session).where(Session.user_id == user_id).returning(Session.key)
-        return list(await session.scalars(ended if but is None else ended.where(Session.key != but)))
+        ended = delete(DeviceSession).where(DeviceSession.user_id == user_id).returning(DeviceSession.key)
+        return list(await session.scalars(ended if but is None else ended.where(DeviceSession.key != but)))
 
     async def end(self, session: AsyncSession, id_: int, user_id: int) -> str | None:
         """End a session that a user has chosen among their own; return its key, if there was one."""
-        ended = delete(Session).where(Session.id == id_, Session.user_id == user_id)
-        return await session.scalar(ended.returning(Session.key))
+        ended = delete(DeviceSession).where(DeviceSession.id == id_, DeviceSession.user_id == user_id)
+        return await session.scalar(ended.returning(DeviceSession.key))
 
     async def end_named(self, session: AsyncSession, id_: int, key: str) -> bool:
         """End the session that a token names; say whether there was one."""
-        ended = delete(Session).where(Session.id == id_, Session.key == key)
-        return await session.scalar(ended.returning(Session.id)) is not None
+        ended = delete(DeviceSession).where(DeviceSession.id == id_, DeviceSession.key == key)
+        return await session.scalar(ended.returning(DeviceSession.id)) is not None
 
 
-sessions = SessionCRUD(Session, "session", sorts={"created_at": Session.created_at})
+sessions = DeviceSessionCRUD(DeviceSession, "session", sorts={"created_at": DeviceSession.created_at})

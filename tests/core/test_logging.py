@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 import structlog
 
-from app.api.middleware import context as middleware
+from app.api.middleware import unhandled_errors
 from app.core.config.settings import Settings
 from app.core.observability import access_log
 from app.core.observability.logging import QUIET, configure_logging
@@ -34,7 +34,7 @@ class Terminal(io.StringIO):
 @pytest.fixture(autouse=True)
 def fresh_logging(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     # A logger keeps the configuration it was first used with; the access log's gets a fresh start.
-    for module in (middleware, access_log):
+    for module in (unhandled_errors, access_log):
         monkeypatch.setattr(module, "log", structlog.get_logger("strata.access"))
     # The tests' own client tells of its requests too.
     monkeypatch.setattr(logging.getLogger("httpx"), "disabled", True)

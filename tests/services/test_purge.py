@@ -177,7 +177,7 @@ async def test_the_application_cleans_and_stops_cleaning_when_it_stops(
         return 0
 
     monkeypatch.setattr(purge, "PERIOD", timedelta(milliseconds=5))
-    monkeypatch.setattr(purge, "clean", note)
+    monkeypatch.setattr(purge, "purge_expired", note)
     async with running(real_settings) as (_, _, services):
         await until(lambda: len(cleaned) > 1)
         assert cleaned[0] is services.database

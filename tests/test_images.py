@@ -36,20 +36,23 @@ def images_of_compose() -> dict[str, str]:
     return {name: service["image"] for name, service in SERVICES.items() if "build" not in service}
 
 
-def images_of_workflows() -> dict[str, str]:
+def images_of_workflows() -> set[tuple[str, str]]:
+    """Names of services, and their images."""
     jobs = [job for workflow in WORKFLOWS.values() for job in workflow["jobs"].values()]
-    return {name: service["image"] for job in jobs for name, service in job.get("services", {}).items()}
+    return {(name, service["image"]) for job in jobs for name, service in job.get("services", {}).items()}
 
 
 def test_every_image_is_pinned_by_tag_and_digest() -> None:
-    images = images_of_the_dockerfile() | {*images_of_compose().values()} | {*images_of_workflows().values()}
+    images = (
+        images_of_the_dockerfile() | {*images_of_compose().values()} | {image for _, image in images_of_workflows()}
+    )
     assert len(images) == 4
     assert [image for image in images if not PINNED.fullmatch(image)] == []
     assert not (ROOT / "Dockerfile").read_text().startswith("# syntax"), "it would name one more"
 
 
 def test_ci_tests_against_the_images_that_compose_runs() -> None:
-    assert images_of_workflows() == {name: images_of_compose()[name] for name in ("postgres", "redis")}
+    assert images_of_workflows() == {(name, images_of_compose()[name]) for name in ("postgres", "redis")}
 
 
 def test_the_documented_dockerfile_is_pinned_too() -> None:
@@ -57,10 +60,21 @@ def test_the_documented_dockerfile_is_pinned_too() -> None:
     assert {image for image in found if image != "strata"} < images_of_the_dockerfile()
 
 
-def test_every_action_is_pinned_by_its_commit() -> None:
-    used = re.findall(r"uses: (.*)", (ROOT / ".github/workflows/ci.yml").read_text())
-    assert len(used) > 3
+@pytest.mark.parametrize("name", WORKFLOWS)
+def test_every_action_is_pinned_by_its_commit(name: str) -> None:
+    used = re.findall(r"uses: (.*)", (ROOT / ".github/workflows" / name).read_text())
+    assert len(used) > 1
     assert [text for text in used if not re.fullmatch(r"[\w./-]+@[0-9a-f]{40} # v\d+\.\d+\.\d+", text)] == []
+
+
+def test_the_newest_versions_are_tried_each_week() -> None:
+    workflow = WORKFLOWS["newest.yml"]
+    (job,) = workflow["jobs"].values()
+    commands = [step.get("run", "") for step in job["steps"]]
+    assert re.fullmatch(r"\d+ \d+ \* \* \d", workflow[True]["schedule"][0]["cron"])  # YAML reads `on` as true
+    assert any("uv lock --upgrade" in command for command in commands)
+    assert {"uv run pytest", "uv run pytest -m database"} <= {*commands}
+    assert workflow["permissions"] == {}
 
 
 def test_dependabot_keeps_what_is_pinned_fresh() -> None:

@@ -33,9 +33,6 @@ def serve(
     reload: Annotated[bool, Option(help="Restart when the code changes; for development.")] = False,
 ) -> None:
     """Migrate the database, make the first administrator, and serve the API."""
-    from app.cli.worker import leave_out_rich
-
-    leave_out_rich()  # with one worker this process is going to be it
     from app.cli.server import ready_to_run
     from app.core.observability.logging import configure_logging
 

@@ -1,10 +1,15 @@
 """`Accept-Encoding` is read as RFC 9110 writes it, and caches are told that it matters."""
 
+import gzip
+import os
+import zlib
 from collections.abc import AsyncIterator
 
 import httpx
 import pytest
+from starlette.types import Message
 
+from app.api.middleware.compression import Gzip, is_compressible
 from app.core.config.settings import Settings
 from tests.conftest import connected, running
 
@@ -65,3 +70,65 @@ async def test_a_cache_is_told_also_where_nothing_has_changed(client: httpx.Asyn
     answer = await client.get("/api/v1/books", headers={"If-None-Match": tag})
     assert answer.status_code == 304
     assert set(answer.headers["vary"].split(", ")) >= {"Accept-Encoding", "Origin"}
+
+
+async def sent(*messages: Message) -> list[Message]:
+    """What `Gzip` makes of a response's messages."""
+    passed: list[Message] = []
+
+    async def send(message: Message) -> None:
+        passed.append(message)
+
+    compressed = Gzip(send)
+    for message in messages:
+        await compressed(message)
+    return passed
+
+
+def start(*headers: tuple[bytes, bytes]) -> Message:
+    return {"type": "http.response.start", "status": 200, "headers": list(headers)}
+
+
+def body(content: bytes, more_body: bool = False) -> Message:
+    return {"type": "http.response.body", "body": content, "more_body": more_body}
+
+
+@pytest.mark.parametrize("size", [1024, 5000, 500_000])
+async def test_the_length_is_that_of_what_is_sent(size: int) -> None:
+    content = os.urandom(size // 2).hex().encode()
+    head, message = await sent(start((b"content-length", b"%d" % size), (b"vary", b"Origin")), body(content))
+    assert gzip.decompress(message["body"]) == content
+    assert dict(head["headers"]) == {
+        b"content-length": b"%d" % len(message["body"]),
+        b"content-encoding": b"gzip",
+        b"vary": b"Origin, Accept-Encoding",
+    }
+
+
+async def test_each_part_of_a_stream_can_be_read_when_it_arrives() -> None:
+    head, *parts = await sent(start((b"content-length", b"9")), body(b"one", True), body(b"two", True), body(b"six"))
+    assert dict(head["headers"]) == {b"content-encoding": b"gzip", b"vary": b"Accept-Encoding"}
+    reader = zlib.decompressobj(wbits=16 + zlib.MAX_WBITS)
+    assert [reader.decompress(part["body"]) for part in parts] == [b"one", b"two", b"six"]
+    assert reader.eof
+
+
+@pytest.mark.parametrize("last", [body(b"x" * 1023), {"type": "http.response.body"}], ids=["small", "empty"])
+async def test_a_small_body_of_unknown_length_is_left_as_it_is(last: Message) -> None:
+    assert await sent(start(), last) == [start(), last]
+
+
+@pytest.mark.parametrize(
+    ("media_type", "fits"),
+    [
+        (b"application/json", True),
+        (b"text/csv; charset=utf-8", True),
+        (b"Image/PNG", False),
+        (b"image/svg+xml", True),
+        (b"text/event-stream; charset=utf-8", False),
+        (b"video/mp4", False),
+        (b"", True),
+    ],
+)
+def test_what_is_compressed_already_or_must_not_wait_is_left_alone(media_type: bytes, fits: bool) -> None:
+    assert is_compressible(start(), {b"content-type": media_type}) is fits

@@ -1,28 +1,17 @@
 """The passwords that everybody tries first."""
 
-import sys
 from functools import cache
-from threading import Lock
 
 MIN_LENGTH = 8
-loading = Lock()
-
-
-def common_passwords() -> frozenset[str]:
-    """See `load`. Threads that ask at once wait for the first: each would load the lists, and drop the others'."""
-    with loading:
-        return load()
 
 
 @cache
-def load() -> frozenset[str]:
+def common_passwords() -> frozenset[str]:
     """Some ten thousand of the most used passwords of at least eight characters, in lower case.
 
-    Source: the list that zxcvbn ranks passwords by. Its module holds several lists of 13 MB in all, so it is
-    loaded when the first password is set and dropped at once.
+    Source: the list that zxcvbn ranks passwords by. The library takes 13 MiB, so it is loaded when the first password
+    is set.
     """
     from zxcvbn.frequency_lists import FREQUENCY_LISTS  # noqa: PLC0415 - see above
 
-    passwords = frozenset(word.lower() for word in FREQUENCY_LISTS["passwords"] if len(word) >= MIN_LENGTH)
-    sys.modules.pop("zxcvbn.frequency_lists", None)
-    return passwords
+    return frozenset(word.lower() for word in FREQUENCY_LISTS["passwords"] if len(word) >= MIN_LENGTH)

@@ -45,12 +45,16 @@ class Checks:
             await self.with_checks(scope, receive, send)
 
     def needs_no_check(self, scope: Scope) -> bool:
-        given = scope[KEY].given
-        if given.get(b"host") not in self.known_hosts and scope["path"] not in PROBES:
+        request_headers = scope[KEY].request_headers
+        if request_headers.get(b"host") not in self.known_hosts and scope["path"] not in PROBES:
             return False
-        if b"origin" in given or b"transfer-encoding" in given or len(given) != len(scope["headers"]):
+        if (
+            b"origin" in request_headers
+            or b"transfer-encoding" in request_headers
+            or len(request_headers) != len(scope["headers"])
+        ):
             return False
-        length = given.get(b"content-length")
+        length = request_headers.get(b"content-length")
         if length is not None and not (length.isdigit() and fits(length, self.max_body_size)):
             return False
         return bool(scope.get("http_version", "")[:1] == "1")
@@ -61,7 +65,7 @@ class Checks:
         await (self.behind_hosts if is_probe else self.hosts)(scope, receive, send)
 
     async def remember_host(self, scope: Scope, receive: Receive, send: Send) -> None:
-        host = scope[KEY].given.get(b"host") if scope["type"] == "http" else None
+        host = scope[KEY].request_headers.get(b"host") if scope["type"] == "http" else None
         if host is not None and len(host) <= MAX_KNOWN_LENGTH:
             if len(self.known_hosts) >= MAX_KNOWN_HOSTS:
                 self.known_hosts.clear()  # or whoever came first with made up ones would keep the good ones out
@@ -76,7 +80,7 @@ class BodyLimit(RequestBodyLimitMiddleware):
     """
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        announced = scope[KEY].given.get(b"content-length", b"") if scope["type"] == "http" else b""
+        announced = scope[KEY].request_headers.get(b"content-length", b"") if scope["type"] == "http" else b""
         if announced.isdigit() and not fits(announced, self.max_body_size):
             await PlainTextResponse("Content Too Large", 413)(scope, receive, send)
         else:

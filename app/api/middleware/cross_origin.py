@@ -128,5 +128,5 @@ class CORS(CORSMiddleware):
     """Starlette's, for requests with an origin; to answers of others `Exchange` adds what it would."""
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        has_origin = scope["type"] == "http" and b"origin" in scope[KEY].given
+        has_origin = scope["type"] == "http" and b"origin" in scope[KEY].request_headers
         await (super().__call__ if has_origin else self.app)(scope, receive, send)

@@ -35,11 +35,11 @@ class Exchange:
     __slots__ = (
         "began",
         "forward",
-        "given",
         "is_started",
         "method",
         "receive",
         "refusal",
+        "request_headers",
         "request_id",
         "response_headers",
         "scope",
@@ -52,8 +52,8 @@ class Exchange:
         self.response_headers = response_headers
         self.method: str = scope["method"]
         # Of a name that comes twice the first one counts, as it does in Starlette's `Headers`.
-        self.given: dict[bytes, bytes] = dict(reversed(scope["headers"]))
-        self.request_id = request_id_of(self.given)
+        self.request_headers: dict[bytes, bytes] = dict(reversed(scope["headers"]))
+        self.request_id = request_id_of(self.request_headers)
         self.receive = receive
         self.transmit = send
         self.forward: Send | None = None
@@ -94,7 +94,7 @@ class Exchange:
         elif start["status"] == 304:  # what it confirms may have been compressed (RFC 9110 section 15.4.5)
             start["headers"] = vary(list(start.get("headers", ())), b"Accept-Encoding")
         elif int(headers.get(b"content-length", MINIMUM_SIZE)) >= MINIMUM_SIZE and is_compressible(start, headers):
-            if accepts_gzip(self.given.get(b"accept-encoding", b"")):
+            if accepts_gzip(self.request_headers.get(b"accept-encoding", b"")):
                 compression = copy(COMPRESSION)
                 compression.send, self.forward = self.finish, compression.send_with_compression
             else:
@@ -127,7 +127,9 @@ class Exchange:
     def complete(self, pairs: Pairs) -> Pairs:
         seconds = time.perf_counter() - self.began
         # Where there is an origin, the CORS layer has said that the answer depends on it.
-        headers = self.response_headers.complete(pairs, self.request_id, seconds, varies=b"origin" not in self.given)
+        headers = self.response_headers.complete(
+            pairs, self.request_id, seconds, varies=b"origin" not in self.request_headers
+        )
         # Left here by app/api/deps/limits.py; on errors too, which its own response headers would miss.
         verdict = self.scope["state"].get("rate_limit")
         if verdict is not None and b"ratelimit-limit" not in dict(headers):
@@ -145,7 +147,7 @@ class Exchange:
 
 def request_header(request: HTTPConnection, name: bytes) -> str | None:
     """A header of the request; `name` is in lower case."""
-    value = request.scope[KEY].given.get(name)
+    value = request.scope[KEY].request_headers.get(name)
     return None if value is None else value.decode("latin-1")
 
 

@@ -22,9 +22,9 @@ NO_STORE = (b"cache-control", b"no-store")
 REVALIDATE = (b"cache-control", b"private, no-cache")
 
 
-def request_id_of(given: Mapping[bytes, bytes]) -> bytes:
+def request_id_of(request_headers: Mapping[bytes, bytes]) -> bytes:
     """The client's where it is a sane one, else a new one."""
-    theirs = given.get(b"x-request-id")
+    theirs = request_headers.get(b"x-request-id")
     if theirs is not None and SANE_ID.fullmatch(theirs):
         return theirs
     # It need not be hard to guess, and the operating system's random numbers cost ten times as much.

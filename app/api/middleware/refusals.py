@@ -28,11 +28,11 @@ class Refusal:
         await (self.for_scripts if has_origin else self.answer)(scope, receive, send)
 
     async def answer(self, scope: Scope, receive: Receive, send: Send) -> None:  # noqa: ARG002 - ASGI's
-        given = dict(reversed(scope["headers"]))
-        request_id = request_id_of(given)
+        request_headers = dict(reversed(scope["headers"]))
+        request_id = request_id_of(request_headers)
         body = (b'"%b"' % request_id).join(self.body)
         headers = [*self.headers, (b"x-request-id", request_id), (b"content-length", b"%d" % len(body))]
-        if b"origin" not in given:
+        if b"origin" not in request_headers:
             headers.append(VARY_ORIGIN)
         await send({"type": "http.response.start", "status": self.status, "headers": headers})
         await send({"type": "http.response.body", "body": b"" if scope["method"] == "HEAD" else body})

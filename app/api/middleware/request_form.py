@@ -45,17 +45,17 @@ class RequestForm:
 
 def fault_of(scope: Scope) -> str | None:
     exchange = scope[KEY]
-    if len(exchange.given) != len(scope["headers"]):
+    if len(exchange.request_headers) != len(scope["headers"]):
         names = [name for name, _ in scope["headers"]]
         twice = next((name for name in names if name in SINGLE and names.count(name) > 1), None)
         if twice is not None:
             return f"The field `{twice.decode()}` comes more than once."
         scope["headers"] = combined(scope["headers"])
-        exchange.given = dict(scope["headers"])
+        exchange.request_headers = dict(scope["headers"])
     # The parser has seen to it that the last coding is `chunked`; what is inside of another nobody reads.
-    if exchange.given.get(b"transfer-encoding", b"chunked").lower().strip() != b"chunked":
+    if exchange.request_headers.get(b"transfer-encoding", b"chunked").lower().strip() != b"chunked":
         return "The one coding that `Transfer-Encoding` may name is `chunked`."
-    return None if has_good_host(scope, exchange.given.get(b"host")) else "`Host` does not name a host."
+    return None if has_good_host(scope, exchange.request_headers.get(b"host")) else "`Host` does not name a host."
 
 
 def has_good_host(scope: Scope, host: bytes | None) -> bool:

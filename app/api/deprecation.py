@@ -51,31 +51,31 @@ def deprecated(
     Raises:
         ValueError: for an instant without a zone, a sunset before the deprecation, or what is no URI.
     """
-    check_instants(deprecated_at, sunset_at)
+    check_timestamps(deprecated_at, sunset_at)
     links = {"successor-version": successor, "deprecation": docs}
     retirement = Deprecation(
         f"@{int(deprecated_at.timestamp())}",
         format_datetime(sunset_at.astimezone(UTC), usegmt=True) if sunset_at else None,
-        tuple((checked(target), relation) for relation, target in links.items() if target is not None),
+        tuple((checked_uri(target), relation) for relation, target in links.items() if target is not None),
     )
     return {"deprecated": True, "dependencies": [Depends(retirement), *dependencies]}
 
 
-def check_instants(deprecated_at: datetime, sunset_at: datetime | None) -> None:
-    for instant in (deprecated_at, sunset_at):
-        if instant is not None and instant.utcoffset() is None:
-            raise ValueError(f"{instant} has no time zone")
+def check_timestamps(deprecated_at: datetime, sunset_at: datetime | None) -> None:
+    for timestamp in (deprecated_at, sunset_at):
+        if timestamp is not None and timestamp.utcoffset() is None:
+            raise ValueError(f"{timestamp} has no time zone")
     if sunset_at is not None and sunset_at < deprecated_at:
         raise ValueError(f"the sunset, {sunset_at}, is before the deprecation, {deprecated_at}")
 
 
-def checked(target: str) -> str:
+def checked_uri(target: str) -> str:
     if not URI.fullmatch(target):
         raise ValueError(f"{target!r} is no URI")
     return target
 
 
-def deprecation_of(scope: Scope) -> Deprecation | None:
+def find_deprecation(scope: Scope) -> Deprecation | None:
     """Of the route that the router has chosen, also where its dependencies were never asked: a malformed body."""
     route = scope.get("route")
     if not getattr(route, "deprecated", None):

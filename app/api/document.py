@@ -27,16 +27,16 @@ def simplify(document: Node) -> None:
     operations = [node for node in nodes(document) if "operationId" in node]
     for operation in operations:
         for schema in never_null(operation, schemas):
-            take_null_out(schema)
+            remove_null(schema)
             if schema.get("default") == "":  # stands for what is left out
                 del schema["default"]
     for node in list(nodes(document)):
-        join_null(node)
-        tell_size(node)
-        leave_out_titles(node)
+        merge_null(node)
+        specify_size(node)
+        remove_titles(node)
     add_siblings(document, schemas)
-    answers = [{"responses": operation["responses"]} for operation in operations]
-    for schema in [*answers, *(schemas[name] for name in answered(answers, schemas))]:
+    responses = [{"responses": operation["responses"]} for operation in operations]
+    for schema in [*responses, *(schemas[name] for name in response_schemas(responses, schemas))]:
         for node in nodes(schema):
             node.pop("default", None)
 
@@ -72,7 +72,7 @@ def is_null(schema: Node) -> bool:
     return schema.get("type") == "null"
 
 
-def take_null_out(schema: Node) -> bool:
+def remove_null(schema: Node) -> bool:
     """Whether there was one among its alternatives."""
     for word in ("anyOf", "oneOf"):
         kinds = [kind for kind in schema.get(word, ()) if not is_null(kind)]
@@ -85,8 +85,8 @@ def take_null_out(schema: Node) -> bool:
     return False
 
 
-def join_null(schema: Node) -> None:
-    if take_null_out(schema):
+def merge_null(schema: Node) -> None:
+    if remove_null(schema):
         allow_null(schema)
 
 
@@ -113,7 +113,7 @@ def add_siblings(document: Node, schemas: Node) -> None:
             allow_null(schemas[name])
 
 
-def tell_size(schema: Node) -> None:
+def specify_size(schema: Node) -> None:
     """Kotlin's and others' integers have 32 bits where nothing is said. FastAPI writes the bound 100 as 100.0."""
     for word in BOUNDS:
         bound = schema.get(word)
@@ -123,16 +123,16 @@ def tell_size(schema: Node) -> None:
         schema.setdefault("format", "int64")
 
 
-def leave_out_titles(node: Node) -> None:
+def remove_titles(node: Node) -> None:
     """A member's and a parameter's repeat its name; as names of classes they are many times the same."""
     for schema in [*node.get("properties", {}).values(), *([node["schema"]] if "schema" in node else [])]:
         schema.pop("title", None)
 
 
-def answered(answers: list[Node], schemas: Node) -> set[str]:
+def response_schemas(responses: list[Node], schemas: Node) -> set[str]:
     """The schemas that answers show, and those within them."""
     found: set[str] = set()
-    todo = [*answers]
+    todo = [*responses]
     while todo:
         names = {referred(node) for node in nodes(todo.pop())} & schemas.keys()
         todo += [schemas[name] for name in names - found]

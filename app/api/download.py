@@ -92,7 +92,7 @@ async def send_in_time(exchange: Exchange, send: Send, message: Message) -> None
         async with asyncio.timeout(PIECE_TIMEOUT.total_seconds()):
             await send(message)
     except TimeoutError:
-        log.info("a download was cut off: its client takes nothing")
+        log.info("download aborted: the client stopped reading")
         await cut(exchange)
         raise ClientDisconnect from None
 

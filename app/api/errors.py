@@ -13,7 +13,7 @@ from starlette.exceptions import HTTPException
 from starlette.responses import JSONResponse
 from starlette.routing import Match
 
-from app.api.faults import told
+from app.api.faults import describe_errors
 from app.core.db.errors import Meaning, code_name, meaning
 from app.core.errors import (
     AppError,
@@ -47,9 +47,9 @@ FRAMEWORK_DETAILS = {
 # What the log says of each; the database's own code is beside it.
 EVENTS = {
     Meaning.UNAVAILABLE: "database unavailable",
-    Meaning.WRONG_SERVER: "the database does not write: is it a standby?",
+    Meaning.WRONG_SERVER: "the database is read-only: is it a standby?",
     Meaning.FULL: "there is no room left",
-    Meaning.TRY_AGAIN: "transactions kept each other from ending",
+    Meaning.TRY_AGAIN: "transactions kept conflicting",
     Meaning.PLAN_AGAIN: "the schema kept changing",
 }
 BUSY = "The database is busy; try again shortly."
@@ -142,7 +142,7 @@ async def on_validation_error(request: Request, error: Exception) -> Response:
     if is_token_endpoint(request):
         return await on_oauth_error(request, OAuthError(400, "invalid_request", OAUTH_FORM))
     detail = "The request is not valid; see `errors`."
-    return problem(request.state.request_id, 422, "validation_error", detail, errors=told(error.errors()))
+    return problem(request.state.request_id, 422, "validation_error", detail, errors=describe_errors(error.errors()))
 
 
 async def on_http_exception(request: Request, error: Exception) -> Response:

@@ -10,7 +10,7 @@ MAX_MESSAGE = 200
 LENGTH_FAULTS = {"too_short": ("least", "min_length"), "too_long": ("most", "max_length")}
 
 
-def told(faults: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
+def describe_errors(faults: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
     """Without `input` and `ctx`: they may hold a password. Names and messages quote what was sent."""
     return [
         {

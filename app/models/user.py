@@ -50,7 +50,7 @@ def login_keys(login: str) -> list[str]:
     return list(dict.fromkeys((identity_key(login), identity_key(turkish))))
 
 
-def guess_key(login: str) -> str:
+def attempts_key(login: str) -> str:
     """One for all logins by which an account may be meant: whoever guesses has no more tries by other spellings."""
     return identity_key(login.translate(TURKISH)).replace(DOTLESS_I, "i").replace(DOTTED_I, "i")
 

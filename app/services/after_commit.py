@@ -52,7 +52,7 @@ class AfterCommit:
         """Run the job once the session's transaction has committed; forget it if that rolls back."""
         waiting = session.info.get(WAITING)
         if waiting is None:
-            waiting = session.info[WAITING] = Waiting(session.sync_session, self.start)
+            waiting = session.info[WAITING] = PendingJobs(session.sync_session, self.start)
         waiting.add(session.sync_session, job)
 
     async def post(self, job: Job) -> None:
@@ -62,7 +62,7 @@ class AfterCommit:
     def start(self, job: Job) -> None:
         """Never waits and never fails: nothing that goes wrong here may undo a request that succeeded."""
         if self.is_closed or len(self.tasks) >= self.capacity:
-            log.error("the outbox is closed or full: a job was dropped", job=kind(job), waiting=len(self.tasks))
+            log.error("the queue of jobs is closed or full: a job was dropped", job=kind(job), waiting=len(self.tasks))
             return
         # A task of its own, so that one job's long wait for its next attempt holds up no other.
         task = asyncio.create_task(self.run(job), name=kind(job))
@@ -94,9 +94,9 @@ class AfterCommit:
             "where": f"{frame.filename}:{frame.lineno}",
         }
         if attempt < self.attempts:
-            log.warning("a job failed and will be tried again", **facts)
+            log.warning("a job failed and will be retried", **facts)
         else:
-            log.error("a job failed and is given up", **facts)
+            log.error("a job failed for the last time", **facts)
 
     async def join(self) -> None:
         """Wait until nothing is left to do, jobs that jobs have made included."""
@@ -110,14 +110,14 @@ class AfterCommit:
                 await self.join()
         if self.tasks:
             lost = sorted(task.get_name() for task in self.tasks)
-            log.error("jobs were lost at the shutdown", count=len(lost), jobs=lost[:10])
+            log.error("jobs were lost at shutdown", count=len(lost), jobs=lost[:10])
         self.is_closed = True
         for task in self.tasks:
             task.cancel()
         await asyncio.gather(*self.tasks, return_exceptions=True)
 
 
-class Waiting:
+class PendingJobs:
     """The jobs of one session, until its transaction ends.
 
     It listens to the session itself, so it works wherever the session takes its transactions from,

@@ -49,6 +49,6 @@ async def purge_periodically(database: Database) -> None:
         try:
             deleted = await purge_expired(database)
         except Exception:
-            log.exception("cleaning failed; it is tried again later")
+            log.exception("purge of expired rows failed; it will be retried")
         else:
             log.debug("cleaned", deleted=deleted)

@@ -189,7 +189,7 @@ async def test_a_job_that_keeps_failing_is_given_up_without_telling_its_data(
         "ConnectionError",
         5,
     )
-    assert "test_outbox.py" in last["where"]
+    assert "test_after_commit.py" in last["where"]
     assert not any(word in str(logs()) for word in SECRET.split())
 
 

@@ -40,7 +40,7 @@ class RequestContext:
             path = scope.get("raw_path", b"").decode("latin-1") or quote(scope["path"], errors="backslashreplace")
             level = logging.DEBUG if path in PROBES else logging.INFO
             ms = round((time.perf_counter() - exchange.began) * 1000, 1)
-            access_log.tell(
+            access_log.record(
                 level,
                 exchange.method,
                 path[:MAX_LOGGED_PATH],

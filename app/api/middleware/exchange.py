@@ -8,7 +8,7 @@ from starlette.middleware.gzip import DEFAULT_EXCLUDED_CONTENT_TYPES, GZipRespon
 from starlette.requests import HTTPConnection
 from starlette.types import Message, Receive, Scope, Send
 
-from app.api.deprecation import deprecation_of
+from app.api.deprecation import find_deprecation
 from app.api.errors import framework_problem
 from app.api.middleware.content_coding import accepts_gzip
 from app.api.middleware.headers import Pairs, ResponseHeaders, request_id_of, vary
@@ -138,7 +138,7 @@ class Exchange:
                 (b"ratelimit-remaining", b"%d" % verdict.remaining),
                 (b"ratelimit-reset", b"%d" % verdict.reset_seconds),
             )
-        if retirement := deprecation_of(self.scope):
+        if retirement := find_deprecation(self.scope):
             retirement.announce(MutableHeaders(raw=headers), root_path_of(self.scope))
         if self.status == 204:  # FastAPI names a type for what is not there
             headers = [pair for pair in headers if pair[0] != b"content-type"]

@@ -21,13 +21,13 @@ class Refusal:
         self.status = status
         self.body = bytes(problem("\0", status, code, detail).body).split(json.dumps("\0").encode())
         self.headers = ((b"content-type", MEDIA_TYPE.encode()), *headers.guards, NO_STORE, *more)
-        self.for_scripts = with_cors(self.answer)
+        self.for_scripts = with_cors(self.respond)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         has_origin = b"origin" in dict(scope["headers"])
-        await (self.for_scripts if has_origin else self.answer)(scope, receive, send)
+        await (self.for_scripts if has_origin else self.respond)(scope, receive, send)
 
-    async def answer(self, scope: Scope, receive: Receive, send: Send) -> None:  # noqa: ARG002 - ASGI's
+    async def respond(self, scope: Scope, receive: Receive, send: Send) -> None:  # noqa: ARG002 - ASGI's
         request_headers = dict(reversed(scope["headers"]))
         request_id = request_id_of(request_headers)
         body = (b'"%b"' % request_id).join(self.body)

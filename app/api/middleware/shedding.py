@@ -54,5 +54,5 @@ class LoadShedding:
         self.refused += 1
 
     def report(self) -> None:
-        log.warning("overloaded: requests were refused", count=self.refused - self.refused_before, limit=self.limit)
+        log.warning("overloaded: requests were rejected", count=self.refused - self.refused_before, limit=self.limit)
         self.refused_before = self.refused

@@ -26,12 +26,12 @@ class AccountEdits:
         """Change a row that is locked."""
         differing = differences(user, **changes)
         # While the row is what it was: the mail goes to the address that was the account's until now.
-        await self.tell(session, user, differing, device if actor_id == user.id else None)
+        await self.notify(session, user, differing, device if actor_id == user.id else None)
         await users.update(session, user, **changes)
         await record(session, Action.USER_CHANGED, device, actor_id=actor_id, subject_id=user.id, changes=differing)
         return user
 
-    async def tell(
+    async def notify(
         self, session: AsyncSession, user: User, differing: dict[str, list[Any]], device: Device | None
     ) -> None:
         """`device` is None where an administrator did it: where they sit is not the user's business."""

@@ -86,11 +86,11 @@ class ManagedAccounts:
             InsufficientScopeError, NotFoundError, LastAdminError
         """
 
-        def may_go(user: User) -> None:
+        def check_deletable(user: User) -> None:
             require_admin_for(actor, user.role)
             check(user)
 
-        await remove_account(session, user_id, may_go)
+        await remove_account(session, user_id, check_deletable)
         await record(session, Action.USER_DELETED, device, actor_id=actor.user.id, subject_id=user_id)
 
 

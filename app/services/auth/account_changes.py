@@ -39,7 +39,9 @@ def open_listener(settings: Settings, database: Database, cache: AccountCache) -
         listener_arguments(settings),
         Source(CHANNEL, TABLES, TRIGGERS),
         cache,
-        Fallback((), "changes of accounts are not heard: each request asks", "changes of accounts are heard again"),
+        Fallback(
+            (), "account notifications lost: every request queries the database", "account notifications are back"
+        ),
     )
     cache.ask_again = listener.hurry
     watch(database, cache)

@@ -5,7 +5,7 @@ from typing import Self
 
 from app.core.config.settings import Settings
 from app.core.limits.ratelimit import RateLimiter
-from app.models.user import guess_key
+from app.models.user import attempts_key
 from app.services.auth.identity import Identity
 
 # After the setting's own window: the more was guessed, the longer the wait.
@@ -31,15 +31,15 @@ class SignInAttempts:
     async def spend(self, login: str) -> None:
         """Raises RateLimitedError after too many failures."""
         if self.limiter is not None:
-            (await self.limiter.hit(self.rate, "sign-in", guess_key(login))).require()
+            (await self.limiter.hit(self.rate, "sign-in", attempts_key(login))).require()
 
     async def succeed(self, login: str) -> None:
         if self.limiter is not None:
-            await self.limiter.clear(self.rate, "sign-in", guess_key(login))
+            await self.limiter.clear(self.rate, "sign-in", attempts_key(login))
 
 
 @dataclass(frozen=True, slots=True)
-class ProofAttempts:
+class ReauthenticationAttempts:
     """Counts in the same way how often a signed-in device has shown a wrong password for the account it is on.
 
     By device: strangers who guess at the account must not keep its owner from changing the password, and neither must

@@ -119,7 +119,7 @@ class Auth:
                 await users.update(session, stored, hashed_password=new_hash)
             await self.make_room(session, user, device)
             pair = self.token_pair(user, await sessions.add(session, row))
-            await self.tell_of_device(session, user, row)
+            await self.notify_of_new_device(session, user, row)
             await record(session, Action.SIGNED_IN, device, actor_id=user.id, session_id=row.id)
         return pair
 
@@ -153,7 +153,7 @@ class Auth:
             user_agent=device.user_agent,
         )
 
-    async def tell_of_device(self, session: AsyncSession, user: User, row: DeviceSession) -> None:
+    async def notify_of_new_device(self, session: AsyncSession, user: User, row: DeviceSession) -> None:
         """By mail, where the user has not signed in with the like of it before."""
         if not await audit.knows_device(session, user.id, row.user_agent):
             facts: dict[str, Any] = {"at": row.rotated_at, "ip": row.ip, "user_agent": row.user_agent}

@@ -7,7 +7,7 @@ from app.core.errors import ForbiddenError
 from app.core.security.passwords import PasswordHasher
 from app.crud.user import users
 from app.models.user import User
-from app.services.auth.attempts import ProofAttempts
+from app.services.auth.attempts import ReauthenticationAttempts
 from app.services.auth.identity import Identity
 
 
@@ -22,7 +22,7 @@ class Reauthentication:
 
     database: Database
     hasher: PasswordHasher
-    attempts: ProofAttempts
+    attempts: ReauthenticationAttempts
 
     async def require(self, me: Identity, password: str) -> User:
         """The account as it was when the password was checked.
@@ -41,8 +41,8 @@ class Reauthentication:
         return user
 
 
-def require_same_password(stored: User | None, proven: User) -> User:
+def require_same_password(stored: User | None, verified: User) -> User:
     """The row, locked by now, of which the password was proven. Raises WrongPasswordError if it was changed since."""
-    if stored is None or stored.hashed_password != proven.hashed_password:
+    if stored is None or stored.hashed_password != verified.hashed_password:
         raise WrongPasswordError
     return stored

@@ -38,13 +38,13 @@ class Rotation:
             TokenReusedError: the token is a copy, and the session has ended.
         """
         if row.rotation == number:
-            await self.count_on(session, row, device)
+            await self.advance(session, row, device)
         elif row.rotation == number + 1 and utc_now() - row.rotated_at <= self.reuse_grace:
             await self.repeat(session, row, device)
         else:
             await self.end(session, row, device)
 
-    async def count_on(self, session: AsyncSession, row: DeviceSession, device: Device) -> None:
+    async def advance(self, session: AsyncSession, row: DeviceSession, device: Device) -> None:
         now = utc_now()
         await sessions.update(
             session,

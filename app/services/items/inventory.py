@@ -71,5 +71,5 @@ class Inventory:
         except ValidationError:
             pass
         # The circuit does not count these: the service is there, and other items may be fine.
-        log.warning("the inventory's answer is of no use", item_id=item_id, status=answer.status)
+        log.warning("unusable response from the inventory", item_id=item_id, status=answer.status)
         raise InventoryUnavailableError

@@ -12,7 +12,7 @@ from app.core.limits.ratelimit import RateLimiter
 from app.crud.one_time_token import binding_of, one_time_tokens
 from app.crud.user import users
 from app.models.one_time_token import OneTimeToken, Purpose
-from app.models.user import User, guess_key
+from app.models.user import User, attempts_key
 from app.services.mail.mails import MailName
 from app.services.mail.notices import Notices
 
@@ -45,7 +45,7 @@ class MailLinks:
     async def limit(self, purpose: Purpose, email: str) -> None:
         """For each address, so that many machines together cannot flood a mailbox. Raises RateLimitedError."""
         if self.limiter is not None:
-            (await self.limiter.hit(self.rate, MAILS[purpose], guess_key(email))).require()
+            (await self.limiter.hit(self.rate, MAILS[purpose], attempts_key(email))).require()
 
     async def send(
         self,

@@ -52,7 +52,7 @@ CHOSEN_WORDS = ("user_agent", "new_email", "old_username", "new_username")
 FULL_STOPS = ".\u3002\uff0e\uff61"
 
 
-def render(name: MailName, to: str, settings: Settings, *, is_proven: bool, **values: Any) -> EmailMessage:
+def render(name: MailName, to: str, settings: Settings, *, is_verified: bool, **values: Any) -> EmailMessage:
     """Make a message to one address, in text and HTML; of CHOSEN_WORDS it has none unless the address is proven.
 
     The mails want:
@@ -72,7 +72,7 @@ def render(name: MailName, to: str, settings: Settings, *, is_proven: bool, **va
     site = settings.frontend_url.rstrip("/")
     values = {key: printable(value) if isinstance(value, str) else value for key, value in values.items()}
     for word in values.keys() & set(CHOSEN_WORDS):
-        values[word] = unlinked(values[word] or "") if is_proven else ""
+        values[word] = unlinked(values[word] or "") if is_verified else ""
     values |= {"subject": SUBJECTS[name], "product": product_name(sender), "site": site}
     if name in PAGES:
         values["link"] = link(site + PAGES[name], values["token"])
@@ -101,7 +101,7 @@ def unlinked(text: str) -> str:
     return re.sub(rf"[{FULL_STOPS}](?=\w)(?!\d)", "[.]", text).replace("://", "[:]//")
 
 
-def moment(at: datetime) -> str:
+def format_timestamp(at: datetime) -> str:
     return f"{at.astimezone(UTC):%Y-%m-%d %H:%M} UTC"
 
 
@@ -127,5 +127,5 @@ def environment() -> "Environment":
         keep_trailing_newline=True,
         auto_reload=False,
     )
-    made.filters |= {"moment": moment, "duration": duration}
+    made.filters |= {"format_timestamp": format_timestamp, "duration": duration}
     return made

@@ -26,7 +26,7 @@ class Notices:
 
     async def send(self, session: AsyncSession, name: MailName, user: User, **values: Any) -> None:
         """Tell what happened. An address that is not proven may be a stranger's, who must not be flooded."""
-        message = render(name, user.email, self.settings, is_proven=user.is_verified, **values)
+        message = render(name, user.email, self.settings, is_verified=user.is_verified, **values)
         if user.is_verified:
             await self.after_commit.enqueue(session, partial(self.mailer.send, message))
         else:
@@ -36,8 +36,8 @@ class Notices:
         self, session: AsyncSession, name: MailName, user: User, *, to: str | None = None, **values: Any
     ) -> None:
         """To the user's address, or to `to`, which is to be proven. Whoever makes links counts them."""
-        is_proven = user.is_verified and to is None
-        message = render(name, to or user.email, self.settings, is_proven=is_proven, **values)
+        is_verified = user.is_verified and to is None
+        message = render(name, to or user.email, self.settings, is_verified=is_verified, **values)
         await self.after_commit.enqueue(session, partial(self.mailer.send, message))
 
     async def send_limited(self, message: EmailMessage, mailbox: str) -> None:

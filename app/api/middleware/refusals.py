@@ -1,4 +1,4 @@
-"""Problems that are told from outside of everything else, for much less than what an ordinary answer costs."""
+"""Prebuilt error responses for the outermost middleware, cheaper than an ordinary response."""
 
 import json
 from collections.abc import Callable
@@ -12,12 +12,12 @@ type WithCORS = Callable[[ASGIApp], ASGIApp]
 
 
 class Refusal:
-    """One problem, made beforehand but for the request's id. Scripts of other origins may read it, too."""
+    """One problem+json response, serialized in advance except for the request ID; sent with CORS headers."""
 
     def __init__(
         self, status: int, code: str, detail: str, more: Pairs, *, headers: ResponseHeaders, with_cors: WithCORS
     ) -> None:
-        """`more` are headers of this problem, beside those that every answer has."""
+        """`more` are additional headers of this response."""
         self.status = status
         self.body = bytes(problem("\0", status, code, detail).body).split(json.dumps("\0").encode())
         self.headers = ((b"content-type", MEDIA_TYPE.encode()), *headers.guards, NO_STORE, *more)

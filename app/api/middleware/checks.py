@@ -22,7 +22,6 @@ MAX_DIGITS = 16
 class Checks:
     """Validates request syntax, hosts, origins and body sizes; adds CORS headers to errors of `UnhandledErrors`.
 
-
     Skipped for HTTP/1 requests to a known host without `Origin`, repeated header fields or `Transfer-Encoding`, whose
     `Content-Length`, if any, is within the limit.
     """
@@ -75,7 +74,6 @@ class Checks:
 
 class BodyLimit(RequestBodyLimitMiddleware):
     """Starlette's limit counts a body while it is read; this one also rejects a `Content-Length` that is too large.
-
 
     A handler that does not read the body must not act on an incomplete request.
     """

@@ -11,7 +11,6 @@ ROOT_PATH = "app_root_path"
 class RootPath:
     """Outermost, so that rate limits, caches and signatures see one path per resource.
 
-
     ASGI's `root_path` is not used: it stays part of `path`, and Starlette's mounts do not match a path without it.
     """
 

@@ -1,4 +1,4 @@
-"""What users do with their accounts: opening, changing, leaving. Passwords and addresses have modules of their own."""
+"""Registration, changes and deletion of one's own account."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -30,7 +30,7 @@ from app.services.mail.notices import Notices
 
 @dataclass(frozen=True, slots=True)
 class Accounts:
-    """The use cases of accounts; one for each application. Those that hash open transactions of their own."""
+    """The use cases of accounts, one instance per application. Those that hash open their own transactions."""
 
     settings: Settings
     database: Database
@@ -61,10 +61,10 @@ class Accounts:
         return cls(settings, database, hasher, proof, addresses, passwords, edits, managed)
 
     async def register(self, session: AsyncSession, password: str, device: Device, **fields: Any) -> User:
-        """Open an account and mail a link that proves the address.
+        """Create an account and mail a link that verifies the address.
 
         Raises:
-            WeakPasswordError, UsernameReservedError, ConflictError: nothing has been stored then.
+            WeakPasswordError, UsernameReservedError, ConflictError: nothing is stored.
         """
         refuse_reserved(fields["username"])
         await check_password(password, self.settings, username=fields["username"], email=fields["email"])
@@ -83,12 +83,12 @@ class Accounts:
         device: Device,
         check: Callable[[User], None],
     ) -> User:
-        """Change one's own account, unless `check` objects; another name wants the password.
+        """Change one's own account unless `check` raises; a new username needs the password.
 
         Raises:
             WrongPasswordError, UsernameReservedError, ConflictError, RateLimitedError
         """
-        # A form that sends the name along and leaves it as it is needs no password.
+        # An unchanged username in a form needs no password.
         changes = {name: value for name, value in changes.items() if (name, value) != ("username", me.user.username)}
         verified = (
             await self.require_password_for_new_name(me, changes["username"], password)
@@ -108,7 +108,7 @@ class Accounts:
         return await self.proof.require(me, password)
 
     async def delete(self, me: Identity, password: str, device: Device, check: Callable[[User], None]) -> None:
-        """Delete one's own account and what it owns, unless `check` objects.
+        """Delete one's own account and what it owns, unless `check` raises.
 
         Raises:
             WrongPasswordError, LastAdminError, RateLimitedError

@@ -1,4 +1,4 @@
-"""Packages that bring modules, installed the way an installer leaves them: files and a `.dist-info`."""
+"""Packages that provide plugins, installed the way an installer leaves them: files and a `.dist-info`."""
 
 import re
 import sys
@@ -9,18 +9,18 @@ from pathlib import Path
 import pytest
 
 from app.core.db.migrations import ROOT
-from app.core.plugins import modules_on
+from app.core.plugins import plugins_on
 
 
-def documented_module() -> str:
-    """The module that docs/modules.md shows: what people copy must work."""
-    blocks: list[str] = re.findall(r"```python\n(.*?)```", (ROOT / "docs/modules.md").read_text(), re.DOTALL)
+def documented_plugin() -> str:
+    """The plugin that docs/plugins.md shows: what people copy must work."""
+    blocks: list[str] = re.findall(r"```python\n(.*?)```", (ROOT / "docs/plugins.md").read_text(), re.DOTALL)
     (source,) = [block for block in blocks if "def init_app" in block]
     return source
 
 
 def install(folder: Path, source: str, name: str = "stock", *, package: str = "acme_stock", value: str = "") -> None:
-    """Put a distribution with one module into a folder that is, or will be, on the path."""
+    """Put a distribution with one plugin into a folder that is, or will be, on the path."""
     folder.mkdir(exist_ok=True)
     (folder / f"{package}.py").write_text(source)
     info = folder / f"{package}-1.2.3.dist-info"
@@ -28,7 +28,7 @@ def install(folder: Path, source: str, name: str = "stock", *, package: str = "a
     distribution = package.replace("_", "-")
     (info / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {distribution}\nVersion: 1.2.3\n")
     (info / "entry_points.txt").write_text(f"[strata.modules]\n{name} = {value or package}\n")
-    modules_on.cache_clear()
+    plugins_on.cache_clear()
 
 
 @contextmanager

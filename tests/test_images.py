@@ -56,7 +56,7 @@ def test_ci_tests_against_the_images_that_compose_runs() -> None:
 
 
 def test_the_documented_dockerfile_is_pinned_too() -> None:
-    found = re.findall(r"^(?:FROM|COPY --from=)\s*(\S+)", (ROOT / "docs/modules.md").read_text(), re.MULTILINE)
+    found = re.findall(r"^(?:FROM|COPY --from=)\s*(\S+)", (ROOT / "docs/plugins.md").read_text(), re.MULTILINE)
     assert {image for image in found if image != "strata"} < images_of_the_dockerfile()
 
 

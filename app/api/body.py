@@ -1,4 +1,4 @@
-"""Bodies of requests: JSON as RFC 8259 has it, however the route is run, and how large they may be."""
+"""Request bodies: strict JSON (RFC 8259), on the fast path and off it, and size limits."""
 
 import json
 import re
@@ -6,10 +6,10 @@ from typing import Any
 
 from app.api.fastpath.dispatch import DirectRequest
 
-# Of operations that take a few short fields: in a form a password of 1024 characters may need 12 KiB.
+# For operations with a few short fields: a form-encoded password of 1024 characters may take 12 KiB.
 SMALL_BODY = 32 * 1024
 BOM = b"\xef\xbb\xbf"
-# All up to the first half of a surrogate pair without the other one; `*+` never goes back.
+# Everything up to the first lone surrogate; `*+` is possessive, so it never backtracks.
 SOUND = re.compile(
     r"(?:[^\\]+|\\[^u]|\\u(?!d[89a-f])|\\ud[89ab]..\\ud[c-f]..)*+",
     re.IGNORECASE,
@@ -24,13 +24,13 @@ DECODER = json.JSONDecoder(parse_constant=refuse_constant)
 
 
 def loads(body: bytes) -> Any:
-    """What the body says.
+    """Parse a JSON body.
 
     Raises:
-        JSONDecodeError: it is no JSON, or has what Python alone takes for it.
+        JSONDecodeError: it is not JSON, or only Python's dialect of it.
         UnicodeDecodeError: it is not UTF-8.
-        ValueError: a number has more digits than Python reads.
-        RecursionError: it is nested deeper than anything we know.
+        ValueError: a number has more digits than Python parses.
+        RecursionError: it is nested too deeply.
     """
     text = body.removeprefix(BOM).decode()
     value = DECODER.decode(text)
@@ -40,7 +40,7 @@ def loads(body: bytes) -> Any:
 
 
 def refuse_lone_surrogates(text: str) -> None:
-    """They are no characters: neither UTF-8 nor a database has them."""
+    """Lone surrogates are not characters: neither UTF-8 nor a database can store them."""
     sound = SOUND.match(text)
     assert sound is not None
     if sound.end() < len(text):
@@ -48,7 +48,7 @@ def refuse_lone_surrogates(text: str) -> None:
 
 
 class StrictRequest(DirectRequest):
-    """For FastAPI, which would read JSON as Python does."""
+    """Makes FastAPI parse JSON strictly, where the standard library is lenient."""
 
     async def json(self) -> Any:
         return loads(await self.body())

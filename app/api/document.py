@@ -1,4 +1,4 @@
-"""The OpenAPI document in words that generators of clients know: null as a type, answers without defaults."""
+"""Post-processing of the OpenAPI document for client generators: null as a type, no defaults in responses."""
 
 import math
 from collections.abc import Iterator
@@ -10,7 +10,7 @@ from app.core.numbers import MAX_INT32
 type Node = dict[str, Any]
 
 REFERENCE = "#/components/schemas/"
-# The names in these are people's, who may call something as a keyword is called.
+# The keys of these objects are names chosen by people, which may equal a keyword.
 NAMED = {"$defs", "content", "headers", "paths", "patternProperties", "properties", "responses", "schemas"}
 VALUES = {"const", "default", "enum", "example", "examples"}
 BOUNDS = ("minimum", "maximum", "exclusiveMinimum", "exclusiveMaximum")
@@ -19,30 +19,30 @@ FORMS = ("application/x-www-form-urlencoded", "multipart/form-data")
 
 
 def simplify(document: Node) -> None:
-    """Change how the document says things, in place, and not what it says.
+    """Rewrite the document in place without changing its meaning.
 
-    `anyOf: [X, null]`, as Pydantic has it, makes generators for Swift and Kotlin leave the member out without a word.
+    Pydantic's `anyOf: [X, null]` makes generators for Swift and Kotlin silently omit the member.
     """
     schemas = document["components"]["schemas"]
     operations = [node for node in nodes(document) if "operationId" in node]
     for operation in operations:
         for schema in never_null(operation, schemas):
-            take_null_out(schema)
-            if schema.get("default") == "":  # stands for what is left out
+            remove_null(schema)
+            if schema.get("default") == "":  # the default of an omitted parameter
                 del schema["default"]
     for node in list(nodes(document)):
-        join_null(node)
-        tell_size(node)
-        leave_out_titles(node)
+        merge_null(node)
+        specify_size(node)
+        remove_titles(node)
     add_siblings(document, schemas)
-    answers = [{"responses": operation["responses"]} for operation in operations]
-    for schema in [*answers, *(schemas[name] for name in answered(answers, schemas))]:
+    responses = [{"responses": operation["responses"]} for operation in operations]
+    for schema in [*responses, *(schemas[name] for name in response_schemas(responses, schemas))]:
         for node in nodes(schema):
             node.pop("default", None)
 
 
 def nodes(node: Any, *, is_named: bool = False) -> Iterator[Node]:
-    """Every object of the document that is no value, those within it before itself."""
+    """Every object of the document that is not an example or other value, depth first."""
     if isinstance(node, list):
         for inner in node:
             yield from nodes(inner)
@@ -55,7 +55,7 @@ def nodes(node: Any, *, is_named: bool = False) -> Iterator[Node]:
 
 
 def never_null(operation: Node, schemas: Node) -> Iterator[Node]:
-    """What is left out instead: parameters, bodies, and the fields of forms. Only JSON has a null."""
+    """Schemas that are omitted rather than null: parameters, bodies and form fields. Only JSON has null."""
     yield from (parameter["schema"] for parameter in operation.get("parameters", ()) if "schema" in parameter)
     for media_type, content in operation.get("requestBody", {}).get("content", {}).items():
         body = content.get("schema", {})
@@ -72,26 +72,26 @@ def is_null(schema: Node) -> bool:
     return schema.get("type") == "null"
 
 
-def take_null_out(schema: Node) -> bool:
-    """Whether there was one among its alternatives."""
+def remove_null(schema: Node) -> bool:
+    """Remove null from the alternatives; return whether it was there."""
     for word in ("anyOf", "oneOf"):
         kinds = [kind for kind in schema.get(word, ()) if not is_null(kind)]
         if len(kinds) < len(schema.get(word, ())):
             rest = {name: value for name, value in schema.items() if name != word}
             schema.clear()
-            # What is said of the member itself has the last word, such as its description.
+            # Keywords of the member itself, such as its description, win.
             schema |= (kinds[0] if len(kinds) == 1 else {word: kinds}) | rest
             return True
     return False
 
 
-def join_null(schema: Node) -> None:
-    if take_null_out(schema):
+def merge_null(schema: Node) -> None:
+    if remove_null(schema):
         allow_null(schema)
 
 
 def allow_null(schema: Node) -> None:
-    """Of several alternatives the first gets it; what is referred to gets a sibling."""
+    """The first of several alternatives gets it; a `$ref` points to an `XOrNull` schema instead."""
     if "$ref" in schema:
         schema["$ref"] += OR_NULL
     if "type" in schema:
@@ -106,15 +106,15 @@ def allow_null(schema: Node) -> None:
 
 
 def add_siblings(document: Node, schemas: Node) -> None:
-    """Each `XOrNull` that is referred to; one of them may refer to others."""
+    """Add each referenced `XOrNull`; they may reference others."""
     while missing := {name for node in nodes(document) if (name := referred(node)).endswith(OR_NULL)} - schemas.keys():
         for name in sorted(missing):
             schemas[name] = deepcopy(schemas[name.removesuffix(OR_NULL)]) | {"title": name}
             allow_null(schemas[name])
 
 
-def tell_size(schema: Node) -> None:
-    """Kotlin's and others' integers have 32 bits where nothing is said. FastAPI writes the bound 100 as 100.0."""
+def specify_size(schema: Node) -> None:
+    """Generators default to 32-bit integers; and FastAPI writes the bound 100 as 100.0."""
     for word in BOUNDS:
         bound = schema.get(word)
         if isinstance(bound, float) and bound.is_integer():
@@ -123,16 +123,16 @@ def tell_size(schema: Node) -> None:
         schema.setdefault("format", "int64")
 
 
-def leave_out_titles(node: Node) -> None:
-    """A member's and a parameter's repeat its name; as names of classes they are many times the same."""
+def remove_titles(node: Node) -> None:
+    """Titles of members and parameters repeat their names, and generators turn them into duplicate class names."""
     for schema in [*node.get("properties", {}).values(), *([node["schema"]] if "schema" in node else [])]:
         schema.pop("title", None)
 
 
-def answered(answers: list[Node], schemas: Node) -> set[str]:
-    """The schemas that answers show, and those within them."""
+def response_schemas(responses: list[Node], schemas: Node) -> set[str]:
+    """The schemas that responses use, directly or nested."""
     found: set[str] = set()
-    todo = [*answers]
+    todo = [*responses]
     while todo:
         names = {referred(node) for node in nodes(todo.pop())} & schemas.keys()
         todo += [schemas[name] for name in names - found]

@@ -1,4 +1,4 @@
-"""Answers of any length: they go out as they are made, few at a time, and end when nobody takes them."""
+"""Streamed downloads: bounded in number, and aborted when the client stops reading."""
 
 import asyncio
 from collections.abc import AsyncGenerator, AsyncIterator
@@ -22,25 +22,25 @@ from app.api.server_scope import ABORT
 
 log = structlog.get_logger()
 
-# The server takes a piece once the client has taken most of the one before: so much has to arrive in that time.
+# The server accepts a piece once the client has read most of the previous one: so much must arrive in that time.
 PIECE = 64 * 1024
 PIECE_TIMEOUT = timedelta(seconds=30)
 
 
 @dataclass(frozen=True, slots=True)
 class DownloadSlot:
-    # False where only the headers are asked for.
+    # False for HEAD.
     is_wanted: bool
 
 
 async def hold_slot(request: Request, me: CurrentUser) -> AsyncIterator[DownloadSlot]:
-    """One of the user's slots until the answer is sent, however that ends.
+    """Hold one of the user's download slots until the response is sent.
 
     Raises:
-        TooManyDownloadsError, OverloadedError: there is none left.
+        TooManyDownloadsError, OverloadedError: no slot is free.
     """
     is_wanted = exchange_of(request.scope).method != "HEAD"
-    # A request that runs again holds it already.
+    # A retried request holds it already.
     takes_slot = is_wanted and not request.scope["state"].get("holds_slot")
     with app_services_of(request).download_slots.hold(me.user.id) if takes_slot else nullcontext():
         request.scope["state"]["holds_slot"] = True
@@ -51,7 +51,7 @@ DownloadSlotDep = Annotated[DownloadSlot, Depends(hold_slot)]
 
 
 async def limit_exports(request: Request, me: CurrentUser, slot: DownloadSlotDep) -> None:
-    """RATE_LIMIT_EXPORT, for each user; who gets no slot has exported nothing."""
+    """RATE_LIMIT_EXPORT, per user; a request without a slot does not count."""
     services = app_services_of(request)
     if slot.is_wanted:
         await count(request, services, services.settings.rate_limit_export, "export", str(me.user.id))
@@ -61,9 +61,9 @@ ExportLimit = Annotated[None, Depends(limit_exports)]
 
 
 class Download(StreamingResponse):
-    """Closes what it reads from however it ends. `chunks` holds no connection to the database in between.
+    """Closes `chunks` however it ends; `chunks` must not hold a database connection between pieces.
 
-    Who leaves is noticed between two pieces: to cancel a statement would cost its connection.
+    A disconnect is noticed between two pieces: cancelling a statement would cost its connection.
     """
 
     def __init__(self, chunks: AsyncGenerator[bytes], media_type: str, filename: str) -> None:
@@ -75,7 +75,7 @@ class Download(StreamingResponse):
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         exchange = exchange_of(scope)
         async with aclosing(self.chunks):
-            # Before anything is sent: what goes wrong at the beginning still gets an answer of its own.
+            # Before anything is sent, so that an early failure still gets an error response.
             first = b"" if exchange.method == "HEAD" else await anext(self.chunks, b"")
             rest = no_chunks() if exchange.method == "HEAD" else self.chunks
             has_left = asyncio.create_task(self.listen_for_disconnect(receive))
@@ -87,12 +87,12 @@ class Download(StreamingResponse):
 
 
 async def send_in_time(exchange: Exchange, send: Send, message: Message) -> None:
-    """Raises ClientDisconnect if the client does not take what came before."""
+    """Raises ClientDisconnect if the client does not read what was sent before."""
     try:
         async with asyncio.timeout(PIECE_TIMEOUT.total_seconds()):
             await send(message)
     except TimeoutError:
-        log.info("a download was cut off: its client takes nothing")
+        log.info("download aborted: the client stopped reading")
         await cut(exchange)
         raise ClientDisconnect from None
 
@@ -108,7 +108,7 @@ async def no_chunks() -> AsyncIterator[bytes]:
 
 
 async def pieces(first: bytes, rest: AsyncIterator[bytes], has_left: asyncio.Task[None]) -> AsyncIterator[bytes]:
-    """At least one, so that the headers are always those of a stream; none for whom has left."""
+    """At least one piece, so that the headers are always those of a stream; none after a disconnect."""
     for piece in cut_up(first):
         yield piece
     async for chunk in rest:
@@ -123,8 +123,8 @@ def cut_up(chunk: bytes) -> list[bytes]:
 
 
 async def cut(exchange: Exchange) -> None:
-    """End the connection now: closed as usual it would stay until the client has taken what is on its way."""
-    # Servers that leave none close it in their own way.
+    """Abort the connection: an orderly close would wait for the client to read what is buffered."""
+    # Servers that expose no transport close it themselves.
     if (abort := exchange.scope.get(ABORT)) is not None:
         abort()
-        await asyncio.sleep(0)  # the server hears of it
+        await asyncio.sleep(0)  # the server notices

@@ -1,4 +1,4 @@
-"""Exceptions become problem+json (RFC 9457), the framework's own included; nothing else happens here."""
+"""Exception handlers: every error, the framework's own included, becomes problem+json (RFC 9457)."""
 
 from collections.abc import Mapping, Sequence
 from http import HTTPStatus
@@ -13,7 +13,7 @@ from starlette.exceptions import HTTPException
 from starlette.responses import JSONResponse
 from starlette.routing import Match
 
-from app.api.faults import told
+from app.api.faults import describe_errors
 from app.core.db.errors import Meaning, code_name, meaning
 from app.core.errors import (
     AppError,
@@ -44,12 +44,12 @@ FRAMEWORK_DETAILS = {
     405: "This address does not take this method; `Allow` lists those it does.",
     413: BodyTooLargeError.detail,
 }
-# What the log says of each; the database's own code is beside it.
+# Log events; the database's own error code is logged with them.
 EVENTS = {
     Meaning.UNAVAILABLE: "database unavailable",
-    Meaning.WRONG_SERVER: "the database does not write: is it a standby?",
+    Meaning.WRONG_SERVER: "the database is read-only: is it a standby?",
     Meaning.FULL: "there is no room left",
-    Meaning.TRY_AGAIN: "transactions kept each other from ending",
+    Meaning.TRY_AGAIN: "transactions kept conflicting",
     Meaning.PLAN_AGAIN: "the schema kept changing",
 }
 BUSY = "The database is busy; try again shortly."
@@ -59,7 +59,7 @@ OAUTH_FORM = "Send the parameters as a form in UTF-8, none longer than the docum
 
 
 class OAuthError(Exception):
-    """An error in the form of RFC 6749 section 5.2, which the token endpoint alone answers with."""
+    """An error in the format of RFC 6749 section 5.2, used by the token endpoint only."""
 
     def __init__(self, status: int, error: str, description: str, headers: Mapping[str, str] | None = None) -> None:
         self.status = status
@@ -76,8 +76,8 @@ class OAuthError(Exception):
         return cls(400, OAUTH_CODES.get(error.code, "invalid_grant"), error.detail)
 
 
-class EarlyResponse(Exception):  # noqa: N818 - an answer, not an error
-    """Ends the request with an answer that is already there: the current version, or what was answered before."""
+class EarlyResponse(Exception):  # noqa: N818 - a response, not an error
+    """Ends the request with a response that exists already: a 304, or a stored response."""
 
     def __init__(self, response: Response) -> None:
         self.response = response
@@ -111,7 +111,7 @@ def install_error_handlers(app: FastAPI) -> None:
     app.add_exception_handler(RequestValidationError, on_validation_error)
     app.add_exception_handler(HTTPException, on_http_exception)
     app.add_exception_handler(SQLAlchemyError, on_database_error)
-    # asyncpg's refused connections arrive unwrapped, and so does SQLite's lack of memory.
+    # asyncpg's refused connections and SQLite's MemoryError arrive unwrapped.
     app.add_exception_handler(OSError, on_database_error)
     app.add_exception_handler(MemoryError, on_database_error)
 
@@ -142,11 +142,11 @@ async def on_validation_error(request: Request, error: Exception) -> Response:
     if is_token_endpoint(request):
         return await on_oauth_error(request, OAuthError(400, "invalid_request", OAUTH_FORM))
     detail = "The request is not valid; see `errors`."
-    return problem(request.state.request_id, 422, "validation_error", detail, errors=told(error.errors()))
+    return problem(request.state.request_id, 422, "validation_error", detail, errors=describe_errors(error.errors()))
 
 
 async def on_http_exception(request: Request, error: Exception) -> Response:
-    """What Starlette and FastAPI raise themselves: unknown paths, wrong methods, bodies too large."""
+    """Errors that Starlette and FastAPI raise: unknown paths, wrong methods, oversized bodies."""
     assert isinstance(error, HTTPException)
     if error.status_code == 400 and is_token_endpoint(request):
         return await on_oauth_error(request, OAuthError(400, "invalid_request", OAUTH_FORM))
@@ -157,13 +157,13 @@ async def on_http_exception(request: Request, error: Exception) -> Response:
 
 
 def framework_problem(request_id: str, status: int, text: str, headers: dict[str, str]) -> JSONResponse:
-    """A refusal of the framework's in our form; `text` is what it says where we have nothing better."""
+    """A framework error as a problem; `text` is its own message, used if there is no better one."""
     detail = FRAMEWORK_DETAILS.get(status) or text or HTTPStatus(status).phrase
     return problem(request_id, status, FRAMEWORK_CODES.get(status, "http_error"), detail, headers)
 
 
 def allowed_methods(request: Request) -> list[str]:
-    """The methods of every route at this path; the framework names only those of the first."""
+    """The methods of every route at this path; the framework lists only those of the first."""
     methods: set[str] = set()
     for route in iter_route_contexts(request.app.routes):
         if route.matches(request.scope)[0] is not Match.NONE:
@@ -176,7 +176,7 @@ async def on_database_error(request: Request, error: Exception) -> Response:
     if found is Meaning.OUR_BUG:
         raise error
     if found is Meaning.CONFLICT:
-        # A constraint that no code above expects: say no without telling its name.
+        # A constraint without an error code: respond 409 without revealing its name.
         log.warning("constraint violated", error=str(error.orig if isinstance(error, DBAPIError) else error))
         return await on_app_error(request, ConflictError())
     log.error(EVENTS[found], error=type(error).__name__, code=code_name(error))
@@ -191,7 +191,7 @@ def refusal(found: Meaning) -> AppError:
 
 
 def responses(*statuses: int) -> dict[int | str, dict[str, Any]]:
-    """OpenAPI's entries for what an operation can answer with besides success: problems, and 304."""
+    """OpenAPI entries for the responses of an operation besides success: problems, and 304."""
     return {status: describe(status) for status in statuses}
 
 

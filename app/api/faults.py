@@ -1,4 +1,4 @@
-"""What is wrong with a request, as its answer tells it: so many faults, so many characters, and no value."""
+"""Validation errors as clients see them: bounded in number and length, and without values."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -10,8 +10,8 @@ MAX_MESSAGE = 200
 LENGTH_FAULTS = {"too_short": ("least", "min_length"), "too_long": ("most", "max_length")}
 
 
-def told(faults: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
-    """Without `input` and `ctx`: they may hold a password. Names and messages quote what was sent."""
+def describe_errors(faults: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Omit `input` and `ctx`, which may hold a password; cut names and messages, which may quote the request."""
     return [
         {
             "loc": [cut(part, MAX_NAME) if isinstance(part, str) else part for part in fault["loc"]],
@@ -23,7 +23,7 @@ def told(faults: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
 
 
 def message(fault: dict[str, Any]) -> str:
-    """Pydantic counts "items" where a text is checked by more than its length; people count characters."""
+    """Pydantic says "items" for strings with custom validators; say "characters" instead."""
     if fault["type"] in LENGTH_FAULTS and isinstance(fault["input"], str):
         adjective, limit = LENGTH_FAULTS[fault["type"]]
         return f"Must have at {adjective} {fault['ctx'][limit]} characters"
@@ -33,6 +33,6 @@ def message(fault: dict[str, Any]) -> str:
 
 
 def cut(text: str, length: int) -> str:
-    """As characters that can be sent: Pydantic quotes halves of surrogate pairs too."""
+    """Truncate, and replace lone surrogates, which Pydantic may quote and UTF-8 cannot encode."""
     text = text if len(text) <= length else f"{text[: length - 1]}…"
     return text.encode(errors="replace").decode()

@@ -1,4 +1,4 @@
-"""What operators and browsers ask of the server itself: health, readiness, identity, documentation."""
+"""Health, readiness, version, public keys and the API documentation."""
 
 from functools import cache
 from importlib.metadata import version
@@ -22,13 +22,13 @@ from app.schemas.base import Out
 
 ASSETS = Path(fastapi_offline.__file__).parent / "static"
 ASSETS_PATH = "/docs/assets"
-# The pages run one inline script, and ReDoc a worker and inline styles; nothing may come from elsewhere.
+# The pages run one inline script, ReDoc also a worker and inline styles; nothing is loaded from other origins.
 DOCS_CSP = (
     "default-src 'none'; script-src 'self' 'unsafe-inline'; style-src 'self' 'unsafe-inline'; "
     "img-src 'self' data:; font-src 'self' data:; connect-src 'self'; worker-src blob:; frame-ancestors 'none'"
 )
 
-# Three, since the settings may close the last two.
+# Three routers, since settings may disable the last two.
 router = Router(tags=["system"], route_class=UnlimitedRoute)
 info_router = Router(tags=["system"], route_class=UnlimitedRoute)
 docs_router = Router(tags=["system"], route_class=UnlimitedRoute)
@@ -98,7 +98,7 @@ async def ready(services: AppServicesDep) -> dict[str, object]:
 
 @cache
 def own_version() -> str:
-    """Looked up once: to read what the package says of itself takes as long as many requests."""
+    """Cached: reading the package metadata takes as long as many requests."""
     return version("strata")
 
 
@@ -169,7 +169,7 @@ async def redoc(request: Request) -> HTMLResponse:
 
 
 def include_system(app: FastAPI, settings: Settings) -> None:
-    """What the settings close has no route: it is not found, as any unknown path."""
+    """Disabled pages have no route, so that they are 404 like any unknown path."""
     app.include_router(router)
     if settings.info_enabled:
         app.include_router(info_router)

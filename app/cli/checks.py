@@ -12,15 +12,15 @@ if TYPE_CHECKING:
     from app.core.config.settings import Settings
 
 
-class UnfitError(Exception):
+class CheckFailedError(Exception):
     """A check failed; the message says what to mend."""
 
 
-class UnwiseError(Exception):
+class CheckWarningError(Exception):
     """A check passed, but something had better be changed; the message says what."""
 
 
-class ToBeMadeError(Exception):
+class NotCreatedYetError(Exception):
     """Nothing is wrong: the message says what is not there yet, and that `strata serve` makes it."""
 
 
@@ -30,7 +30,7 @@ async def check_data_dir(settings: "Settings") -> str:
     path = settings.data_dir
     check_folder(path)
     if paths := exposed_files(settings):
-        raise UnwiseError(advice(paths))
+        raise CheckWarningError(advice(paths))
     return f"{path} can be written"
 
 
@@ -38,11 +38,11 @@ def check_folder(path: "Path") -> None:
     """Where it is missing, whether it can be made."""
     there = next(folder for folder in (path, *path.absolute().parents) if folder.exists())
     if not there.is_dir():
-        raise UnfitError(f"{there} is no directory: remove it, or change DATA_DIR")
+        raise CheckFailedError(f"{there} is no directory: remove it, or change DATA_DIR")
     if not os.access(there, os.W_OK | os.X_OK):
-        raise UnfitError(f"{there} cannot be written: change its owner, or DATA_DIR")
+        raise CheckFailedError(f"{there} cannot be written: change its owner, or DATA_DIR")
     if there != path:
-        raise ToBeMadeError(f"{path} is not there yet: `strata serve` makes it")
+        raise NotCreatedYetError(f"{path} is not there yet: `strata serve` makes it")
 
 
 async def check_secret(settings: "Settings") -> str:
@@ -56,10 +56,10 @@ async def check_secret(settings: "Settings") -> str:
         return "from JWT_SECRET_KEY"
     path = secret_path(settings.data_dir)
     if not path.exists():
-        raise ToBeMadeError(f"there is none yet: `strata serve` makes it, in {path}")
+        raise NotCreatedYetError(f"there is none yet: `strata serve` makes it, in {path}")
     for file in (path, replaced_path(settings.data_dir)):
         if file.exists() and is_read_by_others(file):
-            raise UnfitError(f"{file} can be read by others: chmod 600 {file}")
+            raise CheckFailedError(f"{file} can be read by others: chmod 600 {file}")
     Keyring.from_settings(settings)  # raises SettingsError for half a secret
     return f"generated, in {path}"
 
@@ -75,7 +75,7 @@ def check_key_files(settings: "Settings") -> str:
     paths = [expand_home(Path(path)) for _, path in settings.named_keys()]
     exposed = [str(path) for path in paths if is_private_key(path) and is_read_by_others(path)]
     if exposed:
-        raise UnwiseError(f"private keys that others can read: chmod 600 {' '.join(exposed)}")
+        raise CheckWarningError(f"private keys that others can read: chmod 600 {' '.join(exposed)}")
     return f"{settings.jwt_algorithm}, in {paths[0]}"
 
 
@@ -88,7 +88,7 @@ async def check_database(settings: "Settings", session: "AsyncSession") -> str:
     # Before anything connects, which would make the file.
     if url.get_backend_name() == "sqlite" and not (path := database_path(url)).exists():
         check_parent(path)
-        raise ToBeMadeError(f"{path} is not there yet: `strata serve` makes it")
+        raise NotCreatedYetError(f"{path} is not there yet: `strata serve` makes it")
     await check_fitness(await session.connection(), url)
     return f"{shown_url(url)} answers"
 
@@ -103,7 +103,7 @@ async def check_replica(settings: "Settings", session: "AsyncSession") -> str:
 
 
 def check_parent(path: "Path") -> None:
-    with suppress(ToBeMadeError):
+    with suppress(NotCreatedYetError):
         check_folder(path.parent)
 
 
@@ -118,7 +118,7 @@ async def check_connections(settings: "Settings", session: "AsyncSession") -> st
     names = ("max_connections", "superuser_reserved_connections")
     most, reserved = [int(await session.scalar(text(f"SHOW {name}")) or 0) for name in names]
     if workers * each > most - reserved:
-        raise UnwiseError(
+        raise CheckWarningError(
             f"{wanted}, but the server has {most - reserved}: lower WEB_CONCURRENCY, DB_POOL_SIZE or "
             "DB_MAX_OVERFLOW, or raise max_connections"
         )
@@ -135,7 +135,7 @@ async def check_redis(settings: "Settings") -> str:
     try:
         await limiter.ping()
     except (RedisError, OSError) as error:
-        raise UnwiseError(
+        raise CheckWarningError(
             f"does not answer ({error}): start it, or mend or unset REDIS_URL. "
             "The server runs without it; each process then counts its rate limits alone"
         ) from None
@@ -153,14 +153,14 @@ async def check_inventory(settings: "Settings") -> str:
     try:
         lets_us_in = await inventory.ping()
     except UnavailableError:
-        raise UnwiseError(
+        raise CheckWarningError(
             "does not answer: start it, or mend or unset INVENTORY_URL. "
             "The server runs without it; the stock of items is then answered with 503"
         ) from None
     finally:
         await inventory.close()
     if not lets_us_in:
-        raise UnfitError("refuses us: check the user and the password in INVENTORY_URL")
+        raise CheckFailedError("refuses us: check the user and the password in INVENTORY_URL")
     return "answers"
 
 
@@ -169,13 +169,13 @@ async def check_migrations(session: "AsyncSession") -> str:
 
     at, head = await database_revision(await session.connection()), migration_head()
     if at is not None and at not in known_revisions():
-        raise UnfitError(
+        raise CheckFailedError(
             f"at {at}, which this code does not know: run the newer code that made it, "
             "or take it back with that (`strata db downgrade`)"
         )
     if at != head:
         now = at or "none"
-        raise ToBeMadeError(f"at {now}, needs {head}: `strata serve` makes it so, as does `strata db upgrade`")
+        raise NotCreatedYetError(f"at {now}, needs {head}: `strata serve` makes it so, as does `strata db upgrade`")
     return f"at {at}, up to date"
 
 
@@ -184,26 +184,26 @@ async def check_admin(settings: "Settings", session: "AsyncSession") -> str:
     from app.services.accounts.admins import password_path
 
     if not await users.has_admin(session):
-        raise ToBeMadeError("there is none yet: `strata serve` makes it, and so does `strata admin create`")
+        raise NotCreatedYetError("there is none yet: `strata serve` makes it, and so does `strata admin create`")
     if (path := password_path(settings.data_dir)).exists():
-        raise UnwiseError(f"the first one's generated password is still in {path}: sign in, then delete the file")
+        raise CheckWarningError(f"the first one's generated password is still in {path}: sign in, then delete the file")
     return "there is one"
 
 
-def has_any_module(settings: "Settings") -> bool:
-    from app.core.plugins import installed_modules
+def has_plugins(settings: "Settings") -> bool:
+    from app.core.plugins import installed_plugins
 
-    return bool(settings.modules or installed_modules())
+    return bool(settings.modules or installed_plugins())
 
 
-async def check_modules(settings: "Settings") -> str:
+async def check_plugins(settings: "Settings") -> str:
     """Load them as a server would: what is installed may still fail."""
-    from app.core.plugins import listed_plugins, unlisted_modules
+    from app.core.plugins import listed_plugins, unlisted_plugins
     from app.main import create_app
 
     create_app(settings)
     parts = {
         "loaded": listed_plugins(settings.modules),
-        "installed but not listed in MODULES": unlisted_modules(settings.modules),
+        "installed but not listed in MODULES": unlisted_plugins(settings.modules),
     }
     return "; ".join(f"{how}: {', '.join(map(str, modules))}" for how, modules in parts.items() if modules)

@@ -8,20 +8,20 @@ from typing import TYPE_CHECKING, Literal
 import typer
 
 from app.cli.checks import (
-    ToBeMadeError,
-    UnfitError,
-    UnwiseError,
+    CheckFailedError,
+    CheckWarningError,
+    NotCreatedYetError,
     check_admin,
     check_connections,
     check_data_dir,
     check_database,
     check_inventory,
     check_migrations,
-    check_modules,
+    check_plugins,
     check_redis,
     check_replica,
     check_secret,
-    has_any_module,
+    has_plugins,
 )
 
 if TYPE_CHECKING:
@@ -40,9 +40,9 @@ def doctor() -> None:
     from app.core.config.settings import Settings
 
     settings = Settings.load()
-    tell("fit", "settings", f"{settings.environment}, no faults")
+    print_verdict("fit", "settings", f"{settings.environment}, no faults")
     for warning in unread(settings):
-        tell("unwise", "settings", warning)
+        print_verdict("unwise", "settings", warning)
     verdicts = asyncio.run(examine(settings))
     raise typer.Exit(1 if "unfit" in verdicts else 0)
 
@@ -69,8 +69,8 @@ async def examine(settings: "Settings") -> list[Verdict]:
         await database.close()
     if settings.redis_url is not None:
         verdicts.append(await report("redis", lambda: check_redis(settings)))
-    if has_any_module(settings):
-        verdicts.append(await report("modules", lambda: check_modules(settings)))
+    if has_plugins(settings):
+        verdicts.append(await report("plugins", lambda: check_plugins(settings)))
     if settings.inventory_url is not None:
         verdicts.append(await report("inventory", lambda: check_inventory(settings)))
     return verdicts
@@ -110,21 +110,21 @@ async def report(name: str, check: Callable[[], Awaitable[str]]) -> Verdict:
     verdict: Verdict
     try:
         verdict, text = "fit", await check()
-    except UnfitError as error:
+    except CheckFailedError as error:
         verdict, text = "unfit", str(error)
-    except UnwiseError as error:
+    except CheckWarningError as error:
         verdict, text = "unwise", str(error)
-    except ToBeMadeError as error:
+    except NotCreatedYetError as error:
         verdict, text = "to be made", str(error)
     except Exception as error:
         lines = explain(error)
         if lines is None:
             raise
         verdict, text = "unfit", " ".join(lines)
-    tell(verdict, name, text)
+    print_verdict(verdict, name, text)
     return verdict
 
 
-def tell(verdict: Verdict, name: str, text: str) -> None:
+def print_verdict(verdict: Verdict, name: str, text: str) -> None:
     mark, color = MARKS[verdict]
     typer.echo(f"{typer.style(mark, fg=color)} {name:<16}{text}")

@@ -19,7 +19,7 @@ def greet(settings: "Settings", url: str, admin: "FirstAdmin | None") -> None:
         show_start(settings, url, admin)
 
 
-def say_stopped(settings: "Settings") -> None:
+def report_stop(settings: "Settings") -> None:
     import structlog
 
     if settings.uses_json_logs:
@@ -40,7 +40,7 @@ def log_start(settings: "Settings", url: str, admin: "FirstAdmin | None") -> Non
     log = structlog.get_logger()
     if admin is not None:
         kept = {} if admin.password is None else {"password_file": str(password_path(settings.data_dir))}
-        log.warning("first administrator made", username=admin.username, **kept)
+        log.warning("first administrator created", username=admin.username, **kept)
     facts = {"environment": settings.environment, "version": metadata.version("strata")}
     log.info("serving", url=url, **facts, database=shown_url(settings.database))
 

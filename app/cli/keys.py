@@ -51,7 +51,7 @@ def propose_secret(settings: "Settings") -> None:
 
     older = ["<those JWT_PREVIOUS_KEYS has>"] if settings.jwt_previous_keys else []
     typer.echo("Nothing has been changed, since JWT_SECRET_KEY is set. Here is a new secret, shown only this once:\n")
-    tell_settings(new_secret(), ["<the value JWT_SECRET_KEY has now>", *older])
+    print_settings(new_secret(), ["<the value JWT_SECRET_KEY has now>", *older])
     advise(settings)
 
 
@@ -72,11 +72,11 @@ def add_key_file(settings: "Settings", algorithm: "KeyPairAlgorithm") -> None:
     except OSError as error:
         raise SettingsError([f"{path}: cannot be written: {error.strerror}"]) from None
     typer.echo(f"There is a new key in {path}. Nothing uses it until you set:\n")
-    tell_settings(str(path), [current, *(older.get_secret_value() for older in settings.jwt_previous_keys)])
+    print_settings(str(path), [current, *(older.get_secret_value() for older in settings.jwt_previous_keys)])
     advise(settings)
 
 
-def tell_settings(current: str, previous: list[str]) -> None:
+def print_settings(current: str, previous: list[str]) -> None:
     typer.echo(f"  JWT_SECRET_KEY={current}")
     typer.echo(f"  JWT_PREVIOUS_KEYS={','.join(previous)}\n")
 

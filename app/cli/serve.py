@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 from typer import Option
 
-from app.cli.greeting import greet, say_stopped
+from app.cli.greeting import greet, report_stop
 
 if TYPE_CHECKING:
     import uvicorn
@@ -122,7 +122,7 @@ def prepare(settings: "Settings") -> "FirstAdmin | None":
     from app.core.db.migrations import upgrade
     from app.core.security.keys import Keyring
 
-    try_modules(settings)
+    load_plugins(settings)
     Keyring.from_settings(settings)
     upgrade(settings)
     asyncio.run(check_replica(settings))
@@ -130,7 +130,7 @@ def prepare(settings: "Settings") -> "FirstAdmin | None":
     return asyncio.run(first_admin(settings))
 
 
-def try_modules(settings: "Settings") -> None:
+def load_plugins(settings: "Settings") -> None:
     """Before anything is written: a worker that failed at its modules would be started again and again."""
     if settings.modules:
         from app.main import create_app
@@ -202,4 +202,4 @@ def run(settings: "Settings", server: Callable[[], bool]) -> None:
         if not server():
             raise typer.Exit(1)
     except KeyboardInterrupt:
-        say_stopped(settings)
+        report_stop(settings)

@@ -132,8 +132,8 @@ def ready_to_run(config: uvicorn.Config, sockets: "list[socket.socket]") -> Call
 def always(run: Callable[[], None]) -> Callable[[], bool]:
     """True at its end: how its workers fare it tells itself."""
 
-    def run_and_tell() -> bool:
+    def run_and_report() -> bool:
         run()
         return True
 
-    return run_and_tell
+    return run_and_report

@@ -1,4 +1,4 @@
-"""Domain modules of other packages: which are installed, and what is told when one cannot be had."""
+"""Plugins: domain code in other packages, found by its entry points."""
 
 import sys
 from collections.abc import Iterable
@@ -15,11 +15,11 @@ log = structlog.get_logger()
 
 
 class PluginError(Exception):
-    """A module that MODULES lists cannot be had; the message names it, and the distribution that brings it."""
+    """A plugin that MODULES lists cannot be loaded; the message names it and its distribution."""
 
 
 @dataclass(frozen=True, slots=True)
-class Module:
+class Plugin:
     """One entry point of the group `strata.modules`."""
 
     name: str
@@ -29,7 +29,7 @@ class Module:
 
     @classmethod
     def of(cls, entry_point: EntryPoint) -> Self:
-        # An entry point that something other than an installer has made may lack a distribution.
+        # An entry point that no installer wrote may lack a distribution.
         if (dist := entry_point.dist) is None:
             return cls(entry_point.name, entry_point, None, None)
         return cls(entry_point.name, entry_point, dist.name, dist.version)
@@ -39,46 +39,46 @@ class Module:
         return f"{self.name} ({origin or 'unknown distribution'})"
 
 
-def installed_modules() -> list[Module]:
-    return list(modules_on(tuple(sys.path)))
+def installed_plugins() -> list[Plugin]:
+    return list(plugins_on(tuple(sys.path)))
 
 
 @lru_cache(maxsize=1)
-def modules_on(path: tuple[str, ...]) -> tuple[Module, ...]:  # noqa: ARG001 - what entry_points() reads by itself
-    """Looked for once: that opens a file of each installed package, and a start asks several times."""
-    return tuple(sorted((Module.of(entry_point) for entry_point in entry_points(group=GROUP)), key=str))
+def plugins_on(path: tuple[str, ...]) -> tuple[Plugin, ...]:  # noqa: ARG001 - what entry_points() reads by itself
+    """Cached: the search opens a file of each installed package, and the start searches several times."""
+    return tuple(sorted((Plugin.of(entry_point) for entry_point in entry_points(group=GROUP)), key=str))
 
 
-def listed_plugins(names: Iterable[str]) -> list[Module]:
-    """The modules of these names, in this order, each once.
+def listed_plugins(names: Iterable[str]) -> list[Plugin]:
+    """The plugins with these names, in this order, without duplicates.
 
     Raises:
-        ModuleError: for a name that no installed package declares, or that several do.
+        PluginError: for a name that no installed package declares, or that several do.
     """
-    installed = installed_modules()
-    return [the_one(name, installed) for name in dict.fromkeys(names)]
+    installed = installed_plugins()
+    return [find_plugin(name, installed) for name in dict.fromkeys(names)]
 
 
-def the_one(name: str, installed: list[Module]) -> Module:
-    found = [module for module in installed if module.name == name]
+def find_plugin(name: str, installed: list[Plugin]) -> Plugin:
+    found = [plugin for plugin in installed if plugin.name == name]
     if len(found) == 1:
         return found[0]
     if found:
-        origins = ", ".join(str(module) for module in found)
+        origins = ", ".join(str(plugin) for plugin in found)
         raise PluginError(f"MODULES: {name} is ambiguous: {origins}. Uninstall all but one.")
-    others = ", ".join(module.name for module in installed) or "none"
-    raise PluginError(f"MODULES: no installed package brings {name}; there is: {others}.")
+    others = ", ".join(plugin.name for plugin in installed) or "none"
+    raise PluginError(f"MODULES: no installed package provides {name}; installed: {others}.")
 
 
-def unlisted_modules(names: Iterable[str]) -> list[Module]:
+def unlisted_plugins(names: Iterable[str]) -> list[Plugin]:
     listed = set(names)
-    return [module for module in installed_modules() if module.name not in listed]
+    return [plugin for plugin in installed_plugins() if plugin.name not in listed]
 
 
 def log_plugins(names: Iterable[str]) -> None:
-    """Tell the log what runs here besides Strata, and what could."""
+    """Log which plugins are loaded, and which are installed but not listed."""
     names = list(names)
-    for module in listed_plugins(names):
-        log.info("module loaded", module=module.name, distribution=module.distribution, version=module.version)
-    for module in unlisted_modules(names):
-        log.info("module installed but not listed in MODULES", module=module.name, distribution=module.distribution)
+    for plugin in listed_plugins(names):
+        log.info("plugin loaded", plugin=plugin.name, distribution=plugin.distribution, version=plugin.version)
+    for plugin in unlisted_plugins(names):
+        log.info("plugin installed but not listed in MODULES", plugin=plugin.name, distribution=plugin.distribution)

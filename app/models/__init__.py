@@ -1,4 +1,4 @@
-"""Tables, one module a resource. Importing this package loads them all, so that `Base.metadata` is whole."""
+"""Tables, one module per resource. Importing this package loads them all, so that `Base.metadata` is complete."""
 
 import pkgutil
 from importlib import import_module

@@ -1,4 +1,4 @@
-"""Who did what: the security events of the service."""
+"""The audit log."""
 
 from datetime import datetime
 from enum import StrEnum
@@ -35,10 +35,10 @@ class Action(StrEnum):
 
 
 class AuditEvent(Base):
-    """One event. The database itself refuses to change or delete it.
+    """One event; triggers reject updates and deletes.
 
-    Ids are no foreign keys: an event outlives the account it tells of. `actor_id` is who did it (None: nobody
-    signed in), `subject_id` whom it was done to.
+    The ids are not foreign keys: an event outlives the account. `actor_id` is the account that acted (None: nobody was
+    signed in), `subject_id` the account it acted on.
     """
 
     __tablename__ = "audit_events"

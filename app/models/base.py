@@ -1,4 +1,4 @@
-"""What all tables share: naming, keys, time stamps, versions, and the column types."""
+"""What all tables share: naming, keys, timestamps, versions and column types."""
 
 from datetime import UTC, datetime
 from decimal import Decimal
@@ -15,7 +15,7 @@ from app.models.decimals import FixedPoint, Trimmed
 
 
 class UTCDateTime(TypeDecorator[datetime]):
-    """An aware instant in UTC; SQLite, which stores no zone, gets and gives UTC."""
+    """An aware timestamp in UTC; SQLite stores no time zone and always holds UTC."""
 
     impl = DateTime(timezone=True)
     cache_ok = True
@@ -25,7 +25,7 @@ class UTCDateTime(TypeDecorator[datetime]):
         return datetime
 
     def bind_processor(self, dialect: Dialect) -> Any:
-        # PostgreSQL takes an instant of any zone.
+        # PostgreSQL accepts aware timestamps in any time zone.
         return super().bind_processor(dialect) if dialect.name == "sqlite" else None
 
     def process_bind_param(self, value: datetime | None, dialect: Dialect) -> datetime | None:
@@ -35,7 +35,7 @@ class UTCDateTime(TypeDecorator[datetime]):
         return value if value is None or value.tzinfo else value.replace(tzinfo=UTC)
 
     def result_processor(self, dialect: Dialect, coltype: object) -> Any:
-        # PostgreSQL's are aware and in UTC already, and lists have many of them.
+        # PostgreSQL returns aware UTC timestamps already, and lists have many of them.
         return super().result_processor(dialect, coltype) if dialect.name == "sqlite" else None
 
 
@@ -49,20 +49,20 @@ LongText = Annotated[str, mapped_column(Text)]
 
 
 def enum_type(names: type[StrEnum], length: int) -> Enum:
-    """A column of names: text, so that another name is no change of type, and as long as any may get."""
+    """An enum stored as text: a new member needs no ALTER TYPE, and the length leaves room for longer names."""
     return Enum(
         names, native_enum=False, length=length, values_callable=lambda members: [str(name) for name in members]
     )
 
 
 def created_at_of(context: DefaultExecutionContext) -> datetime:
-    """A new row has been updated when it was created, to the microsecond."""
+    """`updated_at` of a new row equals its `created_at`, to the microsecond."""
     created_at: datetime = context.get_current_parameters()["created_at"]  # type: ignore[no-untyped-call] # has no types
     return created_at
 
 
 class Base(MappedAsDataclass, DeclarativeBase, kw_only=True):
-    """A table with a BIGINT key that is never used twice, and the times of its rows."""
+    """A table with a BIGINT key that is never reused, and timestamps."""
 
     metadata = MetaData(
         naming_convention={
@@ -89,12 +89,12 @@ class Base(MappedAsDataclass, DeclarativeBase, kw_only=True):
 
 
 def table_args(*constraints: Any) -> tuple[Any, ...]:
-    """A model's `__table_args__`. Without AUTOINCREMENT SQLite gives a deleted row's id to the next one."""
+    """A model's `__table_args__`. Without AUTOINCREMENT SQLite would reuse the id of a deleted row."""
     return (*constraints, {"sqlite_autoincrement": True})
 
 
 class ExpiringBase(Base):
-    """A table whose rows are thrown away some time after `expires_at` (`app/services/purge.py`)."""
+    """A table whose rows are purged after `expires_at` (`app/services/purge.py`)."""
 
     __abstract__ = True
 
@@ -102,7 +102,7 @@ class ExpiringBase(Base):
 
 
 class Versioned(MappedAsDataclass, kw_only=True):
-    """Counts a row's writes: the resource's ETag, and the guard against lost updates."""
+    """Counts the writes to a row: the ETag of the resource, and the guard against lost updates."""
 
     version: Mapped[int] = mapped_column(init=False)
 

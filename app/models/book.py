@@ -7,11 +7,11 @@ from app.models.base import Base, Str255, Versioned, table_args
 
 
 class Book(Versioned, Base):
-    """A book, which administrators look after."""
+    """A book, managed by administrators."""
 
     __tablename__ = "books"
     __table_args__ = table_args(
-        # One for each order a list can have.
+        # One index per sort order of the list.
         Index(None, "created_at", "id"),
         Index(None, "author", "id"),
         Index(None, "release_year", "id"),

@@ -1,4 +1,4 @@
-"""Exact decimals on both databases, and what the databases compute of them."""
+"""Exact decimals on both databases, and expressions that the databases compute with them."""
 
 from decimal import Decimal
 from typing import Any
@@ -42,7 +42,7 @@ class FixedPoint(TypeDecorator[Decimal]):
 
 
 class Trimmed(FixedPoint):
-    """As clients are shown it: 0.19, not 0.1900."""
+    """Formatted as clients see it: 0.19, not 0.1900."""
 
     cache_ok = True
 
@@ -55,7 +55,7 @@ class Trimmed(FixedPoint):
 
 
 class Trim(FunctionElement[Decimal]):
-    """Without the zeros at its end: PostgreSQL does that; what SQLite stores gets its point here."""
+    """Without trailing zeros: PostgreSQL trims them itself; SQLite's integer is scaled here."""
 
     inherit_cache = True
 
@@ -89,6 +89,6 @@ def round_numeric(element: WithTax, compiler: SQLCompiler, **options: Any) -> st
 
 @compiles(WithTax, "sqlite")
 def round_integers(element: WithTax, compiler: SQLCompiler, **options: Any) -> str:
-    """There prices are cents, and rates ten-thousandths."""
+    """On SQLite prices are stored as cents, and rates as ten-thousandths."""
     price, rate = (compiler.process(clause, **options) for clause in element.clauses)
     return f"({price} * (10000 + {rate}) + 5000) / 10000"

@@ -15,13 +15,13 @@ def random_key() -> str:
 
 
 class DeviceSession(ExpiringBase):
-    """One device of one user: its row is what keeps its tokens valid, and deleting it ends them at once.
+    """One signed-in device: its tokens are valid as long as the row exists.
 
-    Tokens name the row by its id and by `key`: a database that was restored gives ids again, to other people.
-    The key is no secret; that nobody else makes a token with it is what the signature is for.
+    Tokens name the row by id and by `key`, since a restored database reuses ids for other people. The key is not a
+    secret; the signature keeps others from making tokens.
 
-    `rotation` counts the refresh tokens handed out. Token n is a signature over (id, n, rotated_at),
-    so that nothing of it needs to be stored, and the newest can be made again during the grace time.
+    `rotation` counts the refresh tokens issued. Token n is a signature over (id, n, rotated_at), so nothing of it is
+    stored, and the newest can be issued again during the grace period.
     """
 
     __tablename__ = "sessions"
@@ -34,7 +34,7 @@ class DeviceSession(ExpiringBase):
     rotation: Mapped[int] = mapped_column(default=0)
     ip: Mapped[LongText | None] = mapped_column(default=None)
     user_agent: Mapped[LongText | None] = mapped_column(default=None)
-    # Whence the newest token was asked for, and how often an older one came from elsewhere within the grace time.
+    # Where the last refresh came from, and how often an older token came from elsewhere within the grace period.
     rotated_ip: Mapped[LongText | None] = mapped_column(default=None)
     rotated_user_agent: Mapped[LongText | None] = mapped_column(default=None)
     foreign_uses: Mapped[int] = mapped_column(default=0)

@@ -1,4 +1,4 @@
-"""What was answered to requests that may come twice."""
+"""Stored responses of requests with an `Idempotency-Key`."""
 
 from sqlalchemy import ForeignKey, String, UniqueConstraint
 from sqlalchemy.orm import Mapped, mapped_column
@@ -7,9 +7,9 @@ from app.models.base import ExpiringBase, LongText, table_args
 
 
 class IdempotencyKey(ExpiringBase):
-    """The answer to a user's request under a key of the client's, stored together with what the request did.
+    """A stored response, keyed by user and client key; written in the transaction of the request.
 
-    `fingerprint` tells one body from another without giving away what was in it.
+    `fingerprint` is a hash of the request body.
     """
 
     __tablename__ = "idempotency_keys"

@@ -1,4 +1,4 @@
-"""What a link in a mail is good for, once."""
+"""One-time tokens of mailed links."""
 
 from enum import StrEnum
 
@@ -15,11 +15,10 @@ class Purpose(StrEnum):
 
 
 class OneTimeToken(ExpiringBase):
-    """The SHA-256 of a token that was mailed; redeeming it deletes the row.
+    """The SHA-256 of a mailed token; redeeming the token deletes the row.
 
-    A user has one for each purpose, the one that was mailed last. `binding` is a hash of what the account was when
-    the token was made: once that has changed the token is void. `email` is the new address where one is to be
-    confirmed.
+    A user has one per purpose, the latest. `binding` is a hash of the account's state when the token was made; a
+    change of that state voids the token. `email` is the new address, if the token confirms one.
     """
 
     __tablename__ = "one_time_tokens"

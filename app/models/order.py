@@ -1,4 +1,4 @@
-"""What users buy of each other."""
+"""Orders and their lines."""
 
 from enum import StrEnum
 
@@ -15,12 +15,12 @@ class OrderStatus(StrEnum):
 
 
 class Order(Versioned, Base):
-    """One purchase. It outlives its buyer's account and the items: others' books depend on it."""
+    """One purchase. It outlives the buyer's account and the items: the sellers' accounts depend on it."""
 
     __tablename__ = "orders"
     __table_args__ = table_args(
         Index(None, "buyer_id", "created_at", "id"),
-        # For the sums of each day.
+        # For the dashboard's daily sums.
         Index(None, "created_at", "id"),
     )
 
@@ -31,7 +31,7 @@ class Order(Versioned, Base):
 
 
 class OrderLine(Base):
-    """So many of one item, with its title and price as they were when it was sold."""
+    """A quantity of one item, with its title and price at the time of sale."""
 
     __tablename__ = "order_lines"
     __table_args__ = table_args(CheckConstraint("quantity > 0", "quantity_positive"))

@@ -16,7 +16,7 @@ class Role(StrEnum):
     ADMIN = "admin"
 
 
-# Imported accounts that have not signed in yet. As text: only so do the databases know the index by the condition.
+# Imported accounts that have not signed in yet. As SQL text, so that the planner matches the partial index.
 HAS_BCRYPT = text("substr(hashed_password, 1, 2) = '$2'")
 
 
@@ -24,14 +24,14 @@ IDEOGRAPHIC_FULL_STOP = "\u3002"
 # Unicode's case folding for Turkic languages (CaseFolding.txt, status T).
 DOTLESS_I = "\u0131"
 TURKISH = str.maketrans({"I": DOTLESS_I, "\u0130": "i"})
-# What the capital with a dot becomes in all other languages.
+# What `İ` becomes in all other languages.
 DOTTED_I = "i\u0307"
 
 
 def identity_key(name: str) -> str:
-    """What makes two names or addresses the same: neither letter case nor Unicode's other spellings count.
+    """The canonical form by which names and addresses are compared: case-folded and normalized.
 
-    Nor does the way in which the domain of an address is written, in Unicode or as mail servers read it.
+    The domain of an address is compared in Unicode, whether it was written so or in Punycode.
     """
     key = unicodedata.normalize("NFKC", unicodedata.normalize("NFKC", strip_around(name)).casefold())
     local, at, domain = key.rpartition("@")
@@ -41,28 +41,27 @@ def identity_key(name: str) -> str:
 
 
 def login_keys(login: str) -> list[str]:
-    """The keys by which an account may be meant, the likeliest first.
+    """The keys that a login may match, the likeliest first.
 
-    A Turkish keyboard, which begins words with capitals by itself, has a dotted one for i, and the one that others
-    have for i for the letter without a dot.
+    A Turkish keyboard with auto-capitalization writes `İ` for i, and `I` for the letter without a dot.
     """
     turkish = login.translate(TURKISH)
     return list(dict.fromkeys((identity_key(login), identity_key(turkish))))
 
 
-def guess_key(login: str) -> str:
-    """One for all logins by which an account may be meant: whoever guesses has no more tries by other spellings."""
+def attempts_key(login: str) -> str:
+    """One key for all spellings of a login, so that other spellings give no additional guesses."""
     return identity_key(login.translate(TURKISH)).replace(DOTLESS_I, "i").replace(DOTTED_I, "i")
 
 
 class User(Versioned, Base):
-    """An account. `username_key` and `email_key` follow the name and the address and are what is unique."""
+    """An account. `username_key` and `email_key` are derived from the name and the address, and are unique."""
 
     __tablename__ = "users"
     __table_args__ = table_args(
         UniqueConstraint("username_key"),
         UniqueConstraint("email_key"),
-        # The orders a list can have, and the few administrators among many users.
+        # One index per sort order, and one for the few administrators among many users.
         Index(None, "created_at", "id"),
         Index(None, "username", "id"),
         Index(None, "role", "id"),

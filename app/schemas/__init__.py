@@ -1,1 +1,1 @@
-"""The wire: what requests and answers look like."""
+"""The wire format: request and response bodies."""

@@ -1,4 +1,4 @@
-"""What users do to their own accounts, and administrators to all, on the wire."""
+"""Bodies of account operations, for users and administrators."""
 
 from datetime import datetime
 from typing import Annotated, Any

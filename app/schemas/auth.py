@@ -1,4 +1,4 @@
-"""Tokens on the wire."""
+"""Bodies of the token operations."""
 
 from typing import Annotated, Literal
 
@@ -9,7 +9,7 @@ from app.core.security.invisible import strip_around
 from app.schemas.base import In, Out
 
 RefreshToken = Annotated[str, Field(min_length=1, max_length=4096)]
-# Longer than any name or address that an account can have, with white space around it.
+# Longer than any name or address of an account, surrounding white space included.
 Login = Annotated[str, Field(max_length=320), AfterValidator(strip_around)]
 Secret = Annotated[str, Field(max_length=1024, json_schema_extra={"format": "password"})]
 ScopeText = Annotated[str, Field(max_length=1000)]
@@ -55,7 +55,7 @@ class RefreshRequest(In):
 class TokenRead(Out):
     """RFC 6749 section 5.1."""
 
-    # What is null is left out.
+    # Null fields are omitted.
     model_config = ConfigDict(json_schema_serialization_defaults_required=False)
 
     access_token: str

@@ -1,4 +1,4 @@
-"""What requests and answers have in common: strict input, complete output, pages."""
+"""Base classes of request and response bodies: strict input, complete output, pages."""
 
 from decimal import Decimal
 from typing import Annotated, Any, ClassVar
@@ -19,16 +19,16 @@ from pydantic_core import PydanticCustomError
 from app.core.numbers import MAX_INT32
 
 MAX_ID = 2**63 - 1
-# What every reader of JSON has exactly (RFC 8259 section 6): OpenAPI's own bounds are such numbers.
+# Integers that every JSON parser represents exactly (RFC 8259 section 6), OpenAPI's bounds among them.
 MAX_JSON_INTEGER = 2**53 - 1
-# Each member that a schema does not know is told by its name, but not any number of them.
+# Unknown members are reported by name, up to a limit.
 MAX_UNKNOWN_MEMBERS = 10
-# Of those that are wrong with a request, as many are told.
+# Errors reported per request.
 MAX_FAULTS = 50
 
 
 def integral(value: object) -> object:
-    """JSON knows one kind of number: 5.0 is the integer 5. A string or a boolean is none."""
+    """JSON has one number type: 5.0 is the integer 5. Strings and booleans are rejected."""
     return int(value) if isinstance(value, float) and value.is_integer() else value
 
 
@@ -37,7 +37,7 @@ def two_places(amount: Decimal) -> str:
 
 
 def plain(rate: Decimal) -> str:
-    """0.1900 as `0.19`, and never with an exponent."""
+    """Format 0.1900 as `0.19`, never with an exponent."""
     return f"{rate.normalize():f}"
 
 
@@ -71,7 +71,7 @@ class In(BaseModel):
     @model_validator(mode="before")
     @classmethod
     def refuse_too_many_members(cls, data: Any) -> Any:
-        """Before each of them becomes an error of its own."""
+        """Checked first, since otherwise each member becomes an error of its own."""
         if isinstance(data, dict) and len(data) > cls.max_members:
             limit = {"limit": cls.max_members}
             raise PydanticCustomError("too_many_members", "Must have at most {limit} members", limit)

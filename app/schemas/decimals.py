@@ -1,4 +1,4 @@
-"""Money and rates in requests: decimals of few places, as strings or as numbers."""
+"""Money and rates in requests: fixed-point decimals, as strings or numbers."""
 
 import re
 from dataclasses import dataclass
@@ -14,7 +14,7 @@ from app.schemas.text import Spelled
 
 @dataclass(frozen=True, slots=True)
 class FixedPoint:
-    """A decimal between two others, sent as a string of this pattern or, where that is exact enough, a number."""
+    """A bounded decimal, sent as a string of this pattern or as a number that is exact enough."""
 
     pattern: re.Pattern[str]
     minimum: Decimal
@@ -27,7 +27,7 @@ class FixedPoint:
             if not self.pattern.fullmatch(value):
                 raise ValueError(f"must look like {self.example}")
             value = Decimal(value)
-        if isinstance(value, bool):  # JSON's `true` is no number, whatever Python thinks
+        if isinstance(value, bool):  # in Python `True` is an int, in JSON it is not a number
             raise ValueError("must be a number or a string with a number")  # noqa: TRY004 - Pydantic reports ValueError alone
         return value + 0 if isinstance(value, Decimal | int | float) else value  # -0 is 0
 
@@ -36,7 +36,7 @@ class FixedPoint:
         return core_schema.no_info_before_validator_function(self.read, number)
 
     def __get_pydantic_json_schema__(self, _: CoreSchema, __: GetJsonSchemaHandler) -> JsonSchemaValue:
-        # Not with `multipleOf: 0.01`: of that a validator that computes with floats finds 0.07 to be none.
+        # No `multipleOf: 0.01`: validators that compute with floats reject 0.07.
         bounds = {"minimum": float(self.minimum), "maximum": float(self.maximum)}
         return {
             "description": f"A decimal with at most {self.places} places, best sent as a string.",
@@ -46,7 +46,7 @@ class FixedPoint:
 
 
 def in_query(kind: FixedPoint) -> tuple[FixedPoint, Spelled, WithJsonSchema]:
-    """In a query, where all is text, a number's other spellings are none."""
+    """For query parameters, which are text: the string form only."""
     pattern = f"^{kind.pattern.pattern}$"
     told = {"type": "string", "pattern": pattern, "examples": [kind.example]}
     return kind, Spelled(pattern, kind.example), WithJsonSchema(told, mode="validation")
@@ -58,7 +58,7 @@ AMOUNT = FixedPoint(
     re.compile(r"-?[0-9]{1,10}(\.[0-9]{1,2})?"), Decimal("-9999999999.99"), Decimal("9999999999.99"), 2, "19.99"
 )
 
-# With a name of their own in the document: generators that know no unions can be told what to take for it.
+# Named schemas, so that generators without unions can map them to a type.
 type Price = Annotated[Decimal, PRICE]
 type TaxRate = Annotated[Decimal, RATE]
 type Amount = Annotated[Decimal, AMOUNT]

@@ -1,4 +1,4 @@
-"""What fields of resources hold: each type accepts what its JSON Schema says, and nothing else."""
+"""Field types of resources; each accepts exactly what its JSON Schema says."""
 
 from datetime import UTC, date, datetime
 from typing import Annotated, Any
@@ -30,7 +30,7 @@ DATE_TIME = f"^[0-9]{{4}}-{MONTH_AND_DAY}[Tt]{TIME}{OFFSET}$"
 WORD = r"[A-Za-z0-9!#$%&'*+/=?^_`{|}~-]+"
 HOST = r"[A-Za-z0-9]([A-Za-z0-9-]{0,61}[A-Za-z0-9])?"
 EMAIL = rf"^{WORD}(\.{WORD})*@({HOST}\.)+[A-Za-z]{{2,63}}$"
-# Without a user's name and password before the host: an address is shown to others.
+# Without userinfo before the host: the URL is shown to others.
 URL = rf"^https?://{HOST}(\.{HOST})*(:[0-9]{{1,5}})?([/?#][A-Za-z0-9!#$%&'()*+,./:;=?@_~\[\]-]*)?$"
 
 
@@ -52,7 +52,7 @@ def refuse_far_years(year: int) -> int:
 
 
 class UpToNextYear:
-    """Tells the bound in the JSON Schema of the day on which that is made."""
+    """Puts the bound of the current year into the JSON Schema when that is generated."""
 
     def __get_pydantic_json_schema__(self, schema: Any, handler: GetJsonSchemaHandler) -> JsonSchemaValue:
         made: dict[str, Any] = handler(schema)

@@ -1,4 +1,4 @@
-"""Many items in one request, on the wire."""
+"""Bodies of bulk operations on items."""
 
 from typing import Annotated
 

@@ -1,4 +1,4 @@
-"""Parts of paths and queries: texts, of which each value has one spelling."""
+"""Types of path and query parameters, which accept one spelling per value."""
 
 from typing import Annotated
 

@@ -1,4 +1,4 @@
-"""How many of an item there are, on the wire."""
+"""The stock of an item, on the wire."""
 
 from typing import Annotated, Literal
 

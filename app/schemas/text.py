@@ -1,4 +1,4 @@
-"""Texts of requests: how long each may be is checked before anything else is done with it."""
+"""Strings in requests; the length is checked first."""
 
 import re
 from dataclasses import dataclass
@@ -8,13 +8,13 @@ from pydantic import GetCoreSchemaHandler, GetJsonSchemaHandler
 from pydantic.json_schema import JsonSchemaValue
 from pydantic_core import CoreSchema, core_schema
 
-# Unicode's category Cc without tab, line feed and carriage return, for a regular expression's brackets.
+# Unicode's category Cc without tab, line feed and carriage return, for use in a character class.
 CONTROL_CHARACTERS = r"\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f"
 CONTROL = re.compile(rf"[{CONTROL_CHARACTERS}]")
 
 
 def refuse_control_characters(text: str) -> str:
-    """PostgreSQL can't store NUL, and the others only do harm in a terminal or a log."""
+    """PostgreSQL cannot store NUL; the others can only do harm in a terminal or a log."""
     if CONTROL.search(text):
         raise ValueError("must not contain control characters")
     return text
@@ -22,9 +22,9 @@ def refuse_control_characters(text: str) -> str:
 
 @dataclass(frozen=True, slots=True)
 class Characters:
-    """What a text may hold: `Annotated[str, Characters(100)]`.
+    """The length and the characters of a string: `Annotated[str, Characters(100)]`.
 
-    Of a line the white space around it is removed, after the length was checked: it counts.
+    Single-line strings are stripped after the length check, so surrounding white space counts.
     """
 
     max_length: int
@@ -36,25 +36,24 @@ class Characters:
         checked = core_schema.no_info_after_validator_function(refuse_control_characters, bounded)
         if not self.is_line:
             return checked
-        # Some control characters are white space too: they are looked for before.
+        # Checked before stripping, since some control characters are white space.
         stripped = core_schema.str_schema(strip_whitespace=True, min_length=0 if self.may_be_blank else 1)
         return core_schema.chain_schema([checked, stripped])
 
     def __get_pydantic_json_schema__(self, schema: CoreSchema, handler: GetJsonSchemaHandler) -> JsonSchemaValue:
         any_ = rf"[^{CONTROL_CHARACTERS}]*"
-        # At least one character that is not white space, for those who read the schema alone.
+        # At least one character that is not white space, for readers of the schema.
         pattern = f"^{any_}$" if self.may_be_blank else rf"^{any_}[^\s{CONTROL_CHARACTERS}]{any_}$"
         told = {"pattern": pattern} if self.may_be_blank else {"minLength": 1, "pattern": pattern}
-        # A narrower pattern, of a validator beside this one, has the last word.
+        # A narrower pattern of another validator wins.
         return told | handler(schema)
 
 
 @dataclass(frozen=True, slots=True)
 class Spelled:
-    """Of the many spellings that Pydantic takes for a value, the one that the JSON Schema names.
+    """Restricts the input to the one spelling in the JSON Schema, where Pydantic accepts several.
 
-    Its bounds have to be in the pattern. It is compared by Pydantic's own code: some of these are read with each
-    request.
+    The pattern has to cover the bounds. It runs in Pydantic's core, since some of these are parsed on every request.
     """
 
     pattern: str
@@ -70,5 +69,5 @@ class Spelled:
 
     def __get_pydantic_json_schema__(self, schema: Any, handler: GetJsonSchemaHandler) -> JsonSchemaValue:
         told = handler(schema["steps"][-1])
-        # A number or a truth value has one spelling anyhow: that of JSON.
+        # JSON numbers and booleans have one spelling already.
         return told | {"pattern": self.pattern} if told.get("type") == "string" else told

@@ -1,1 +1,1 @@
-"""Use cases that span crud modules or talk to the outside world."""
+"""Use cases that span tables or reach outside; never a mere forwarder to crud."""

@@ -1,4 +1,4 @@
-"""The one way by which work leaves a request: jobs that run after the commit, outside of it."""
+"""Work after the commit: in-process jobs, the only way to leave work behind a request."""
 
 import asyncio
 import random
@@ -22,12 +22,11 @@ WAIT_FACTOR = 4
 
 
 class AfterCommit:
-    """Runs jobs in this process, some at a time, each tried again when it fails.
+    """Runs jobs in this process with bounded concurrency and retries.
 
-    A job is made from data, as in `partial(mailer.send, message)`, never from a request's session
-    or rows. It may run more than once. A crash loses what has not run yet: a durable queue, written
-    in the session's own transaction, takes the place of this one later behind the same two
-    functions, `enqueue` and `post`; that is why both are to be awaited.
+    A job holds data, as in `partial(mailer.send, message)`, never a request's session or rows. It may run more than
+    once, and a crash loses pending jobs. `enqueue` and `post` are coroutines so that a durable queue, written in the
+    session's transaction, can replace this one without a change to callers.
     """
 
     def __init__(
@@ -39,7 +38,7 @@ class AfterCommit:
         first_wait: float = 1,
         close_timeout: float = 10,
     ) -> None:
-        """Times are in seconds. Each wait is about four times the one before: 1, 4, 16 and 64."""
+        """Times are in seconds. Each wait is about four times the previous one: 1, 4, 16 and 64."""
         self.capacity = capacity
         self.attempts = attempts
         self.first_wait = first_wait
@@ -49,22 +48,22 @@ class AfterCommit:
         self.is_closed = False
 
     async def enqueue(self, session: AsyncSession, job: Job) -> None:
-        """Run the job once the session's transaction has committed; forget it if that rolls back."""
+        """Run the job after the session's transaction commits; discard it on rollback."""
         waiting = session.info.get(WAITING)
         if waiting is None:
-            waiting = session.info[WAITING] = Waiting(session.sync_session, self.start)
+            waiting = session.info[WAITING] = PendingJobs(session.sync_session, self.start)
         waiting.add(session.sync_session, job)
 
     async def post(self, job: Job) -> None:
-        """Run the job soon; for work that belongs to no transaction."""
+        """Run the job soon, for work outside of a transaction."""
         self.start(job)
 
     def start(self, job: Job) -> None:
-        """Never waits and never fails: nothing that goes wrong here may undo a request that succeeded."""
+        """Never waits and never raises: a failure here must not undo a request that succeeded."""
         if self.is_closed or len(self.tasks) >= self.capacity:
-            log.error("the outbox is closed or full: a job was dropped", job=kind(job), waiting=len(self.tasks))
+            log.error("the queue of jobs is closed or full: a job was dropped", job=kind(job), waiting=len(self.tasks))
             return
-        # A task of its own, so that one job's long wait for its next attempt holds up no other.
+        # One task per job, so that a job's wait for its next attempt does not delay others.
         task = asyncio.create_task(self.run(job), name=kind(job))
         self.tasks.add(task)
         task.add_done_callback(self.tasks.discard)
@@ -74,17 +73,17 @@ class AfterCommit:
             try:
                 async with self.slots:
                     await job()
-            except Exception as error:  # noqa: BLE001 - whatever it is, the next attempt may succeed
+            except Exception as error:  # noqa: BLE001 - the next attempt may succeed
                 self.report(job, attempt, error)
             else:
                 return
             if attempt < self.attempts:
-                # Jitter: what failed together should not all come back together.
+                # Jitter: jobs that failed together should not retry together.
                 wait = self.first_wait * WAIT_FACTOR ** (attempt - 1)
                 await asyncio.sleep(wait * random.uniform(0.5, 1.5))  # noqa: S311 - not for secrets
 
     def report(self, job: Job, attempt: int, error: Exception) -> None:
-        """Say where it failed and how, but not the error's own text: it may hold an address or a token."""
+        """Log where it failed, and the error's type without its text, which may hold an address or a token."""
         frame = traceback.extract_tb(error.__traceback__)[-1]
         facts = {
             "job": kind(job),
@@ -94,34 +93,33 @@ class AfterCommit:
             "where": f"{frame.filename}:{frame.lineno}",
         }
         if attempt < self.attempts:
-            log.warning("a job failed and will be tried again", **facts)
+            log.warning("a job failed and will be retried", **facts)
         else:
-            log.error("a job failed and is given up", **facts)
+            log.error("a job failed for the last time", **facts)
 
     async def join(self) -> None:
-        """Wait until nothing is left to do, jobs that jobs have made included."""
+        """Wait until no job is left, those started by jobs included."""
         while self.tasks:
             await asyncio.wait(self.tasks)
 
     async def close(self) -> None:
-        """Finish what there is, as far as that is possible within `close_timeout`; then take no more."""
+        """Finish pending jobs within `close_timeout`, then accept no more."""
         with suppress(TimeoutError):
             async with asyncio.timeout(self.close_timeout):
                 await self.join()
         if self.tasks:
             lost = sorted(task.get_name() for task in self.tasks)
-            log.error("jobs were lost at the shutdown", count=len(lost), jobs=lost[:10])
+            log.error("jobs were lost at shutdown", count=len(lost), jobs=lost[:10])
         self.is_closed = True
         for task in self.tasks:
             task.cancel()
         await asyncio.gather(*self.tasks, return_exceptions=True)
 
 
-class Waiting:
-    """The jobs of one session, until its transaction ends.
+class PendingJobs:
+    """The pending jobs of one session until its transaction ends.
 
-    It listens to the session itself, so it works wherever the session takes its transactions from,
-    and costs nothing to sessions that have no jobs.
+    It listens to events of that session only, so it works with any transaction and costs other sessions nothing.
     """
 
     def __init__(self, session: Session, start: Callable[[Job], None]) -> None:
@@ -138,7 +136,7 @@ class Waiting:
 
     def start_all(self, session: Session) -> None:
         if session.in_nested_transaction():
-            return  # only a savepoint was released; what is around it may still roll back
+            return  # a savepoint was released; the enclosing transaction may still roll back
         jobs, self.jobs = self.jobs, []
         for _, job in jobs:
             self.start(job)
@@ -147,19 +145,19 @@ class Waiting:
         self.jobs = [(began, job) for began, job in self.jobs if rolled_back not in lineage(began)]
 
     def forget_the_rest(self, _: Session, ended: SessionTransaction) -> None:
-        """A session that is closed without a commit rolls back silently."""
+        """Closing a session without a commit rolls back silently."""
         if ended.parent is None:
             self.jobs.clear()
 
 
 def lineage(transaction: SessionTransaction) -> Iterator[SessionTransaction]:
-    """A savepoint and whatever it stands in."""
+    """A savepoint and its enclosing transactions."""
     yield transaction
     if transaction.parent is not None:
         yield from lineage(transaction.parent)
 
 
 def kind(job: Any) -> str:
-    """What a job does, without its data."""
+    """The name of a job's function, without its data."""
     function = job.func if isinstance(job, partial) else job
     return str(getattr(function, "__qualname__", type(function).__name__))

@@ -1,4 +1,4 @@
-"""Writing down security events, in the transaction of what they tell of."""
+"""Records audit events in the transaction of the action."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -12,7 +12,7 @@ from app.models.user import User
 
 @dataclass(frozen=True, slots=True)
 class Device:
-    """Where a request comes from, as far as it can be told."""
+    """The client's address and user agent, as far as known."""
 
     ip: str | None
     user_agent: str | None
@@ -22,13 +22,13 @@ class Device:
 async def record_sign_out(
     session: AsyncSession, device: Device, user_id: int, *, session_id: int | None = None
 ) -> None:
-    """A user ended one session from another, or all."""
+    """Record that a user ended one or all sessions."""
     action = Action.SIGNED_OUT_EVERYWHERE if session_id is None else Action.SESSION_REVOKED
     await record(session, action, device, actor_id=user_id, session_id=session_id)
 
 
 def differences(user: User, **changes: Any) -> dict[str, list[Any]]:
-    """Old and new value of each field that is about to become another one; of the password nothing is told."""
+    """Old and new value of each field about to change, except the password."""
     told = changes.keys() - {"hashed_password"}
     return {name: [getattr(user, name), changes[name]] for name in sorted(told) if getattr(user, name) != changes[name]}
 
@@ -42,7 +42,7 @@ async def record(
     subject_id: int | None = None,
     **details: Any,
 ) -> None:
-    """Add an event. `details` must hold nothing secret: administrators read it, and it is kept for good."""
+    """Add an event. `details` must hold no secrets: administrators read it, and it is kept forever."""
     event = AuditEvent(
         action=action,
         actor_id=actor_id,

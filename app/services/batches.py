@@ -1,4 +1,4 @@
-"""Rows of any number, a batch at a time: nobody holds a connection while a client reads what it has got."""
+"""Reads rows in batches, without holding a connection while the client reads."""
 
 from collections.abc import AsyncIterator, Awaitable, Callable
 from typing import Any
@@ -8,14 +8,14 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from app.core.db.retry import retried
 from app.crud.batch import Batch, Place
 
-# As many rows as are read, and written for the client, without a pause that others would notice.
+# Small enough that reading and serializing a batch does not stall the event loop.
 BATCH = 100
 
 
 async def batches(
     sessions: Callable[[], AsyncSession], read: Callable[[AsyncSession, Place | None], Awaitable[Batch]]
 ) -> AsyncIterator[list[Any]]:
-    """`read` finds the batch at a place; each has a session of its own, which is over when its rows are given."""
+    """Yields batches; `read` fetches the one after a place. Each has its own session, closed before the yield."""
     place: Place | None = None
 
     async def read_next() -> Batch:

@@ -1,4 +1,4 @@
-"""Buying: stock changes hands exactly as orders say, however many buyers there are at once."""
+"""Orders: stock is never oversold, whatever the concurrency."""
 
 from collections.abc import Mapping
 from decimal import ROUND_HALF_UP, Decimal
@@ -34,13 +34,13 @@ class NotPayableError(ConflictError):
 
 
 async def place_order(session: AsyncSession, buyer_id: int, quantities: Mapping[int, int]) -> Order:
-    """Sell so many of each item, by its id, at its price of this moment.
+    """Order the quantities by item id, at current prices.
 
-    The items stay locked until the transaction ends. All are locked by one statement in the order of
-    their ids, as whatever else locks several items must do: so no two can wait for each other.
+    The items stay locked until the transaction ends. One statement locks them in id order, as every statement that
+    locks several items must, so that there are no deadlocks.
 
     Raises:
-        NotFoundError (`item_not_found`), OwnItemError, ItemClosedError, InsufficientStockError: nothing has changed.
+        NotFoundError (`item_not_found`), OwnItemError, ItemClosedError, InsufficientStockError: nothing was changed.
     """
     found = {item.id: item for item in await items.lock_for_sale(session, quantities)}
     for id_ in sorted(quantities):
@@ -74,10 +74,10 @@ def line_of(item: ItemForSale, quantity: int) -> OrderLine:
 
 
 async def cancel_order(session: AsyncSession, order: Order) -> Order:
-    """Give the stock back. The caller has locked the order, so that this happens once.
+    """Cancel an order and return its stock. The caller holds the order's lock, so that this happens once.
 
     Raises:
-        NotCancellableError: it is cancelled already, or paid.
+        NotCancellableError: it is cancelled or paid already.
     """
     if order.status is not OrderStatus.PLACED:
         raise NotCancellableError(f"The order is {order.status}.")

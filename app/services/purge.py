@@ -1,4 +1,4 @@
-"""Throwing away what is past its time: sessions, mailed tokens, answers kept for repeated requests."""
+"""Purges expired rows: sessions, mailed tokens, stored responses."""
 
 import asyncio
 import random
@@ -27,7 +27,7 @@ SWEEPS: tuple[Sweep, ...] = (sessions.end_expired, one_time_tokens.end_expired, 
 
 
 async def purge_expired(database: Database) -> int:
-    """Delete all expired rows, a batch a transaction, so that no lock is held for long. Returns how many."""
+    """Delete expired rows in one transaction per batch, so that locks are short. Returns the count."""
     total = 0
     for sweep in SWEEPS:
         deleted = BATCH
@@ -43,12 +43,12 @@ async def purge_batch(database: Database, sweep: Sweep) -> int:
 
 
 async def purge_periodically(database: Database) -> None:
-    """Clean once in a while, for good. Instances start at different moments: they need not know of each other."""
+    """Purge about once an hour, forever, at random times, so that instances need no coordination."""
     while True:
         await asyncio.sleep(PERIOD.total_seconds() * random.uniform(0.5, 1.5))  # noqa: S311 - not for secrets
         try:
             deleted = await purge_expired(database)
         except Exception:
-            log.exception("cleaning failed; it is tried again later")
+            log.exception("purge of expired rows failed; it will be retried")
         else:
             log.debug("cleaned", deleted=deleted)

@@ -16,7 +16,7 @@ from app.main import create_app
 from tests.conftest import connected, in_one_transaction, running
 from tests.factories import Factory
 from tests.logs import logging_as_before
-from tests.plugin_packages import documented_module, install, on_the_path
+from tests.plugin_packages import documented_plugin, install, on_the_path
 
 URL = "/api/v1/stock"
 SECRET_TEXT = "hunter2-Zq8"
@@ -59,8 +59,8 @@ def paths(settings: Settings, *names: str) -> set[str]:
     return set(create_app(listing(settings, *names)).openapi()["paths"])
 
 
-async def test_the_module_of_the_documentation_answers_over_http(settings: Settings, site: Path) -> None:
-    install(site, documented_module())
+async def test_the_plugin_of_the_documentation_answers_over_http(settings: Settings, site: Path) -> None:
+    install(site, documented_plugin())
     async with (
         running(listing(settings, "stock")) as (app, manager, services),
         in_one_transaction(services),
@@ -87,14 +87,14 @@ async def test_the_module_of_the_documentation_answers_over_http(settings: Setti
 async def test_what_is_installed_and_not_listed_is_not_loaded(
     settings: Settings, site: Path, client: httpx.AsyncClient
 ) -> None:
-    install(site, documented_module())
+    install(site, documented_plugin())
     assert URL not in paths(settings)
     assert "acme_stock" not in sys.modules
     assert (await client.get(URL)).status_code == 404
 
 
 def test_one_application_takes_nothing_into_the_next(settings: Settings, site: Path) -> None:
-    install(site, documented_module())
+    install(site, documented_plugin())
     assert URL in paths(settings, "stock")
     assert "stock" not in {tag["name"] for tag in create_app(settings).openapi()["tags"]}
 
@@ -115,7 +115,7 @@ def test_an_entry_point_leads_to_init_app_or_to_what_has_it(
     assert "/added" in paths(settings, "stock")
 
 
-def test_modules_are_loaded_in_the_order_of_the_list_and_once(settings: Settings, site: Path) -> None:
+def test_plugins_are_loaded_in_the_order_of_the_list_and_once(settings: Settings, site: Path) -> None:
     source = 'def init_app(app): app.state.order = [*getattr(app.state, "order", []), __name__]'
     install(site, source, "first", package="acme_first")
     install(site, source, "second", package="acme_second")
@@ -123,7 +123,7 @@ def test_modules_are_loaded_in_the_order_of_the_list_and_once(settings: Settings
     assert app.state.order == ["acme_second", "acme_first"]
 
 
-async def test_a_module_cannot_take_a_path_of_ours(settings: Settings, site: Path) -> None:
+async def test_a_plugin_cannot_take_a_path_of_ours(settings: Settings, site: Path) -> None:
     install(site, ADDS_A_ROUTE.replace("/added", "/health"))
     app = create_app(listing(settings, "stock"))
     async with connected(app) as client:
@@ -135,17 +135,17 @@ async def test_the_log_names_what_is_loaded_and_what_could_be(settings: Settings
     install(site, ADDS_A_ROUTE, "other", package="acme_other")
     async with running(listing(settings, "stock", log_level="info")):
         pass
-    told = [(line["message"], line["module"], line["distribution"]) for line in logged() if "module" in line]
+    told = [(line["message"], line["plugin"], line["distribution"]) for line in logged() if "plugin" in line]
     assert told == [
-        ("module loaded", "stock", "acme-stock"),
-        ("module installed but not listed in MODULES", "other", "acme-other"),
+        ("plugin loaded", "stock", "acme-stock"),
+        ("plugin installed but not listed in MODULES", "other", "acme-other"),
     ]
 
 
-def test_a_name_that_no_package_brings_is_told(settings: Settings, site: Path) -> None:
-    assert refusal(settings, "stock") == "MODULES: no installed package brings stock; there is: none."
+def test_a_name_that_no_package_provides_is_reported(settings: Settings, site: Path) -> None:
+    assert refusal(settings, "stock") == "MODULES: no installed package provides stock; installed: none."
     install(site, ADDS_A_ROUTE, "stick", package="acme_stick")
-    assert refusal(settings, "stock") == "MODULES: no installed package brings stock; there is: stick."
+    assert refusal(settings, "stock") == "MODULES: no installed package provides stock; installed: stick."
 
 
 def test_a_name_that_two_packages_bring_is_told(settings: Settings, site: Path) -> None:
@@ -166,12 +166,12 @@ def test_a_name_that_two_packages_bring_is_told(settings: Settings, site: Path) 
         ("async def init_app(app): pass", "acme_stock has no plain function init_app(app)."),
     ],
 )
-def test_a_module_that_fails_is_named_with_its_distribution_and_without_what_it_says(
+def test_a_plugin_that_fails_is_named_with_its_distribution_and_without_what_it_says(
     settings: Settings, site: Path, source: str, said: str
 ) -> None:
     install(site, source)
     line = refusal(settings, "stock")
-    assert line.startswith("The module stock (acme-stock 1.2.3)")
+    assert line.startswith("The plugin stock (acme-stock 1.2.3)")
     assert said.format(file=site / "acme_stock.py") in line
     assert SECRET_TEXT not in line
 
@@ -181,5 +181,5 @@ def test_the_cause_is_chained_and_in_the_debug_log(settings: Settings, site: Pat
     with pytest.raises(PluginError) as caught:
         create_app(listing(settings, "stock", log_level="debug"))
     assert str(caught.value.__cause__) == "the reason"
-    (line,) = [line for line in logged() if line["message"] == "module failed"]
-    assert (line["module"], line["level"]) == ("stock", "debug")
+    (line,) = [line for line in logged() if line["message"] == "plugin failed"]
+    assert (line["plugin"], line["level"]) == ("stock", "debug")

@@ -306,5 +306,5 @@ async def test_the_log_tells_operators_the_code_of_the_database(
     assert [(line["message"], line["code"]) for line in lines] == [
         ("there is no room left", "53100"),
         ("database unavailable", "57014"),
-        ("the database does not write: is it a standby?", "25006"),
+        ("the database is read-only: is it a standby?", "25006"),
     ]

@@ -191,8 +191,8 @@ async def test_refusals_are_told_once_a_second(
     gate.opened.set()
     await asyncio.gather(*tasks)
     assert [(line["event"], line["level"], line["count"], line["limit"]) for line in logs()] == [
-        ("overloaded: requests were refused", "warning", 3, 2),
-        ("overloaded: requests were refused", "warning", 2, 2),
+        ("overloaded: requests were rejected", "warning", 3, 2),
+        ("overloaded: requests were rejected", "warning", 2, 2),
     ]
 
 

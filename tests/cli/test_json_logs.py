@@ -42,8 +42,8 @@ def test_a_start_says_where_it_serves_and_where_the_generated_password_is(
         base_url = str(client.base_url)
     assert server.stop(signal.SIGINT) == 0
     lines = {line["message"]: line for line in lines_of(server)}
-    assert {"first administrator made", "serving", "request"} <= lines.keys()
-    made, serving = lines["first administrator made"], lines["serving"]
+    assert {"first administrator created", "serving", "request"} <= lines.keys()
+    made, serving = lines["first administrator created"], lines["serving"]
     assert (made["username"], made["password_file"]) == ("admin", "var/first-admin-password")
     assert (serving["url"], serving["environment"]) == (base_url, "development")
     assert serving["version"]
@@ -57,7 +57,7 @@ def test_a_password_of_the_settings_is_kept_in_no_file(serve: Serve, empty_url: 
     server.client().close()
     assert server.stop(signal.SIGINT) == 0
     assert lines_of(server)[-1]["message"] == "stopped"
-    (made,) = (line for line in lines_of(server) if line["message"] == "first administrator made")
+    (made,) = (line for line in lines_of(server) if line["message"] == "first administrator created")
     assert made["username"] == "admin"
     assert "password_file" not in made
     assert not (tmp_path / "var/first-admin-password").exists()

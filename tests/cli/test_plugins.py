@@ -11,7 +11,7 @@ import pytest
 
 from tests.cli.conftest import Strata
 from tests.cli.test_serve import STRATA, Process
-from tests.plugin_packages import documented_module, install, on_the_path
+from tests.plugin_packages import documented_plugin, install, on_the_path
 
 URL = "/api/v1/stock"
 FAILS = "def init_app(app): raise LookupError"
@@ -37,16 +37,16 @@ def run(folder: Path, *arguments: str, **environment: str) -> subprocess.Complet
     )
 
 
-def test_the_document_has_the_listed_modules(tmp_path: Path, site: Path) -> None:
-    install(site, documented_module())
+def test_the_document_has_the_listed_plugins(tmp_path: Path, site: Path) -> None:
+    install(site, documented_plugin())
     listed = run(tmp_path, "openapi", MODULES="stock")
     assert (listed.returncode, listed.stderr) == (0, "")
     assert URL in json.loads(listed.stdout)["paths"]
     assert URL not in json.loads(run(tmp_path, "openapi").stdout)["paths"]
 
 
-def test_a_served_module_answers_its_user(tmp_path: Path, site: Path) -> None:
-    install(site, documented_module())
+def test_a_served_plugin_answers_its_user(tmp_path: Path, site: Path) -> None:
+    install(site, documented_plugin())
     server = Process(tmp_path, "server", ("--port", "0"), {"PYTHONPATH": str(site), "MODULES": "stock"})
     try:
         with server.client() as client:
@@ -58,39 +58,39 @@ def test_a_served_module_answers_its_user(tmp_path: Path, site: Path) -> None:
         assert server.stop() == 0
     finally:
         server.process.kill()
-    assert server.complaints.count("module loaded") == 1
+    assert server.complaints.count("plugin loaded") == 1
     assert "acme-stock" in server.complaints
 
 
 @pytest.mark.parametrize("workers", ["1", "2"])
-def test_a_module_that_fails_ends_the_start_before_anything_is_done(tmp_path: Path, site: Path, workers: str) -> None:
+def test_a_plugin_that_fails_ends_the_start_before_anything_is_done(tmp_path: Path, site: Path, workers: str) -> None:
     install(site, FAILS)
     failure = run(tmp_path, "serve", "--port", "0", "--workers", workers, MODULES="stock")
     assert (failure.returncode, failure.stdout) == (1, "")
     (line,) = failure.stderr.splitlines()
-    assert line.startswith("error: The module stock (acme-stock 1.2.3) failed with LookupError (")
+    assert line.startswith("error: The plugin stock (acme-stock 1.2.3) failed with LookupError (")
     assert not (tmp_path / "var").exists()
 
 
-def test_a_module_that_is_not_installed_ends_the_start(tmp_path: Path) -> None:
+def test_a_plugin_that_is_not_installed_ends_the_start(tmp_path: Path) -> None:
     failure = run(tmp_path, "serve", "--port", "0", MODULES="stock")
     assert (failure.returncode, failure.stdout) == (1, "")
-    assert failure.stderr == "error: MODULES: no installed package brings stock; there is: none.\n"
+    assert failure.stderr == "error: MODULES: no installed package provides stock; installed: none.\n"
 
 
 @pytest.mark.usefixtures("installed")
-def test_the_doctor_tells_which_modules_are_there(strata: Strata, site: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    assert "modules" not in strata("doctor").stdout
-    install(site, documented_module())
+def test_the_doctor_tells_which_plugins_are_there(strata: Strata, site: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert "plugins" not in strata("doctor").stdout
+    install(site, documented_plugin())
     install(site, FAILS, "broken", package="acme_broken")
     installed = "installed but not listed in MODULES"
-    assert f"✓ modules         {installed}: broken (acme-broken 1.2.3), stock (acme-stock 1.2.3)\n" in (
+    assert f"✓ plugins         {installed}: broken (acme-broken 1.2.3), stock (acme-stock 1.2.3)\n" in (
         strata("doctor").stdout
     )
     monkeypatch.setenv("MODULES", "stock")
-    said = f"✓ modules         loaded: stock (acme-stock 1.2.3); {installed}: broken (acme-broken 1.2.3)\n"
+    said = f"✓ plugins         loaded: stock (acme-stock 1.2.3); {installed}: broken (acme-broken 1.2.3)\n"
     assert said in strata("doctor").stdout
     monkeypatch.setenv("MODULES", "stock,broken")
     answer = strata("doctor")
     assert answer.exit_code == 1
-    assert "✗ modules         The module broken (acme-broken 1.2.3) failed with LookupError (" in answer.stdout
+    assert "✗ plugins         The plugin broken (acme-broken 1.2.3) failed with LookupError (" in answer.stdout

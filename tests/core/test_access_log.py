@@ -34,8 +34,8 @@ def lines(stream: io.StringIO) -> list[dict[str, Any]]:
 def test_lines_are_those_that_structlog_would_write(log: AccessLog) -> None:
     stream = io.StringIO()
     log.open(stream)
-    log.tell(INFO, "GET", "/x", 200, 1.5, "r-1")
-    log.tell(DEBUG, 'G"ET', '/\\"\u2028é\n', 499, 0.0, "r-2")
+    log.record(INFO, "GET", "/x", 200, 1.5, "r-1")
+    log.record(DEBUG, 'G"ET', '/\\"\u2028é\n', 499, 0.0, "r-2")
     log.flush()
     first, second = lines(stream)
     assert list(first) == ["method", "path", "status", "ms", "request_id", "level", "logger", "timestamp", "message"]
@@ -62,16 +62,16 @@ def test_lines_are_written_without_being_asked_for(log: AccessLog) -> None:
             return super().write(text)
 
     log.open(Stream())
-    log.tell(INFO, "GET", "/x", 200, 1.5, "r-1")
+    log.record(INFO, "GET", "/x", 200, 1.5, "r-1")
     assert written.wait(5)
 
 
 def test_another_stream_gets_only_what_comes_later(log: AccessLog) -> None:
     before, after = io.StringIO(), io.StringIO()
     log.open(before)
-    log.tell(INFO, "GET", "/before", 200, 1.5, "r-1")
+    log.record(INFO, "GET", "/before", 200, 1.5, "r-1")
     log.open(after)
-    log.tell(INFO, "GET", "/after", 200, 1.5, "r-2")
+    log.record(INFO, "GET", "/after", 200, 1.5, "r-2")
     log.flush()
     assert [line["path"] for line in lines(before)] == ["/before"]
     assert [line["path"] for line in lines(after)] == ["/after"]
@@ -85,7 +85,7 @@ def test_a_reader_that_has_stopped_costs_lines_and_not_time(log: AccessLog, monk
         log.open(stream)
         for _ in range(3):  # until the pipe is full, and with it what may wait
             for number in range(MAX_WAITING):
-                log.tell(INFO, "GET", f"/{number}", 200, 1.5, "r-1")
+                log.record(INFO, "GET", f"/{number}", 200, 1.5, "r-1")
             log.flush(0.2)
         assert len(log.lines) == MAX_WAITING
         dropped = log.dropped
@@ -103,7 +103,7 @@ def test_a_closed_stream_is_no_error(log: AccessLog) -> None:
     stream = io.StringIO()
     log.open(stream)
     stream.close()
-    log.tell(INFO, "GET", "/x", 200, 1.5, "r-1")
+    log.record(INFO, "GET", "/x", 200, 1.5, "r-1")
     log.flush()
     log.open(None)
 
@@ -120,7 +120,7 @@ def test_what_is_written_at_once_is_whole_lines_that_fit_a_pipe() -> None:
 def test_the_last_lines_are_out_when_the_interpreter_ends() -> None:
     code = (
         "import sys, logging; from app.core.observability.access_log import access_log as log; log.logger.setLevel(20);"
-        "log.open(sys.stderr); [log.tell(20, 'GET', f'/{n}', 200, 1.0, 'r') for n in range(500)]"
+        "log.open(sys.stderr); [log.record(20, 'GET', f'/{n}', 200, 1.0, 'r') for n in range(500)]"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert [json.loads(line)["path"] for line in done.stderr.splitlines()] == [f"/{number}" for number in range(500)]

@@ -17,7 +17,7 @@ from app.core.config.settings import Settings
 from app.core.observability.logging import configure_logging
 from tests.redis import free_port, need_redis, own_redis
 
-LOST = "redis lost: each process caches alone"
+LOST = "redis unreachable: each process caches on its own"
 BACK = "redis is back: the cache is shared again"
 TTL = timedelta(milliseconds=300)
 
@@ -60,9 +60,9 @@ def key() -> str:
 
 async def test_what_was_made_is_not_made_again(cache: Cache, key: str) -> None:
     make = Maker()
-    assert [await cache.get_or_make(key, make) for _ in range(3)] == [b"made 1"] * 3
-    assert await cache.get_or_make(f"{key}:2", make) == b"made 2", "another key is another entry"
-    assert await cache.get_or_make(key, make) == b"made 1"
+    assert [await cache.get_or_create(key, make) for _ in range(3)] == [b"made 1"] * 3
+    assert await cache.get_or_create(f"{key}:2", make) == b"made 2", "another key is another entry"
+    assert await cache.get_or_create(key, make) == b"made 1"
 
 
 @pytest.mark.parametrize("value", [b"", b"\0\xff\n", b"x" * 1_000_000])
@@ -73,20 +73,20 @@ async def test_any_bytes_are_an_entry(cache: Cache, key: str, value: bytes) -> N
     async def never() -> bytes:
         raise AssertionError("it is there")
 
-    assert await cache.get_or_make(key, make) == value
-    assert await cache.get_or_make(key, never) == value
+    assert await cache.get_or_create(key, make) == value
+    assert await cache.get_or_create(key, never) == value
 
 
 async def test_an_entry_that_is_too_old_is_made_anew(cache: Cache, key: str) -> None:
     make = Maker()
-    assert await cache.get_or_make(key, make) == b"made 1"
+    assert await cache.get_or_create(key, make) == b"made 1"
     await asyncio.sleep(TTL.total_seconds() + 0.05)
-    assert await cache.get_or_make(key, make) == b"made 2"
+    assert await cache.get_or_create(key, make) == b"made 2"
 
 
 async def test_fifty_that_ask_at_once_share_what_one_makes(cache: Cache, key: str) -> None:
     make = Maker()
-    entries = await asyncio.gather(*(cache.get_or_make(key, make) for _ in range(50)))
+    entries = await asyncio.gather(*(cache.get_or_create(key, make) for _ in range(50)))
     assert set(entries) == {b"made 1"}
     assert make.made == 1
     gc.collect()
@@ -100,8 +100,8 @@ async def test_different_keys_do_not_wait_for_each_other(cache: Cache, key: str)
         await gate.wait()
         return b"slow"
 
-    waiting = asyncio.create_task(cache.get_or_make(key, slow))
-    assert await cache.get_or_make(f"{key}:2", Maker()) == b"made 1"
+    waiting = asyncio.create_task(cache.get_or_create(key, slow))
+    assert await cache.get_or_create(f"{key}:2", Maker()) == b"made 1"
     assert not waiting.done()
     gate.set()
     assert await waiting == b"slow"
@@ -110,14 +110,14 @@ async def test_different_keys_do_not_wait_for_each_other(cache: Cache, key: str)
 async def test_a_failure_is_passed_on_and_not_kept(cache: Cache, key: str) -> None:
     make = Maker(failures=1)
     with pytest.raises(LookupError):
-        await cache.get_or_make(key, make)
-    assert await cache.get_or_make(key, make) == b"made 2"
-    assert await cache.get_or_make(key, make) == b"made 2"
+        await cache.get_or_create(key, make)
+    assert await cache.get_or_create(key, make) == b"made 2"
+    assert await cache.get_or_create(key, make) == b"made 2"
 
 
 async def test_of_many_that_ask_at_once_only_those_who_tried_see_the_failure(cache: Cache, key: str) -> None:
     make = Maker(failures=2)
-    results = await asyncio.gather(*(cache.get_or_make(key, make) for _ in range(10)), return_exceptions=True)
+    results = await asyncio.gather(*(cache.get_or_create(key, make) for _ in range(10)), return_exceptions=True)
     assert [type(result) for result in results].count(LookupError) == 2
     assert results.count(b"made 3") == 8
     assert make.made == 3
@@ -128,9 +128,9 @@ async def test_who_gives_up_while_making_leaves_it_to_the_next(cache: Cache, key
         await asyncio.Event().wait()
         return b"never"
 
-    first = asyncio.create_task(cache.get_or_make(key, forever))
+    first = asyncio.create_task(cache.get_or_create(key, forever))
     await asyncio.sleep(0.02)
-    second = asyncio.create_task(cache.get_or_make(key, Maker()))
+    second = asyncio.create_task(cache.get_or_create(key, Maker()))
     await asyncio.sleep(0.02)
     first.cancel()
     assert await second == b"made 1"
@@ -191,15 +191,15 @@ async def test_expired_entries_give_their_room_back_when_they_are_asked_for() ->
 async def test_several_processes_share_what_is_on_redis(key: str) -> None:
     one, two = Cache(need_redis()), Cache(need_redis())
     make = Maker()
-    assert await one.get_or_make(key, make) == b"made 1"
-    assert await two.get_or_make(key, make) == b"made 1"
+    assert await one.get_or_create(key, make) == b"made 1"
+    assert await two.get_or_create(key, make) == b"made 1"
     await one.close()
     await two.close()
 
 
 async def test_redis_throws_entries_away_by_itself(key: str) -> None:
     cache = Cache(need_redis(), ttl=timedelta(seconds=60))
-    await cache.get_or_make(key, Maker())
+    await cache.get_or_create(key, Maker())
     await cache.close()
     with Redis.from_url(need_redis()) as client:
         assert 0 < client.ttl(f"strata:cache:{key}") <= 60
@@ -222,19 +222,19 @@ async def test_without_redis_each_process_caches_alone_until_it_is_back(
     make = Maker()
     with own_redis(tmp_path, port) as url:
         cache = Cache(url, retry=timedelta(milliseconds=200))
-        assert await cache.get_or_make(key, make) == b"made 1"
-    assert await cache.get_or_make(key, make) == b"made 2", "what was on Redis is gone"
-    assert await cache.get_or_make(key, make) == b"made 2", "the process has entries of its own"
-    entries = await asyncio.gather(*(cache.get_or_make(f"{key}:2", make) for _ in range(10)))
+        assert await cache.get_or_create(key, make) == b"made 1"
+    assert await cache.get_or_create(key, make) == b"made 2", "what was on Redis is gone"
+    assert await cache.get_or_create(key, make) == b"made 2", "the process has entries of its own"
+    entries = await asyncio.gather(*(cache.get_or_create(f"{key}:2", make) for _ in range(10)))
     assert set(entries) == {b"made 3"}
     await asyncio.sleep(0.3)
-    assert await cache.get_or_make(key, make) == b"made 2", "it tried again, in vain"
+    assert await cache.get_or_create(key, make) == b"made 2", "it tried again, in vain"
     with own_redis(tmp_path, port):
         await asyncio.sleep(0.3)
-        assert await cache.get_or_make(key, make) == b"made 4", "the new Redis knows nothing yet"
+        assert await cache.get_or_create(key, make) == b"made 4", "the new Redis knows nothing yet"
         assert not cache.fallback.is_down
         other = Cache(f"redis://127.0.0.1:{port}/0")
-        assert await other.get_or_make(key, make) == b"made 4"
+        assert await other.get_or_create(key, make) == b"made 4"
         await other.close()
     await cache.close()
     assert logged() == [LOST, BACK]
@@ -242,11 +242,11 @@ async def test_without_redis_each_process_caches_alone_until_it_is_back(
 
 async def test_a_dead_redis_costs_nothing_between_two_tries(key: str, logged: Callable[[], list[str]]) -> None:
     cache = Cache(f"redis://127.0.0.1:{free_port()}")
-    await cache.get_or_make(key, Maker())
+    await cache.get_or_create(key, Maker())
     loop = asyncio.get_running_loop()
     started = loop.time()
     for _ in range(500):
-        await cache.get_or_make(key, Maker())
+        await cache.get_or_create(key, Maker())
     assert loop.time() - started < 0.5
     await cache.close()
     assert logged() == [LOST]
@@ -261,7 +261,7 @@ async def test_a_redis_that_hangs_is_given_up_soon(key: str) -> None:
     cache = Cache(f"redis://127.0.0.1:{silent.sockets[0].getsockname()[1]}")
     make = Maker()
     async with asyncio.timeout(3):
-        entries = await asyncio.gather(*(cache.get_or_make(key, make) for _ in range(60)))
+        entries = await asyncio.gather(*(cache.get_or_create(key, make) for _ in range(60)))
     assert set(entries) == {b"made 1"}
     await cache.close()
     silent.close()

@@ -69,9 +69,9 @@ def test_a_json_line_says_when_what_and_where(configure: Configure) -> None:
     structlog.contextvars.bind_contextvars(request_id="r-1")
     structlog.get_logger("strata.test").info("it happened", count=3, text="Zeile\n„zwei“", nothing=None)
     (line,) = lines(stream)
-    told_at = datetime.fromisoformat(line.pop("timestamp"))
-    assert told_at.tzinfo is not None
-    assert abs(datetime.now(UTC) - told_at) < timedelta(minutes=1)
+    formatted_second = datetime.fromisoformat(line.pop("timestamp"))
+    assert formatted_second.tzinfo is not None
+    assert abs(datetime.now(UTC) - formatted_second) < timedelta(minutes=1)
     assert line == {
         "message": "it happened",
         "level": "info",

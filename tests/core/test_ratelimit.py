@@ -20,7 +20,7 @@ from app.core.limits.ratelimit import RateLimiter, Verdict, digest, tightest
 from app.core.observability.logging import configure_logging
 from tests.redis import free_port, need_redis, own_redis
 
-LOST = "redis lost: each process counts its rate limits alone"
+LOST = "redis unreachable: each process counts rate limits on its own"
 BACK = "redis is back: rate limits are shared again"
 COUNT_FIVE = """
 import asyncio, sys

@@ -456,8 +456,8 @@ async def test_a_server_that_cannot_listen_serves_on_and_says_so_once(
     await there.warm_up(token)
     told = [(line["level"], line["event"]) for line in logs() if line["event"].startswith("changes of accounts")]
     assert told == [
-        ("warning", "changes of accounts are not heard: each request asks"),
-        ("warning", "changes of accounts are heard again"),
+        ("warning", "account notifications lost: every request queries the database"),
+        ("warning", "account notifications are back"),
     ]
 
 

@@ -58,7 +58,7 @@ async def test_a_server_that_is_down_holds_up_no_request_and_gets_the_mail_when_
             async with server.services.database.primary() as session:
                 assert await session.scalar(select(User.username)) == "alice"
             logged = ""
-            while "a job failed and will be tried again" not in logged:
+            while "a job failed and will be retried" not in logged:
                 await asyncio.sleep(0.01)
                 logged += capfd.readouterr().err
             assert "alice" not in logged

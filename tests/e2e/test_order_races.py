@@ -253,4 +253,4 @@ async def test_who_loses_every_time_is_told_that_the_database_is_busy(
     assert answer.headers["content-type"] == "application/problem+json"
     assert "mine" not in answer.text
     assert await stocks(make) == {item.id: 1}
-    assert any("kept each other" in str(record.msg) for record in caplog.records)
+    assert any("kept conflicting" in str(record.msg) for record in caplog.records)

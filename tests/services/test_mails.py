@@ -10,7 +10,7 @@ from jinja2 import UndefinedError
 
 from app.core.config.settings import Settings
 from app.services.mail import mails
-from app.services.mail.mails import PAGES, SUBJECTS, MailName, duration, moment
+from app.services.mail.mails import PAGES, SUBJECTS, MailName, duration, format_timestamp
 
 NAMES: tuple[MailName, ...] = get_args(MailName.__value__)
 TOKEN = "t0ken-" + "x" * 37
@@ -27,8 +27,8 @@ VALUES: dict[str, Any] = {
 }
 
 
-def render(name: MailName, to: str, settings: Settings, *, is_proven: bool = True, **values: Any) -> EmailMessage:
-    return mails.render(name, to, settings, is_proven=is_proven, **values)
+def render(name: MailName, to: str, settings: Settings, *, is_verified: bool = True, **values: Any) -> EmailMessage:
+    return mails.render(name, to, settings, is_verified=is_verified, **values)
 
 
 @pytest.fixture
@@ -144,9 +144,9 @@ def test_durations_read_well(minutes: int, text: str) -> None:
     assert duration(minutes) == text
 
 
-def test_moments_are_in_utc() -> None:
+def test_timestamps_are_in_utc() -> None:
     at = datetime(2026, 11, 22, 17, 21, tzinfo=UTC) + timedelta(seconds=59)
-    assert moment(at) == "2026-11-22 17:21 UTC"
+    assert format_timestamp(at) == "2026-11-22 17:21 UTC"
 
 
 @pytest.mark.parametrize(

@@ -163,13 +163,11 @@ async def test_it_is_tried_again_after_a_failure(
     assert isinstance((await asyncio.gather(cleaner, return_exceptions=True))[0], asyncio.CancelledError)
     assert done == [1]
     assert await count(session, DeviceSession) == 0
-    failures = [line for line in logs() if line["event"] == "cleaning failed; it is tried again later"]
+    failures = [line for line in logs() if line["event"] == "purge of expired rows failed; it will be retried"]
     assert [line["level"] for line in failures] == ["error", "error"]
 
 
-async def test_the_application_cleans_and_stops_cleaning_when_it_stops(
-    real_settings: Settings, monkeypatch: pytest.MonkeyPatch
-) -> None:
+async def test_the_application_purges_until_it_stops(real_settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
     cleaned: list[Database] = []
 
     async def note(database: Database) -> int:

@@ -60,7 +60,7 @@ class Cached:
 
         # Keyed, so that a copy of the database on the same Redis, whose generations go on apart, has other entries.
         digest = hmac.digest(self.services.keys.derive("cache")[0], self.address, "sha256").hex()
-        found = await self.services.cache.get_or_make(f"{crud.resource}:{generation}:{digest}", load)
+        found = await self.services.cache.get_or_create(f"{crud.resource}:{generation}:{digest}", load)
         tag, _, body = found.partition(b"\n")
         headers = {"Cache-Control": f"public, max-age={self.services.settings.cache_max_age}"}
         require_modified(self.if_none_match, tag.decode(), **headers)

@@ -1,1 +1,1 @@
-"""Pure ASGI, from the outside in."""
+"""Pure ASGI middleware."""

@@ -15,16 +15,15 @@ from app.api.middleware.unhandled_errors import UnhandledErrors
 
 MAX_KNOWN_HOSTS = 1000
 MAX_KNOWN_LENGTH = 100
-# More would be no length of a body, and Python takes its time to make a number of thousands.
+# No body is longer, and `int()` is slow for thousands of digits.
 MAX_DIGITS = 16
 
 
 class Checks:
-    """The form of requests, hosts, origins and size of bodies; errors from `UnhandledErrors` get CORS headers here.
+    """Validates request syntax, hosts, origins and body sizes; adds CORS headers to errors of `UnhandledErrors`.
 
-    These layers have nothing to say to most requests, which pass by them: those for a host that was found good before,
-    of no other origin, with each field once, and a body of the announced length (which is how HTTP/1 tells where it
-    ends) or none.
+    Skipped for HTTP/1 requests to a known host without `Origin`, repeated header fields or `Transfer-Encoding`, whose
+    `Content-Length`, if any, is within the limit.
     """
 
     def __init__(
@@ -45,38 +44,42 @@ class Checks:
             await self.with_checks(scope, receive, send)
 
     def needs_no_check(self, scope: Scope) -> bool:
-        given = scope[KEY].given
-        if given.get(b"host") not in self.known_hosts and scope["path"] not in PROBES:
+        request_headers = scope[KEY].request_headers
+        if request_headers.get(b"host") not in self.known_hosts and scope["path"] not in PROBES:
             return False
-        if b"origin" in given or b"transfer-encoding" in given or len(given) != len(scope["headers"]):
+        if (
+            b"origin" in request_headers
+            or b"transfer-encoding" in request_headers
+            or len(request_headers) != len(scope["headers"])
+        ):
             return False
-        length = given.get(b"content-length")
+        length = request_headers.get(b"content-length")
         if length is not None and not (length.isdigit() and fits(length, self.max_body_size)):
             return False
         return bool(scope.get("http_version", "")[:1] == "1")
 
     async def check_host(self, scope: Scope, receive: Receive, send: Send) -> None:
-        # Probes call a container by its address.
+        # Health probes address a container by its IP address.
         is_probe = scope["type"] == "http" and scope["path"] in PROBES
         await (self.behind_hosts if is_probe else self.hosts)(scope, receive, send)
 
     async def remember_host(self, scope: Scope, receive: Receive, send: Send) -> None:
-        host = scope[KEY].given.get(b"host") if scope["type"] == "http" else None
+        host = scope[KEY].request_headers.get(b"host") if scope["type"] == "http" else None
         if host is not None and len(host) <= MAX_KNOWN_LENGTH:
             if len(self.known_hosts) >= MAX_KNOWN_HOSTS:
-                self.known_hosts.clear()  # or whoever came first with made up ones would keep the good ones out
+                self.known_hosts.clear()  # else a client with invented hosts could fill the set for good
             self.known_hosts.add(host)
         await self.behind_hosts(scope, receive, send)
 
 
 class BodyLimit(RequestBodyLimitMiddleware):
-    """Starlette's, which counts a body while it is read; one that is announced as too large is refused at once.
+    """Starlette's limit counts a body while it is read; this one also rejects a `Content-Length` that is too large.
 
-    A handler that reads none must not act on half a request.
+    A handler that does not read the body must not act on an incomplete request.
     """
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        announced = scope[KEY].given.get(b"content-length", b"") if scope["type"] == "http" else b""
+        announced = scope[KEY].request_headers.get(b"content-length", b"") if scope["type"] == "http" else b""
         if announced.isdigit() and not fits(announced, self.max_body_size):
             await PlainTextResponse("Content Too Large", 413)(scope, receive, send)
         else:

@@ -1,4 +1,4 @@
-"""A request's id, clock, headers and log line."""
+"""Request ID, timing, response headers and the access log."""
 
 import logging
 import time
@@ -12,17 +12,17 @@ from app.api.middleware.headers import ResponseHeaders
 from app.api.middleware.request_form import PROBES
 from app.core.observability.access_log import access_log
 
-# An access line that waits for its reader is held in memory.
+# Access log lines are buffered in memory.
 MAX_LOGGED_PATH = 1000
 
 
 class RequestContext:
-    """Gives each request an id, one path without its trailing slash, a clock, headers and a log line."""
+    """Wraps a request in an `Exchange`, binds its ID to the log context and writes its access log line."""
 
     def __init__(self, app: ASGIApp, *, headers: ResponseHeaders) -> None:
         self.app = app
         self.headers = headers
-        # structlog's own variable, which `merge_contextvars` reads: binding by name costs three times as much.
+        # structlog's own context variable: `bind_contextvars` on each request takes three times as long.
         tokens = structlog.contextvars.bind_contextvars(request_id="")
         self.bound_id = tokens["request_id"].var
         structlog.contextvars.reset_contextvars(**tokens)
@@ -36,11 +36,11 @@ class RequestContext:
         try:
             await self.app(exchange.scope, receive, exchange.send)
         finally:
-            # The path as it was sent: decoded, it could bring line breaks into the log.
+            # The raw path: decoded, it could inject line breaks into the log.
             path = scope.get("raw_path", b"").decode("latin-1") or quote(scope["path"], errors="backslashreplace")
             level = logging.DEBUG if path in PROBES else logging.INFO
             ms = round((time.perf_counter() - exchange.began) * 1000, 1)
-            access_log.tell(
+            access_log.record(
                 level,
                 exchange.method,
                 path[:MAX_LOGGED_PATH],

@@ -1,4 +1,4 @@
-"""What scripts of other origins may send and read, as the CORS headers say it (Fetch standard)."""
+"""CORS: what scripts of other origins may send and read (Fetch standard)."""
 
 from functools import partial
 from typing import Any
@@ -10,9 +10,9 @@ from app.api.middleware.exchange import KEY
 from app.api.middleware.refusals import WithCORS
 from app.core.config.settings import Settings
 
-# HEAD too: its preflight would fail, although browsers need none for the method itself.
+# HEAD included: it needs no preflight by itself, but a preflight caused by a header would fail without it.
 METHODS = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS")
-# What this API reads, and what libraries, browsers and tracing add unasked. None of it proves anything by being there.
+# Headers that this API reads, and those that libraries, browsers and tracing add. None of them grants anything.
 OWN_HEADERS = (
     "Authorization",
     "Idempotency-Key",
@@ -109,7 +109,7 @@ EXPOSED_HEADERS = (
 
 
 def cors_options(settings: Settings) -> dict[str, Any]:
-    """Of Starlette's `CORSMiddleware`."""
+    """Keyword arguments for Starlette's `CORSMiddleware`."""
     return {
         "allow_origins": settings.cors_origins,
         "allow_credentials": "*" not in settings.cors_origins,
@@ -120,13 +120,13 @@ def cors_options(settings: Settings) -> dict[str, Any]:
 
 
 def with_cors(settings: Settings) -> WithCORS:
-    """Puts them on the answers of what it is given."""
+    """Returns a wrapper that adds CORS headers to an ASGI app's responses."""
     return partial(CORSMiddleware, **cors_options(settings))
 
 
 class CORS(CORSMiddleware):
-    """Starlette's, for requests with an origin; to answers of others `Exchange` adds what it would."""
+    """Starlette's middleware for requests with `Origin`; `Exchange` adds `Vary` to all other responses."""
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        has_origin = scope["type"] == "http" and b"origin" in scope[KEY].given
+        has_origin = scope["type"] == "http" and b"origin" in scope[KEY].request_headers
         await (super().__call__ if has_origin else self.app)(scope, receive, send)

@@ -1,4 +1,4 @@
-"""One request and the answer to it, each message of which passes here once."""
+"""One request and its response, whose messages all pass through here."""
 
 import time
 
@@ -6,7 +6,7 @@ from starlette.datastructures import Headers, MutableHeaders
 from starlette.requests import HTTPConnection
 from starlette.types import Message, Receive, Scope, Send
 
-from app.api.deprecation import deprecation_of
+from app.api.deprecation import find_deprecation
 from app.api.errors import framework_problem
 from app.api.middleware.compression import Gzip, is_compressible
 from app.api.middleware.content_coding import accepts_gzip
@@ -19,17 +19,17 @@ KEY = "strata.exchange"
 class Exchange:
     """Turns plain-text refusals into problems, compresses, and completes the headers, in this order.
 
-    `send` begins the answer and decides what becomes of it: `forward`, if there is one, takes the messages.
+    `send` inspects `http.response.start`; if that sets `forward`, the messages go there.
     """
 
     __slots__ = (
         "began",
         "forward",
-        "given",
         "is_started",
         "method",
         "receive",
         "refusal",
+        "request_headers",
         "request_id",
         "response_headers",
         "scope",
@@ -41,30 +41,30 @@ class Exchange:
         self.began = time.perf_counter()
         self.response_headers = response_headers
         self.method: str = scope["method"]
-        # Of a name that comes twice the first one counts, as it does in Starlette's `Headers`.
-        self.given: dict[bytes, bytes] = dict(reversed(scope["headers"]))
-        self.request_id = request_id_of(self.given)
+        # The first of repeated fields wins, as in Starlette's `Headers`.
+        self.request_headers: dict[bytes, bytes] = dict(reversed(scope["headers"]))
+        self.request_id = request_id_of(self.request_headers)
         self.receive = receive
         self.transmit = send
         self.forward: Send | None = None
         self.is_started = False
-        self.status = 499  # nginx's code for a client that left before the answer
+        self.status = 499  # nginx's status for a client that disconnected before the response
         self.refusal: tuple[Message, list[bytes]] | None = None
         self.scope = self.inner(scope)
 
     def inner(self, scope: Scope) -> Scope:
-        """The scope for the routers: `/x/` is `/x` (a redirect would drop the bearer token), HEAD is GET."""
+        """The scope for the router: `/x/` becomes `/x` (a redirect would drop the bearer token), HEAD becomes GET."""
         path: str = scope["path"]
         has_slash = path[-1:] == "/" and path != "/"
         if has_slash or self.method == "HEAD":
-            # A copy, since the server looks at its own again: the answer to a HEAD has no body.
+            # A copy, since the server reads its own scope again: it omits the body of a response to HEAD.
             scope = {**scope, "path": path[:-1] if has_slash else path, "method": self.method.replace("HEAD", "GET")}
         scope["state"] = {**scope.get("state", {}), "request_id": self.request_id.decode()}
         scope[KEY] = self
         return scope
 
     def end(self) -> None:
-        """Let go of what holds on to this in turn: thousands of such circles would wait for the garbage collector."""
+        """Break the reference cycles, so that requests do not wait for the garbage collector to be freed."""
         self.scope.pop(KEY, None)
         self.forward = None
 
@@ -81,16 +81,16 @@ class Exchange:
         media_type = headers.get(b"content-type", b"")
         if start["status"] >= 400 and media_type.startswith(b"text/plain"):
             self.refusal, self.forward = (start, []), self.refuse
-        elif start["status"] == 304:  # what it confirms may have been compressed (RFC 9110 section 15.4.5)
+        elif start["status"] == 304:  # the cached response may be compressed (RFC 9110 section 15.4.5)
             start["headers"] = vary(list(start.get("headers", ())), b"Accept-Encoding")
         elif is_compressible(start, headers):
-            if accepts_gzip(self.given.get(b"accept-encoding", b"")):
+            if accepts_gzip(self.request_headers.get(b"accept-encoding", b"")):
                 self.forward = Gzip(self.finish)
             else:
                 start["headers"] = vary(list(start.get("headers", ())), b"Accept-Encoding")
 
     async def refuse(self, message: Message) -> None:
-        """Collect the text of a refusal by another layer (host, CORS, body size), and say it in our form."""
+        """Collect the plain-text error of another layer (host, CORS, body size) and send it as problem+json."""
         assert self.refusal is not None
         start, text = self.refusal
         text.append(message.get("body", b""))
@@ -115,9 +115,11 @@ class Exchange:
 
     def complete(self, pairs: Pairs) -> Pairs:
         seconds = time.perf_counter() - self.began
-        # Where there is an origin, the CORS layer has said that the answer depends on it.
-        headers = self.response_headers.complete(pairs, self.request_id, seconds, varies=b"origin" not in self.given)
-        # Left here by app/api/deps/limits.py; on errors too, which its own response headers would miss.
+        # With `Origin`, the CORS layer has already added `Vary: Origin`.
+        headers = self.response_headers.complete(
+            pairs, self.request_id, seconds, varies=b"origin" not in self.request_headers
+        )
+        # Set by app/api/deps/limits.py; read here, so that error responses carry it too.
         verdict = self.scope["state"].get("rate_limit")
         if verdict is not None and b"ratelimit-limit" not in dict(headers):
             headers += (
@@ -125,7 +127,7 @@ class Exchange:
                 (b"ratelimit-remaining", b"%d" % verdict.remaining),
                 (b"ratelimit-reset", b"%d" % verdict.reset_seconds),
             )
-        if retirement := deprecation_of(self.scope):
+        if retirement := find_deprecation(self.scope):
             retirement.announce(MutableHeaders(raw=headers), root_path_of(self.scope))
         if self.status == 204:  # FastAPI names a type for what is not there
             headers = [pair for pair in headers if pair[0] != b"content-type"]
@@ -133,12 +135,12 @@ class Exchange:
 
 
 def request_header(request: HTTPConnection, name: bytes) -> str | None:
-    """A header of the request; `name` is in lower case."""
-    value = request.scope[KEY].given.get(name)
+    """A request header; `name` is in lower case."""
+    value = request.scope[KEY].request_headers.get(name)
     return None if value is None else value.decode("latin-1")
 
 
 def bearer_token(request: HTTPConnection) -> str | None:
-    """What `Authorization: Bearer` gives (RFC 6750 section 2.1)."""
+    """The token of `Authorization: Bearer` (RFC 6750 section 2.1)."""
     scheme, _, token = (request_header(request, b"authorization") or "").partition(" ")
     return token.strip() if scheme.lower() == "bearer" else None

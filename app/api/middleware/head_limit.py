@@ -1,4 +1,4 @@
-"""Requests whose head is too large are turned away before anything else is done with them."""
+"""Rejects requests whose head (request line and header fields) is too large."""
 
 from collections.abc import Awaitable, Mapping
 from itertools import chain
@@ -10,13 +10,13 @@ from app.api.middleware.refusals import Refusal, WithCORS
 from app.api.server_scope import BOUNDED, REFUSED
 
 MAX_FIELDS = 100
-# Of the request's target, and of names and values of its fields.
+# Bytes of the request target and of the names and values of header fields.
 MAX_BYTES = 64 * 1024
 TOO_LARGE = 431
 DETAIL = f"The head of the request has more than {MAX_FIELDS} fields or {MAX_BYTES // 1024} KiB: send fewer or shorter."
 MALFORMED = 400
 TIMED_OUT = 408
-# All that a refusal looks at.
+# The only headers that a rejection reads.
 KEPT = {b"origin", b"x-request-id"}
 REFUSALS = {
     MALFORMED: ("bad_request", "This is no request of HTTP as this server understands it."),
@@ -26,7 +26,7 @@ REFUSALS = {
 
 
 def head_refusals(headers: ResponseHeaders, with_cors: WithCORS) -> dict[int, ASGIApp]:
-    """By their statuses."""
+    """The rejections by status."""
     return {
         status: Refusal(status, code, detail, [], headers=headers, with_cors=with_cors)
         for status, (code, detail) in REFUSALS.items()
@@ -34,14 +34,14 @@ def head_refusals(headers: ResponseHeaders, with_cors: WithCORS) -> dict[int, AS
 
 
 class HeadLimit:
-    """Stands outside of everything else, whatever the server's parser may have let pass."""
+    """Outermost; checks what the server's parser let pass."""
 
     def __init__(self, app: ASGIApp, *, refusals: Mapping[int, ASGIApp]) -> None:
         self.app = app
         self.refusals = refusals
 
     def __call__(self, scope: Scope, receive: Receive, send: Send) -> Awaitable[None]:
-        # No coroutine of its own, which would cost each request more than the check does.
+        # Not a coroutine: creating one costs more than the check.
         if scope["type"] != "http" or (REFUSED not in scope and has_bounded_head(scope)):
             return self.app(scope, receive, send)
         return self.refuse(scope, receive, send)

@@ -1,4 +1,4 @@
-"""The headers that every answer has."""
+"""The headers of every response."""
 
 import random
 import re
@@ -18,21 +18,21 @@ GUARDS = (
 OWN = frozenset({b"x-request-id", b"x-process-time", b"server-timing"})
 VARY_ORIGIN = (b"vary", b"Origin")
 NO_STORE = (b"cache-control", b"no-store")
-# Answers hold personal data; a validator may still save the transfer.
+# Responses hold personal data; revalidation may still save the transfer.
 REVALIDATE = (b"cache-control", b"private, no-cache")
 
 
-def request_id_of(given: Mapping[bytes, bytes]) -> bytes:
-    """The client's where it is a sane one, else a new one."""
-    theirs = given.get(b"x-request-id")
+def request_id_of(request_headers: Mapping[bytes, bytes]) -> bytes:
+    """The client's `X-Request-ID` if it is valid, else a new one."""
+    theirs = request_headers.get(b"x-request-id")
     if theirs is not None and SANE_ID.fullmatch(theirs):
         return theirs
-    # It need not be hard to guess, and the operating system's random numbers cost ten times as much.
+    # It need not be unpredictable, and the operating system's randomness takes ten times as long.
     return b"%032x" % random.getrandbits(128)
 
 
 class ResponseHeaders:
-    """Completes the headers of an answer; what a handler has set stays, but for `OWN`."""
+    """Completes the headers of a response; those that a handler set stay, except for `OWN`."""
 
     def __init__(self, *, hsts: bool) -> None:
         self.guards = (*GUARDS, HSTS) if hsts else GUARDS
@@ -62,7 +62,7 @@ class ResponseHeaders:
 
 
 def vary(pairs: Pairs, name: bytes) -> Pairs:
-    """With one more name in `Vary`."""
+    """The headers with `name` added to `Vary`."""
     for place, (each, names) in enumerate(pairs):
         if each == b"vary":
             return [*pairs[:place], (b"vary", b"%b, %b" % (names, name)), *pairs[place + 1 :]]

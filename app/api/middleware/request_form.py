@@ -1,4 +1,4 @@
-"""Requests that a proxy could take for others than we do are refused; what may come in parts is put together."""
+"""Rejects ambiguous requests (request smuggling) and joins repeated header fields."""
 
 import re
 
@@ -7,9 +7,9 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from app.api.middleware.exchange import KEY
 
-# A name or an address (RFC 3986 section 3.2.2, as far as anybody uses it) and perhaps a port.
+# A name or an address (RFC 3986 section 3.2.2, without the forms that nobody uses) and an optional port.
 HOST = re.compile(rb"(?:[A-Za-z0-9._-]{1,255}|\[[0-9A-Fa-f:.]{2,45}\])(?::[0-9]{1,5})?")
-# Of these a second one is no part of a list (RFC 9110 section 5.3), and the wrong one may be believed.
+# Singleton fields: a second one is not part of a list (RFC 9110 section 5.3), and a proxy may trust the other one.
 SINGLE = frozenset(
     {
         b"authorization",
@@ -25,12 +25,12 @@ SINGLE = frozenset(
         b"sec-fetch-site",
     }
 )
-# Whose host names are of no interest.
+# Health probes; any `Host` is accepted.
 PROBES = {"/health", "/ready"}
 
 
 class RequestForm:
-    """For requests that have a field twice or a host that is not known yet."""
+    """Validates requests with repeated fields or an unknown host."""
 
     def __init__(self, app: ASGIApp) -> None:
         self.app = app
@@ -45,21 +45,21 @@ class RequestForm:
 
 def fault_of(scope: Scope) -> str | None:
     exchange = scope[KEY]
-    if len(exchange.given) != len(scope["headers"]):
+    if len(exchange.request_headers) != len(scope["headers"]):
         names = [name for name, _ in scope["headers"]]
         twice = next((name for name in names if name in SINGLE and names.count(name) > 1), None)
         if twice is not None:
             return f"The field `{twice.decode()}` comes more than once."
         scope["headers"] = combined(scope["headers"])
-        exchange.given = dict(scope["headers"])
-    # The parser has seen to it that the last coding is `chunked`; what is inside of another nobody reads.
-    if exchange.given.get(b"transfer-encoding", b"chunked").lower().strip() != b"chunked":
+        exchange.request_headers = dict(scope["headers"])
+    # The parser ensures that the last coding is `chunked`; another one inside of it would not be decoded.
+    if exchange.request_headers.get(b"transfer-encoding", b"chunked").lower().strip() != b"chunked":
         return "The one coding that `Transfer-Encoding` may name is `chunked`."
-    return None if has_good_host(scope, exchange.given.get(b"host")) else "`Host` does not name a host."
+    return None if has_good_host(scope, exchange.request_headers.get(b"host")) else "`Host` does not name a host."
 
 
 def has_good_host(scope: Scope, host: bytes | None) -> bool:
-    """RFC 9112 section 3.2; later versions of HTTP have another field for it."""
+    """RFC 9112 section 3.2; HTTP/2 and later have `:authority` instead."""
     if scope["path"] in PROBES:
         return True
     if host is None:
@@ -68,7 +68,7 @@ def has_good_host(scope: Scope, host: bytes | None) -> bool:
 
 
 def combined(headers: list[tuple[bytes, bytes]]) -> list[tuple[bytes, bytes]]:
-    """Each name once (RFC 9110 section 5.3; cookies: RFC 6265 section 5.4)."""
+    """Joins fields of the same name (RFC 9110 section 5.3; cookies: RFC 6265 section 5.4)."""
     values: dict[bytes, list[bytes]] = {}
     for name, value in headers:
         values.setdefault(name, []).append(value)

@@ -1,18 +1,17 @@
-"""Below a prefix: the same paths whether the reverse proxy in front has taken the prefix off or passes it on."""
+"""Serving below a path prefix, whether or not the reverse proxy strips it."""
 
 from collections.abc import Awaitable
 
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-# Starlette's: `Request.base_url` and `Request.url_for` begin with it, and mounts leave it as it is.
+# Starlette's key: `Request.base_url` and `Request.url_for` begin with it, and mounts do not change it.
 ROOT_PATH = "app_root_path"
 
 
 class RootPath:
-    """Stands outside of everything else, so that limits, caches and signatures know one path of each resource.
+    """Outermost, so that rate limits, caches and signatures see one path per resource.
 
-    Not by ASGI's `root_path`, which would stay in front of `path`, and with which Starlette's mounts do not find a path
-    that has no prefix.
+    ASGI's `root_path` is not used: it stays part of `path`, and Starlette's mounts do not match a path without it.
     """
 
     def __init__(self, app: ASGIApp, *, root_path: str) -> None:
@@ -35,12 +34,12 @@ class RootPath:
 
 
 def without[T: (str, bytes)](path: T, prefix: T, slash: T) -> T:
-    """`/a` of `/shop/a`; `/shopping` is below no `/shop`."""
+    """`/a` for `/shop/a`; `/shopping` is not below `/shop`."""
     if not path.startswith(prefix) or path[len(prefix) : len(prefix) + 1] not in (slash, slash[:0]):
         return path
     return path[len(prefix) :] or slash
 
 
 def root_path_of(scope: Scope) -> str:
-    """What stands before our paths in the addresses that clients use; empty without a prefix."""
+    """The prefix of the URLs that clients use; empty without `ROOT_PATH`."""
     return str(scope.get(ROOT_PATH, scope.get("root_path", "")))

@@ -1,4 +1,4 @@
-"""More requests at once than this process should serve are turned away, for much less than what serving them costs."""
+"""Load shedding: rejects requests over `MAX_CONCURRENT_REQUESTS`, cheaply."""
 
 import asyncio
 
@@ -11,16 +11,16 @@ from app.api.middleware.refusals import Refusal, WithCORS
 log = structlog.get_logger()
 
 NEVER_SHED = {f"{path}{slash}" for path in ("/health", "/ready") for slash in ("", "/")}
-# Those who were turned away at the same moment should not come back at the same moment.
+# Jitter: clients rejected together should not retry together.
 RETRY_AFTER = (b"1", b"2", b"3")
 REPORT_SECONDS = 1
 DETAIL = "The server has more requests than it can answer; try again shortly."
 
 
 class LoadShedding:
-    """Stands outside of all that a request costs. A request holds a place until its answer is sent.
+    """Wraps everything that a request costs; a request counts until its response is sent.
 
-    A preflight is answered: a browser shows no script the refusal of one, which would be a network error.
+    A preflight is always served: browsers report a rejected one to scripts as a network error.
     """
 
     def __init__(self, app: ASGIApp, *, limit: int, headers: ResponseHeaders, with_cors: WithCORS) -> None:
@@ -48,11 +48,11 @@ class LoadShedding:
                 self.in_flight -= 1
 
     def count(self) -> None:
-        """Instead of a line for each: one a second for all of them."""
+        """Log at most once a second instead of once per rejection."""
         if self.refused == self.refused_before:
             asyncio.get_running_loop().call_later(REPORT_SECONDS, self.report)
         self.refused += 1
 
     def report(self) -> None:
-        log.warning("overloaded: requests were refused", count=self.refused - self.refused_before, limit=self.limit)
+        log.warning("overloaded: requests were rejected", count=self.refused - self.refused_before, limit=self.limit)
         self.refused_before = self.refused

@@ -1,4 +1,4 @@
-"""What nothing else caught."""
+"""The handler of last resort for exceptions."""
 
 import asyncio
 
@@ -16,7 +16,7 @@ RETRY = {"Retry-After": "1"}
 
 
 class UnhandledErrors:
-    """An exception that nothing else caught is logged once and answered with a bare 500."""
+    """Logs an unhandled exception once and responds with a bare 500."""
 
     def __init__(self, app: ASGIApp) -> None:
         self.app = app
@@ -28,15 +28,15 @@ class UnhandledErrors:
         try:
             await self.app(scope, receive, send)
         except ClientDisconnect:
-            return  # nobody is left to answer
+            return  # the client is gone
         except Exception:
             log.exception("unhandled error")
             if scope[KEY].is_started:
-                raise  # the server must cut the connection: half an answer is out
+                raise  # the server must close the connection: the response has begun
             text = "Something went wrong on our side; the request id finds it in the log."
             await problem(scope["state"]["request_id"], 500, "internal_error", text)(scope, receive, send)
         except asyncio.CancelledError:
-            # The server ends, and does not wait any longer.
+            # The server shuts down and waits no longer.
             if not scope[KEY].is_started:
                 await problem(scope["state"]["request_id"], 503, "shutting_down", STOPPING, RETRY)(scope, receive, send)
             raise

@@ -76,7 +76,7 @@ class Cache:
         self.redis = open_redis(redis_url, prefix, ttl) if redis_url else None
         self.fallback = Fallback(
             self.redis.errors if self.redis else (),
-            "redis lost: each process caches alone",
+            "redis unreachable: each process caches on its own",
             "redis is back: the cache is shared again",
             retry=retry,
         )
@@ -87,7 +87,7 @@ class Cache:
         """`prefix` is the deployment's, of `redis_prefix`."""
         return cls(settings.redis_url.get_secret_value() if settings.redis_url else None, prefix)
 
-    async def get_or_make(self, key: str, make: Callable[[], Awaitable[bytes]]) -> bytes:
+    async def get_or_create(self, key: str, make: Callable[[], Awaitable[bytes]]) -> bytes:
         """The entry, or what `make` returns, which then is the entry. What `make` raises is passed on."""
         if (entry := await self.ask(lambda store: store.get(key))) is not None:
             return entry

@@ -20,7 +20,7 @@ NEEDED = ("db_host", "db_user", "db_database")
 POOLERS = ((re.compile(r"-pooler\..*\.neon\.tech$"), None), (re.compile(r"\.supabase\.(com|co)$"), 6543))
 
 
-def settle_database(values: Mapping[str, Any]) -> dict[str, Any]:
+def resolve_database(values: Mapping[str, Any]) -> dict[str, Any]:
     """All that is set, without the parts that a URL makes meaningless, and with what the URL says of other settings.
 
     A URL that is wrong says nothing; `database_faults` tells of it.

@@ -97,7 +97,9 @@ def unset_fault(process: Names, found: Names, files: tuple[str, str]) -> str | N
     for name in LOOKALIKES:
         if str(getattr(found, name)).lower() in LOOKALIKE_VALUES:
             return f"{name.upper()}: is not read; set ENVIRONMENT to {CHOICE}"
-    slips = (name for name, value in all_pairs(files) if value.lower() in LOOKALIKE_VALUES and is_slip(name.upper()))
+    slips = (
+        name for name, value in all_pairs(files) if value.lower() in LOOKALIKE_VALUES and is_likely_typo(name.upper())
+    )
     return next((f"{name}: is not read; set ENVIRONMENT to {CHOICE}" for name in slips), None)
 
 
@@ -107,7 +109,7 @@ def all_pairs(files: tuple[str, str]) -> Iterator[tuple[str, str]]:
         yield from pairs_in(Path(file))
 
 
-def is_slip(name: str) -> bool:
+def is_likely_typo(name: str) -> bool:
     return bool(get_close_matches(name, ["ENVIRONMENT", "APP_ENV"], cutoff=LIKENESS))
 
 

@@ -19,7 +19,7 @@ from pydantic import (
 from pydantic_settings import SettingsConfigDict
 from sqlalchemy.engine import URL
 
-from app.core.config.database import database_in_parts, settle_database
+from app.core.config.database import database_in_parts, resolve_database
 from app.core.config.environments import (
     ENVIRONMENTS,
     EXPOSED,
@@ -184,7 +184,7 @@ class Settings(PlainSettings):
     @classmethod
     def database_url_wins(cls, values: dict[str, object]) -> dict[str, object]:
         """Over the parts, and over what it says itself of the pool."""
-        return settle_database(values)
+        return resolve_database(values)
 
     @model_validator(mode="before")
     @classmethod

@@ -49,11 +49,11 @@ def unread_names(settings: "Settings", names: Iterable[str]) -> Iterator[str]:
     """Where what is meant is set too, the other name is another program's."""
     known = {"APP_ENV", "DB_DSN", *(name.upper() for name in type(settings).model_fields)}
     for name in names:
-        meant = None if name.upper() in known else what_is_meant(name.upper(), known)
+        meant = None if name.upper() in known else suggestion_for(name.upper(), known)
         if meant is not None and meant.lower() not in settings.model_fields_set:
             yield f"{name} is not read; did you mean {meant}?"
 
 
-def what_is_meant(name: str, known: Iterable[str]) -> str | None:
+def suggestion_for(name: str, known: Iterable[str]) -> str | None:
     near = get_close_matches(name, known, n=1, cutoff=LIKENESS)
     return OTHER_NAMES.get(name) or (near[0] if near else None)

@@ -71,7 +71,7 @@ class RateLimiter:
         self.shared: Windows | None = self.redis
         self.fallback = Fallback(
             (StorageError,),
-            "redis lost: each process counts its rate limits alone",
+            "redis unreachable: each process counts rate limits on its own",
             "redis is back: rate limits are shared again",
             retry=retry,
         )

@@ -29,7 +29,7 @@ class AccessLog:
         self.lines: list[str] = []
         self.dropped = 0
         self.second = 0
-        self.told_at = ""
+        self.formatted_second = ""
         self.thread: threading.Thread | None = None
         self.is_awake = False
         self.due = threading.Event()
@@ -41,7 +41,7 @@ class AccessLog:
         self.flush()
         self.stream = stream
 
-    def tell(self, level: int, method: str, path: str, status: int, ms: float, request_id: str) -> None:
+    def record(self, level: int, method: str, path: str, status: int, ms: float, request_id: str) -> None:
         if not self.logger.isEnabledFor(level):
             return
         if self.stream is None:
@@ -61,8 +61,8 @@ class AccessLog:
         now = time.time()
         second = int(now)
         if second != self.second:
-            self.second, self.told_at = second, time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(second))
-        return f"{self.told_at}.{int((now - second) * 1_000_000):06}Z"
+            self.second, self.formatted_second = second, time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(second))
+        return f"{self.formatted_second}.{int((now - second) * 1_000_000):06}Z"
 
     def wake(self) -> None:
         self.is_awake = True
@@ -80,7 +80,7 @@ class AccessLog:
             self.hurry.clear()
             # Before the lines are taken: one that comes in between wakes this thread once more than needed.
             self.is_awake = False
-            self.write()
+            self.write_lines()
             if not self.lines:
                 self.done.set()
 
@@ -92,7 +92,7 @@ class AccessLog:
             self.due.set()
             self.done.wait(patience)
 
-    def write(self) -> None:
+    def write_lines(self) -> None:
         lines, self.lines = self.lines, []
         dropped, self.dropped = self.dropped, 0
         try:
@@ -101,7 +101,7 @@ class AccessLog:
         except (OSError, ValueError):
             pass  # the stream is closed, and with it the only place where one could tell
         if dropped:
-            log.warning("access lines dropped: they are not read fast enough", count=dropped)
+            log.warning("access log lines dropped: stderr is not read fast enough", count=dropped)
 
 
 def pieces(lines: Iterable[str]) -> Iterator[str]:

@@ -30,7 +30,7 @@ class Circuit:
     def __init__(self, name: str, *, threshold: int = THRESHOLD, pause: timedelta = PAUSE) -> None:
         self.name = name
         self.breakers = AsyncCircuitBreakerFactory(threshold, pause.total_seconds())
-        self.breakers.add_listener(tell)
+        self.breakers.add_listener(log_change)
 
     @asynccontextmanager
     async def passing(self) -> AsyncIterator[None]:
@@ -61,10 +61,10 @@ def seconds_to_wait(context: Context) -> int:
     return ceil(min(max(left, 1), context.ttl)) if left >= 0 else 0
 
 
-def tell(name: str, _: str, event: Event) -> None:
+def log_change(name: str, _: str, event: Event) -> None:
     if not isinstance(event, ContextChanged):
         return
     if event.state == OPENED:
-        log.warning("a service keeps failing and is left alone for a while", service=name)
+        log.warning("circuit opened: the service keeps failing", service=name)
     elif event.state == CLOSED:
-        log.warning("a service is back", service=name)
+        log.warning("circuit closed: the service is back", service=name)

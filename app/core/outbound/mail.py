@@ -90,7 +90,7 @@ def open_mailer(settings: Settings) -> Mailer:
     """The mailer that MAIL_URL asks for: a folder in DATA_DIR unless it is set."""
     if settings.mail_url is None:
         if settings.is_exposed:
-            log.warning("MAIL_URL is not set: mail goes to files and reaches nobody")
+            log.warning("MAIL_URL is not set: mail is written to files and not delivered")
         return FileMailer(settings.data_dir / "mail")
     target = parse_mail_url(settings.mail_url.get_secret_value())
     return FileMailer(target.path) if isinstance(target, MailFolder) else SmtpMailer(target)

@@ -26,7 +26,7 @@ RETRY = Retry(total=2, backoff_factor=0.05, status_forcelist=(500, 502, 503, 504
 
 
 @dataclass(frozen=True, slots=True)
-class Answer:
+class RemoteResponse:
     """`body` is empty where it was larger than anybody wants to read."""
 
     status: int
@@ -47,7 +47,7 @@ class Remote:
     async def close(self) -> None:
         await self.client.aclose()
 
-    async def get(self, path: str) -> Answer:
+    async def get(self, path: str) -> RemoteResponse:
         """Ask, and again if that fails at once. Any status below 500 but 429 is an answer, redirects included.
 
         Raises:
@@ -59,15 +59,15 @@ class Remote:
         except CircuitOpenError as error:
             raise self.unavailable(retry_after=error.retry_after) from None
         except (httpx.HTTPError, TimeoutError) as error:
-            log.warning("a service does not answer", service=self.circuit.name, error=reason(error))
+            log.warning("a service does not respond", service=self.circuit.name, error=reason(error))
             retry_after = await self.circuit.seconds_to_wait() or RETRY_AFTER_SECONDS
             raise self.unavailable(retry_after=retry_after) from error
 
-    async def send(self, path: str) -> Answer:
+    async def send(self, path: str) -> RemoteResponse:
         async with self.client.stream("GET", path, headers=request_id()) as response:
             if response.status_code >= 500 or response.status_code == 429:
                 response.raise_for_status()
-            return Answer(response.status_code, await read_bounded(response))
+            return RemoteResponse(response.status_code, await read_bounded(response))
 
 
 def open_client(text: str, deadline: timedelta) -> httpx.AsyncClient:

@@ -1,1 +1,1 @@
-"""What happens to accounts."""
+"""The life of accounts."""

@@ -1,4 +1,4 @@
-"""What users do with their accounts: opening, changing, leaving. Passwords and addresses have modules of their own."""
+"""Registration, changes and deletion of one's own account."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -21,7 +21,7 @@ from app.services.accounts.passwords import Passwords
 from app.services.accounts.usernames import refuse_reserved
 from app.services.after_commit import AfterCommit
 from app.services.audit import Device, record
-from app.services.auth.attempts import ProofAttempts, SignInAttempts
+from app.services.auth.attempts import ReauthenticationAttempts, SignInAttempts
 from app.services.auth.identity import Identity
 from app.services.auth.reauthentication import Reauthentication, WrongPasswordError, require_same_password
 from app.services.mail.links import MailLinks
@@ -30,7 +30,7 @@ from app.services.mail.notices import Notices
 
 @dataclass(frozen=True, slots=True)
 class Accounts:
-    """The use cases of accounts; one for each application. Those that hash open transactions of their own."""
+    """The use cases of accounts, one instance per application. Those that hash open their own transactions."""
 
     settings: Settings
     database: Database
@@ -52,7 +52,7 @@ class Accounts:
         after_commit: AfterCommit,
         notices: Notices,
     ) -> Self:
-        proof = Reauthentication(database, hasher, ProofAttempts(limiter, attempts.rate))
+        proof = Reauthentication(database, hasher, ReauthenticationAttempts(limiter, attempts.rate))
         links = MailLinks(limiter, settings.rate_limit_mail, notices)
         addresses = Addresses(database, proof, links, notices)
         passwords = Passwords(settings, database, hasher, attempts, proof, links, after_commit, notices)
@@ -61,10 +61,10 @@ class Accounts:
         return cls(settings, database, hasher, proof, addresses, passwords, edits, managed)
 
     async def register(self, session: AsyncSession, password: str, device: Device, **fields: Any) -> User:
-        """Open an account and mail a link that proves the address.
+        """Create an account and mail a link that verifies the address.
 
         Raises:
-            WeakPasswordError, UsernameReservedError, ConflictError: nothing has been stored then.
+            WeakPasswordError, UsernameReservedError, ConflictError: nothing is stored.
         """
         refuse_reserved(fields["username"])
         await check_password(password, self.settings, username=fields["username"], email=fields["email"])
@@ -83,38 +83,42 @@ class Accounts:
         device: Device,
         check: Callable[[User], None],
     ) -> User:
-        """Change one's own account, unless `check` objects; another name wants the password.
+        """Change one's own account unless `check` raises; a new username needs the password.
 
         Raises:
             WrongPasswordError, UsernameReservedError, ConflictError, RateLimitedError
         """
-        # A form that sends the name along and leaves it as it is needs no password.
+        # An unchanged username in a form needs no password.
         changes = {name: value for name, value in changes.items() if (name, value) != ("username", me.user.username)}
-        proven = await self.prove_new_name(me, changes["username"], password) if "username" in changes else None
+        verified = (
+            await self.require_password_for_new_name(me, changes["username"], password)
+            if "username" in changes
+            else None
+        )
         user = await users.get_for_update(session, me.user.id)
-        if proven is not None:
-            require_same_password(user, proven)
+        if verified is not None:
+            require_same_password(user, verified)
         check(user)
         return await self.edits.change(session, user, changes, device, actor_id=user.id)
 
-    async def prove_new_name(self, me: Identity, username: str, password: str | None) -> User:
+    async def require_password_for_new_name(self, me: Identity, username: str, password: str | None) -> User:
         refuse_reserved(username)
         if password is None:
             raise WrongPasswordError("Send `password` as well: another name wants it.")
         return await self.proof.require(me, password)
 
     async def delete(self, me: Identity, password: str, device: Device, check: Callable[[User], None]) -> None:
-        """Delete one's own account and what it owns, unless `check` objects.
+        """Delete one's own account and what it owns, unless `check` raises.
 
         Raises:
             WrongPasswordError, LastAdminError, RateLimitedError
         """
-        proven = await self.proof.require(me, password)
+        verified = await self.proof.require(me, password)
 
-        def may_go(user: User) -> None:
-            require_same_password(user, proven)
+        def check_deletable(user: User) -> None:
+            require_same_password(user, verified)
             check(user)
 
         async with self.database.transaction() as session:
-            await remove_account(session, me.user.id, may_go)
+            await remove_account(session, me.user.id, check_deletable)
             await record(session, Action.ACCOUNT_DELETED, device, actor_id=me.user.id)

@@ -1,4 +1,4 @@
-"""The e-mail address of an account: proving it, and moving to another."""
+"""Verifying and changing the e-mail address of an account."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -28,7 +28,7 @@ class Addresses:
     notices: Notices
 
     async def request_verification(self, session: AsyncSession, user: User) -> None:
-        """Mail a link that proves the address, unless it is proven, of a user whose row is locked or new.
+        """Mail a verification link unless the address is verified; the user's row must be locked or new.
 
         Raises:
             RateLimitedError
@@ -39,7 +39,7 @@ class Addresses:
         await self.links.send(session, Purpose.VERIFY_EMAIL, user)
 
     async def confirm(self, session: AsyncSession, token: str, device: Device) -> None:
-        """Redeem a link that proves an address: the account's own, or the one it is to have.
+        """Redeem a verification link for the account's address, or for its new one.
 
         Raises:
             InvalidMailTokenError, ConflictError (`email_taken`)
@@ -59,7 +59,7 @@ class Addresses:
         await record(session, Action.EMAIL_CHANGED, device, actor_id=user.id, changes=changes)
 
     async def request_change(self, me: Identity, email: str, password: str) -> None:
-        """Mail a link to the new address; the account moves there when it is followed.
+        """Mail a link to the new address; redeeming it changes the address.
 
         Raises:
             WrongPasswordError, RateLimitedError, ConflictError (`email_taken`)

@@ -1,4 +1,4 @@
-"""Administrators: the one that a new installation starts with, and those made by hand."""
+"""The first administrator of an installation, and those created by the command line."""
 
 import secrets
 from collections.abc import Callable
@@ -16,13 +16,13 @@ from app.crud.user import users
 from app.models.user import Role, User
 from app.schemas.user import UserCreate
 
-# Any number that nothing else locks; PostgreSQL releases it with the transaction.
+# The key of an advisory lock, released with the transaction.
 LOCK = 7_305_201
 
 
 @dataclass(frozen=True, slots=True)
 class FirstAdmin:
-    """`password` is the generated one, to be shown once; None when the settings gave it."""
+    """`password` is the generated one, to be shown once; None if the settings provide it."""
 
     username: str
     password: str | None
@@ -33,7 +33,7 @@ def password_path(data_dir: Path) -> Path:
 
 
 def keep_password(settings: Settings, password: str) -> None:
-    """For its owner alone, in place of a log, which many read."""
+    """Write the password to a file that only its owner can read, since logs are read by many."""
     path = password_path(settings.data_dir)
     make_private_folder(path.parent)
     write_draft(path, f"{password}\n").replace(path)
@@ -45,11 +45,11 @@ async def ensure_first_admin(
     settings: Settings,
     keep: Callable[[Settings, str], None] | None = None,
 ) -> FirstAdmin | None:
-    """Make an administrator if there is none; of several instances starting at once one does.
+    """Create an administrator if there is none; one of several instances that start at once does it.
 
-    `keep` gets a generated password before the account is there for good: one that could not be kept opens nothing.
+    `keep` receives the generated password before the commit: if it fails, there is no account.
 
-    Returns None when there was one already.
+    Returns None if there was one already.
     """
     async with database.primary() as session:
         if await users.has_admin(session):
@@ -69,11 +69,11 @@ async def ensure_first_admin(
 
 
 async def add_admin(database: Database, hasher: PasswordHasher, username: str, email: str, password: str) -> User:
-    """Store an administrator; the password's strength is the caller's to check.
+    """Store an administrator; the caller checks the strength of the password.
 
     Raises:
-        ValidationError: for a name, address or password that no account can have.
-        ConflictError: when the name or the address is taken.
+        ValidationError: for an invalid name, address or password.
+        ConflictError: if the name or the address is taken.
     """
     admin = await new_admin(hasher, username, email, password)
     async with database.transaction() as session:
@@ -81,7 +81,7 @@ async def add_admin(database: Database, hasher: PasswordHasher, username: str, e
 
 
 async def new_admin(hasher: PasswordHasher, username: str, email: str, password: str) -> User:
-    """An administrator to be stored, under the rules of any account. No transaction is open while it is hashed."""
+    """A new administrator, validated as any account. No transaction is open while the password is hashed."""
     account = UserCreate(username=username, email=email, password=SecretStr(password))
     fields = account.model_dump(exclude={"password"})
     return User(**fields, hashed_password=await hasher.hash(password), role=Role.ADMIN, is_verified=True)

@@ -1,4 +1,4 @@
-"""Changing and deleting accounts, whoever does it."""
+"""Changing and deleting accounts, by their owner or an administrator."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -16,25 +16,25 @@ from app.services.mail.notices import Notices
 
 @dataclass(frozen=True, slots=True)
 class AccountEdits:
-    """Changes are written down with both values, and told by mail where the owner signs in with what was changed."""
+    """Records changes with old and new values, and mails the owner if a sign-in name changed."""
 
     notices: Notices
 
     async def change(
         self, session: AsyncSession, user: User, changes: dict[str, Any], device: Device, *, actor_id: int
     ) -> User:
-        """Change a row that is locked."""
+        """Change a locked row."""
         differing = differences(user, **changes)
-        # While the row is what it was: the mail goes to the address that was the account's until now.
-        await self.tell(session, user, differing, device if actor_id == user.id else None)
+        # Before the change: the mail goes to the old address.
+        await self.notify(session, user, differing, device if actor_id == user.id else None)
         await users.update(session, user, **changes)
         await record(session, Action.USER_CHANGED, device, actor_id=actor_id, subject_id=user.id, changes=differing)
         return user
 
-    async def tell(
+    async def notify(
         self, session: AsyncSession, user: User, differing: dict[str, list[Any]], device: Device | None
     ) -> None:
-        """`device` is None where an administrator did it: where they sit is not the user's business."""
+        """`device` is None for changes by administrators, whose location is not disclosed."""
         facts: dict[str, Any] = {"at": utc_now(), "by_admin": device is None, "ip": device.ip if device else None}
         if "username" in differing:
             old, new = differing["username"]
@@ -44,7 +44,7 @@ class AccountEdits:
 
 
 async def remove_account(session: AsyncSession, user_id: int, check: Callable[[User], None]) -> None:
-    """Delete an account that `check` does not object to. Raises NotFoundError, LastAdminError."""
+    """Delete an account unless `check` raises. Raises NotFoundError, LastAdminError."""
     admins = await users.lock_admins(session)
     user = await users.get_for_update(session, user_id)
     check(user)

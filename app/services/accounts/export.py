@@ -1,4 +1,4 @@
-"""Everything that is stored about an account."""
+"""The export of everything stored about an account."""
 
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable
 from datetime import datetime
@@ -26,7 +26,7 @@ from app.services.batches import BATCH, batches
 from app.services.items.export import read_row
 
 INSTANT = TypeAdapter(datetime)
-# Of orders, each of which may have a hundred lines.
+# Orders per batch; each may have a hundred lines.
 FEW = 10
 
 
@@ -36,7 +36,7 @@ class OrderWithLines(NamedTuple):
 
 
 class Part(NamedTuple):
-    """A list of the document: its name, who finds its rows up to an id, and how each is shown."""
+    """One list of the document: its name, the query for its rows up to an id, and their schema."""
 
     name: str
     find: Callable[[AsyncSession, Place | None, int], Awaitable[Batch]]
@@ -44,7 +44,7 @@ class Part(NamedTuple):
 
 
 async def export_account(database: Database, user_id: int, session_key: str) -> AsyncGenerator[bytes]:
-    """The schema `Export` as JSON, a batch of rows at a time: those that there are at the beginning."""
+    """The schema `Export` as JSON, streamed in batches of the rows that exist at the beginning."""
     now = utc_now()
     user, last_ids = await retried(partial(find_beginning, database, user_id))
     yield b'{"exported_at":%b,"user":%b' % (INSTANT.dump_json(now), user.model_dump_json().encode())
@@ -61,7 +61,7 @@ async def find_beginning(database: Database, user_id: int) -> tuple[UserRead, li
 
 
 def parts_of(user_id: int, session_key: str, now: datetime) -> list[Part]:
-    """In the order of their tables in `export_account`."""
+    """The lists, in the order of `export_account`."""
 
     async def find_sessions(session: AsyncSession, after: Place | None, last_id: int) -> Batch:
         return await sessions.batch(session, DeviceSessionFilter(user_id, now), after, last_id, BATCH)
@@ -102,9 +102,9 @@ def show_order(found: OrderWithLines) -> OrderRead:
 
 
 def audit_facts(event: Any, user_id: int) -> dict[str, Any]:
-    """What a user sees of an event; where an administrator acted from is that person's, not theirs.
+    """An audit event as its subject sees it, without the address and device of an administrator.
 
-    And what an administrator has changed of somebody else's account is theirs.
+    Details of what an administrator changed on another account are omitted as well.
     """
     is_theirs = event.actor_id in {None, user_id}
     return {

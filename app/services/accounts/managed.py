@@ -1,4 +1,4 @@
-"""Accounts in the hands of administrators: making, changing and deleting any of them."""
+"""Creating, changing and deleting accounts as an administrator."""
 
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
@@ -20,7 +20,7 @@ from app.services.auth.identity import Identity
 
 @dataclass(frozen=True, slots=True)
 class ManagedAccounts:
-    """The use cases of administrators; whatever makes, unmakes or touches one of them wants the scope `admin` too."""
+    """The use cases of administrators; those that affect administrators also need the scope `admin`."""
 
     settings: Settings
     hasher: PasswordHasher
@@ -36,7 +36,7 @@ class ManagedAccounts:
         actor: Identity,
         **fields: Any,
     ) -> User:
-        """Make an account. `before_writing` is awaited when the password has been hashed.
+        """Create an account. `before_writing` is awaited after the password was hashed.
 
         Raises:
             InsufficientScopeError, WeakPasswordError, ConflictError, OverloadedError
@@ -59,7 +59,7 @@ class ManagedAccounts:
         actor: Identity,
         check: Callable[[User], None],
     ) -> User:
-        """Change an account that `check` does not object to.
+        """Change an account unless `check` raises.
 
         Raises:
             InsufficientScopeError, NotFoundError, LastAdminError, ConflictError
@@ -73,24 +73,24 @@ class ManagedAccounts:
             changes = {"is_verified": False, **changes}
         await self.edits.change(session, user, changes, device, actor_id=actor.user.id)
         if not user.is_active:
-            # Or the old sessions would come back to life together with the account.
+            # Else old sessions would be valid again once the account is reactivated.
             await sessions.end_all(session, user.id)
         return user
 
     async def delete(
         self, session: AsyncSession, user_id: int, device: Device, *, actor: Identity, check: Callable[[User], None]
     ) -> None:
-        """Delete an account that `check` does not object to.
+        """Delete an account unless `check` raises.
 
         Raises:
             InsufficientScopeError, NotFoundError, LastAdminError
         """
 
-        def may_go(user: User) -> None:
+        def check_deletable(user: User) -> None:
             require_admin_for(actor, user.role)
             check(user)
 
-        await remove_account(session, user_id, may_go)
+        await remove_account(session, user_id, check_deletable)
         await record(session, Action.USER_DELETED, device, actor_id=actor.user.id, subject_id=user_id)
 
 

@@ -1,4 +1,4 @@
-"""Which passwords an account may have, beyond their length."""
+"""The password policy beyond length."""
 
 from anyio.to_thread import run_sync
 
@@ -13,10 +13,10 @@ class WeakPasswordError(UnprocessableError):
 
 
 async def check_password(password: str, settings: Settings, *, username: str, email: str) -> None:
-    """Refuse what an attacker tries first (NIST SP 800-63B section 5.1.1.2), and what the settings forbid.
+    """Reject passwords that attackers try first (NIST SP 800-63B section 5.1.1.2) or that the settings forbid.
 
     Raises:
-        WeakPasswordError: saying what is wrong, never the password.
+        WeakPasswordError: names the violated rule, never the password.
     """
     password = opaque_string(password)
     lowered = password.casefold()
@@ -30,7 +30,7 @@ async def check_password(password: str, settings: Settings, *, username: str, em
 
 
 def required_kinds(password: str, settings: Settings) -> dict[str, bool]:
-    """Each kind of character that the settings ask for, and whether the password has one."""
+    """The character classes that the settings require, and whether the password has each."""
     kinds = {
         "a lower-case letter": (settings.password_require_lower, str.islower),
         "an upper-case letter": (settings.password_require_upper, str.isupper),

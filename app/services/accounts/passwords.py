@@ -1,4 +1,4 @@
-"""The password of an account: forgetting it, setting a new one by mail, changing it."""
+"""Resetting a forgotten password by mail, and changing a known one."""
 
 from dataclasses import dataclass
 from functools import partial
@@ -27,7 +27,7 @@ from app.services.mail.notices import Notices
 
 @dataclass(frozen=True, slots=True)
 class Passwords:
-    """The use cases of passwords. They hash, and open transactions of their own."""
+    """The use cases of passwords. They hash, so they open their own transactions."""
 
     settings: Settings
     database: Database
@@ -39,9 +39,9 @@ class Passwords:
     notices: Notices
 
     async def request_reset(self, email: str, device: Device) -> None:
-        """Mail a link that sets a new password, if there is such an account.
+        """Mail a password reset link if the account exists.
 
-        All of it happens later: the answer takes the same time whether there is one.
+        All work happens after the response, whose timing does not reveal whether the account exists.
         """
         await self.after_commit.post(partial(self.mail_reset_link, email, device))
 
@@ -49,7 +49,7 @@ class Passwords:
         try:
             await self.links.limit(Purpose.RESET_PASSWORD, email)
         except RateLimitedError:
-            return  # whoever asked has had the same answer as ever
+            return  # the response was sent already, the same as always
         async with self.database.transaction() as session:
             user = await users.find_by_login(session, email, for_update=True)
             if user is None or not user.is_active:
@@ -58,10 +58,10 @@ class Passwords:
             await self.links.send(session, Purpose.RESET_PASSWORD, user, ip=device.ip)
 
     async def reset(self, token: str, password: str, device: Device) -> None:
-        """Set a new password with a mailed link, and end every session: whoever knew the old one is out.
+        """Set a new password with a mailed link, and end every session.
 
         Raises:
-            InvalidMailTokenError, WeakPasswordError: the link still works after the latter.
+            InvalidMailTokenError, WeakPasswordError: the latter leaves the link valid.
         """
         async with self.database.primary() as session:
             user = await self.links.find_user(session, token, Purpose.RESET_PASSWORD)
@@ -69,7 +69,7 @@ class Passwords:
         async with self.database.transaction() as session:
             user, _ = await self.links.redeem(session, token, Purpose.RESET_PASSWORD)
             await self.store(session, user, hashed, Action.PASSWORD_RESET, device)
-        # Whoever guessed the old password must not keep its owner out of the new one.
+        # Failed guesses at the old password must not lock the owner out of the new one.
         for login in (user.username, user.email):
             await self.attempts.succeed(login)
 

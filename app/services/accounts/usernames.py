@@ -1,18 +1,18 @@
-"""Names that only administrators give: whoever had one could speak for the service."""
+"""Reserved usernames, which only administrators can assign."""
 
 import unicodedata
 
 from app.core.errors import UnprocessableError
 from app.models.user import identity_key
 
-# Some of them are mailboxes of RFC 2142.
+# Some are mailbox names of RFC 2142.
 NAMES = """
     abuse admin administrator administrators admins anonymous billing daemon help helpdesk hostmaster info legal
     mailerdaemon moderator moderators noc noreply official postmaster privacy root security staff strata superuser
     support sysadmin sysop system webmaster
 """
 RESERVED = frozenset(NAMES.split())
-# What is easily overlooked: punctuation, and that an i has no dot.
+# Ignored in the comparison: punctuation, and the missing dot of i.
 OVERLOOKED = str.maketrans({"_": None, ".": None, "-": None, "\u0131": "i"})
 
 
@@ -22,7 +22,7 @@ class UsernameReservedError(UnprocessableError):
 
 
 def refuse_reserved(username: str) -> None:
-    """Raises UsernameReservedError, whatever the letter case, accents and punctuation."""
+    """Raises UsernameReservedError, ignoring case, accents and punctuation."""
     letters = unicodedata.normalize("NFKD", identity_key(username))
     plain = "".join(letter for letter in letters if not unicodedata.combining(letter))
     if plain.translate(OVERLOOKED) in RESERVED:

@@ -1,1 +1,1 @@
-"""Signing in, staying signed in, and who is asking."""
+"""Sign-in, sessions, tokens and the identity of the caller."""

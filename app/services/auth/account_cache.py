@@ -1,4 +1,4 @@
-"""The accounts behind sessions, kept in the process for as long as nothing can have happened to them unheard."""
+"""In-process cache of the accounts behind sessions, valid while a lease on change notifications lasts."""
 
 import time
 from collections.abc import Callable
@@ -8,16 +8,16 @@ from datetime import datetime, timedelta
 from app.core import clock
 from app.crud.account import Account
 
-# The most that another instance may be late to see that a session has ended.
+# The longest delay until another instance sees that a session has ended.
 LEASE = timedelta(seconds=1)
-# Bounds what nobody has thought of.
+# An upper bound on the age of an entry, whatever was overlooked.
 MAX_AGE = timedelta(minutes=1)
 MAX_ENTRIES = 10_000
 
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """When the session will expire is of the time of day, when the entry was read is not."""
+    """`expires_at` is wall-clock time; the time of reading is monotonic."""
 
     account: Account
     expires_at: float
@@ -25,20 +25,20 @@ class Entry:
 
 
 class AccountCache:
-    """What `Auth` found, to be found again without a statement.
+    """Caches the accounts that `Auth` loads.
 
-    An entry is used while the lease lasts: for a second from when the database was last asked whether there is
-    more to hear, if it answered. Whoever ends a session, wherever, is heard by then (the triggers of the migration
-    "tell of accounts" tell), and their users' entries are gone. In every other case there is no cache.
+    Entries are used only while the lease lasts: one second from the last time the database confirmed that no
+    notifications are pending. Triggers notify of every change to sessions and accounts, and a notification drops the
+    user's entries. Without a lease there is no cache.
     """
 
     def __init__(self, *, max_age: timedelta = MAX_AGE, max_entries: int = MAX_ENTRIES) -> None:
         self.max_age_seconds = max_age.total_seconds()
         self.max_entries = max_entries
-        # By the keys of sessions: their ids come again in a database that was restored.
+        # By session key: a restored database reuses ids.
         self.of_users: dict[int, dict[str, Entry]] = {}
         self.size = 0
-        # Counts all after which what was read before must not be kept.
+        # Counts invalidations; what was read before one must not be stored after it.
         self.changes = 0
         self.is_open = False
         self.lease_until = 0.0
@@ -54,7 +54,7 @@ class AccountCache:
         return entry.account if is_good and time.time() < entry.expires_at else None
 
     def store(self, session_key: str, account: Account, expires_at: datetime, changes: int) -> None:
-        """Keep what was read since `changes` was looked at, unless something happened meanwhile."""
+        """Store an account read after `changes` was sampled, unless there was an invalidation since."""
         if not self.is_open or changes != self.changes:
             return
         entries = self.of_users.setdefault(account.id, {})
@@ -73,20 +73,20 @@ class AccountCache:
         self.size = 0
 
     def suspend(self) -> None:
-        """Ask as long as it is not sure that all has been heard that was committed until now."""
+        """Bypass the cache until every commit up to now has been notified."""
         self.changes += 1
         self.lease_until = 0.0
         self.suspended_at = clock.seconds()
         self.ask_again()
 
-    # What a Listener tells.
+    # Called by the Listener.
 
     def gain(self) -> None:
         self.lose()
         self.is_open = True
 
     def hear(self, payload: str) -> None:
-        """The id of a user, or nothing for all of them."""
+        """`payload` is the id of a user, or empty for all users."""
         if payload.isdecimal():
             self.drop(int(payload))
         else:

@@ -1,4 +1,4 @@
-"""How the account cache learns what happened: by triggers from everywhere, and at once from its own process."""
+"""Invalidates the account cache: by notifications from triggers, and at once for commits of this process."""
 
 from functools import partial
 from typing import TYPE_CHECKING
@@ -29,7 +29,7 @@ CHANGED = "accounts_changed"
 
 
 def open_listener(settings: Settings, database: Database, cache: AccountCache) -> "Listener | None":
-    """What lets the cache be used; None where nothing could be heard."""
+    """The listener that keeps the cache's lease; None where notifications are unavailable."""
     if database.engine.dialect.name != "postgresql" or settings.db_pgbouncer or not settings.session_cache:
         return None
     from app.core.db.listener import Listener, Source, listener_arguments  # noqa: PLC0415 - its driver costs SQLite 10 MB
@@ -39,7 +39,9 @@ def open_listener(settings: Settings, database: Database, cache: AccountCache) -
         listener_arguments(settings),
         Source(CHANNEL, TABLES, TRIGGERS),
         cache,
-        Fallback((), "changes of accounts are not heard: each request asks", "changes of accounts are heard again"),
+        Fallback(
+            (), "account notifications lost: every request queries the database", "account notifications are back"
+        ),
     )
     cache.ask_again = listener.hurry
     watch(database, cache)
@@ -47,9 +49,9 @@ def open_listener(settings: Settings, database: Database, cache: AccountCache) -
 
 
 def watch(database: Database, cache: AccountCache) -> None:
-    """Suspend the cache when a transaction of this process ends that may have ended a session or changed an account.
+    """Suspend the cache when a transaction of this process may have ended a session or changed an account.
 
-    The listener hears of it as well, but after a moment: the next request here is to see it in any case.
+    The notification arrives a moment later; the next request to this process must see the change at once.
     """
     for model in (User, DeviceSession):
         model.metadata.tables[model.__tablename__].info[IS_HEARD] = True
@@ -68,18 +70,18 @@ def mark_flush(session: SQLSession, _: UOWTransaction) -> None:
 def mark_statement(state: ORMExecuteState) -> None:
     if not state.is_select:
         table = getattr(state.statement, "table", None)
-        if table is None or table.name in TABLES:  # no table: SQL as text, which may do anything
+        if table is None or table.name in TABLES:  # no table: textual SQL, which may do anything
             state.session.info[CHANGED] = True
 
 
 def suspend_after(cache: AccountCache, session: SQLSession, ended: SessionTransaction) -> None:
-    # Also after what looks like a failure: a commit may have reached the database though its answer was lost.
+    # Also after an error: the COMMIT may have succeeded although its response was lost.
     if ended.parent is None and session.info.pop(CHANGED, False):
         cache.suspend()
 
 
 def takes_away(row: object) -> bool:
-    """Whether a changed row is more than a session that goes on, as after each refresh."""
+    """Whether a changed row matters; a refreshed session does not."""
     if not isinstance(row, DeviceSession):
         return isinstance(row, User)
     attributes = inspect(row).attrs

@@ -1,24 +1,24 @@
-"""How often a password may be guessed, whoever guesses and from wherever."""
+"""Limits on password guesses."""
 
 from dataclasses import dataclass
 from typing import Self
 
 from app.core.config.settings import Settings
 from app.core.limits.ratelimit import RateLimiter
-from app.models.user import guess_key
+from app.models.user import attempts_key
 from app.services.auth.identity import Identity
 
-# After the setting's own window: the more was guessed, the longer the wait.
+# In addition to the setting's own window: more guesses, longer waits.
 LONGER_WINDOWS = "20/hour;50/day"
 
 
 @dataclass(frozen=True, slots=True)
 class SignInAttempts:
-    """Counts the failed sign-ins of each account, known or not, by the name or address that was given.
+    """Counts failed sign-ins per submitted login, whether or not the account exists.
 
-    By that and not by the account: a limit that name and address had in common would tell that they belong together.
-    An attempt counts before its password is hashed and is forgotten if the password fits; counted only after
-    the failure, a thousand guesses sent at once would all pass.
+    Not per account: a limit shared by a name and an address would reveal that they belong together. An attempt counts
+    before its password is hashed and is cleared on success; counted after the failure, a thousand parallel guesses
+    would all pass.
     """
 
     limiter: RateLimiter | None
@@ -31,20 +31,19 @@ class SignInAttempts:
     async def spend(self, login: str) -> None:
         """Raises RateLimitedError after too many failures."""
         if self.limiter is not None:
-            (await self.limiter.hit(self.rate, "sign-in", guess_key(login))).require()
+            (await self.limiter.hit(self.rate, "sign-in", attempts_key(login))).require()
 
     async def succeed(self, login: str) -> None:
         if self.limiter is not None:
-            await self.limiter.clear(self.rate, "sign-in", guess_key(login))
+            await self.limiter.clear(self.rate, "sign-in", attempts_key(login))
 
 
 @dataclass(frozen=True, slots=True)
-class ProofAttempts:
-    """Counts in the same way how often a signed-in device has shown a wrong password for the account it is on.
+class ReauthenticationAttempts:
+    """Counts failed reauthentications per signed-in device, in the same way.
 
-    By device: strangers who guess at the account must not keep its owner from changing the password, and neither must
-    who has found another of the owner's devices. A success here tells nothing of the guesses at sign-ins, and leaves
-    them counted; nor does a sign-in, which is another device, forget these.
+    Per device: guesses by strangers, or on a stolen device, must not keep the owner from changing the password on
+    another. Sign-ins and reauthentications do not clear each other's counts.
     """
 
     limiter: RateLimiter | None

@@ -1,4 +1,4 @@
-"""Signing in and staying signed in: passwords become sessions, sessions become tokens."""
+"""Sign-in, refresh and sign-out: passwords become sessions, sessions issue tokens."""
 
 from dataclasses import dataclass
 from datetime import timedelta
@@ -48,9 +48,9 @@ class TokenPair:
 
 @dataclass(frozen=True, slots=True)
 class Auth:
-    """The use cases of `/auth`; one for each application.
+    """The use cases of `/auth`, one instance per application.
 
-    They open their own short transactions: no connection waits while a password is hashed.
+    They open their own short transactions: no connection is held while a password is hashed.
     """
 
     database: Database
@@ -93,18 +93,18 @@ class Auth:
         """Check a password and open a session.
 
         Raises:
-            InvalidCredentialsError: unknown user or wrong password, after the same time.
+            InvalidCredentialsError: unknown user or wrong password, with equal timing.
             InactiveUserError: right password, deactivated account.
-            RateLimitedError: too many failures with this name or address.
-            OverloadedError: too many passwords wait to be hashed.
+            RateLimitedError: too many failures for this login.
+            OverloadedError: too many passwords are queued for hashing.
         """
-        # Before the attempt counts: who is turned away for the others' sake has not guessed.
+        # Before the attempt counts: a request rejected for overload was not a guess.
         self.hasher.require_room()
         await self.attempts.spend(login)
         try:
             return await self.sign_in(login, password, scope, device)
         except PasswordReplacedError:
-            # Once more, with what is stored now: a sign-in beside this one may have hashed the same password anew.
+            # Once more with the current hash: a concurrent sign-in may have rehashed the same password.
             return await self.sign_in(login, password, scope, device)
 
     async def sign_in(self, login: str, password: str, scope: str, device: Device) -> TokenPair:
@@ -119,19 +119,19 @@ class Auth:
                 await users.update(session, stored, hashed_password=new_hash)
             await self.make_room(session, user, device)
             pair = self.token_pair(user, await sessions.add(session, row))
-            await self.tell_of_device(session, user, row)
+            await self.notify_of_new_device(session, user, row)
             await record(session, Action.SIGNED_IN, device, actor_id=user.id, session_id=row.id)
         return pair
 
     async def make_room(self, session: AsyncSession, user: User, device: Device) -> None:
-        """For one more session; the user's row is locked, so that no two sign-ins make room for each other."""
+        """End the oldest session over the limit; the user's row is locked against concurrent sign-ins."""
         ended = await sessions.end_oldest(session, user.id, keep=self.max_sessions - 1)
         if ended:
             await record(session, Action.SESSIONS_EVICTED, device, actor_id=user.id, session_ids=sorted(ended))
             self.ended.add(*ended.values())
 
     async def check_password(self, login: str, password: str, device: Device) -> tuple[User, str | None]:
-        """Whose password it is, and the hash to store instead if the old one is out of date."""
+        """The user with this password, and the new hash if the stored one is outdated."""
         async with self.database.primary() as session:
             user = await users.find_by_login(session, login)
             other = await self.imported_passwords.find_sample(session)
@@ -153,17 +153,17 @@ class Auth:
             user_agent=device.user_agent,
         )
 
-    async def tell_of_device(self, session: AsyncSession, user: User, row: DeviceSession) -> None:
-        """By mail, where the user has not signed in with the like of it before."""
+    async def notify_of_new_device(self, session: AsyncSession, user: User, row: DeviceSession) -> None:
+        """Mail the user unless a similar device signed in before."""
         if not await audit.knows_device(session, user.id, row.user_agent):
             facts: dict[str, Any] = {"at": row.rotated_at, "ip": row.ip, "user_agent": row.user_agent}
             await self.notices.send(session, "new_device", user, **facts)
 
     async def refresh(self, token: str, device: Device) -> TokenPair:
-        """Trade a refresh token for a new pair (RFC 9700 section 4.14.2: rotation with reuse detection).
+        """Exchange a refresh token for a new pair (RFC 9700 section 4.14.2: rotation with reuse detection).
 
-        A token that comes twice within the grace time gets the very same successor: two tabs, or an
-        answer lost on the way. Later it can only be a copy, and the session ends.
+        A token that is used twice within the grace period (two tabs, a lost response) gets the same successor. Later
+        reuse counts as theft and ends the session.
 
         Raises:
             InvalidTokenError: `invalid_token`, `token_expired`, `token_revoked` or `token_reused`.
@@ -172,7 +172,7 @@ class Auth:
         id_, key = claims.session_id, claims.session_key
         try:
             async with self.database.transaction() as session:
-                # The row's lock makes racing calls queue: the first one counts on, the others find it done.
+                # The row lock serializes concurrent calls: the first rotates, the others see it done.
                 row = await sessions.find_named_for_update(session, id_, key)
                 found = await sessions.find_account(session, id_, key, claims.user_id, utc_now())
                 if found is None or row is None:
@@ -184,7 +184,7 @@ class Auth:
         return self.token_pair(found[0], row)
 
     async def logout(self, token: str, device: Device) -> None:
-        """End the session of a refresh token, also of one that is no longer the newest."""
+        """End the session of a refresh token, even of one that was rotated already."""
         claims = self.tokens.verify(token, "refresh")
         async with self.database.transaction() as session:
             if await sessions.end_named(session, claims.session_id, claims.session_key):
@@ -192,12 +192,12 @@ class Auth:
         self.ended.add(claims.session_key)
 
     def recall(self, claims: Claims) -> Identity | None:
-        """What `identify` would find, where that is known without asking."""
+        """What `identify` would return, from the cache."""
         user = self.account_cache.find(claims.session_key, claims.user_id)
         return identity_of(user, claims, is_recalled=True) if user is not None else None
 
     async def identify(self, claims: Claims) -> Identity:
-        """The account behind an access token, as it is now: a session that has ended ends its tokens.
+        """The current account behind an access token; the tokens of an ended session are invalid.
 
         Raises:
             InvalidTokenError: `token_revoked`.
@@ -239,9 +239,9 @@ class Auth:
 
 
 def require_unchanged(stored: User | None, user: User) -> User:
-    """That the account is what it was before its password was hashed.
+    """Raise if the account changed while its password was hashed.
 
-    Else a sign-in under way would outlive what ends all sessions: a new password, or being deactivated.
+    Else a sign-in in progress would survive a password change or a deactivation, which end all sessions.
     """
     if stored is None:
         raise InvalidCredentialsError
@@ -253,7 +253,7 @@ def require_unchanged(stored: User | None, user: User) -> User:
 
 
 def session_facts(row: DeviceSession, current_key: str) -> dict[str, Any]:
-    """What a user sees of a session."""
+    """A session as its user sees it."""
     return {
         "id": row.id,
         "created_at": row.created_at,
@@ -265,7 +265,7 @@ def session_facts(row: DeviceSession, current_key: str) -> dict[str, Any]:
 
 
 def granted_scopes(user: User, requested: str) -> frozenset[str]:
-    """All that the role allows, narrowed to what was asked for (RFC 6749 section 3.3)."""
+    """The role's scopes, narrowed to the requested ones (RFC 6749 section 3.3)."""
     allowed = allowed_scopes(user.role)
     granted = allowed & frozenset(requested.split()) if requested.strip() else allowed
     if not granted:

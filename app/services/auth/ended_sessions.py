@@ -1,13 +1,12 @@
-"""Sessions that are known to have ended, so that their tokens no longer count towards their users' limits."""
+"""Keys of ended sessions, whose tokens no longer count towards their user's rate limit."""
 
 MAX_ENTRIES = 10_000
 
 
 class EndedSessions:
-    """Keys of sessions, the oldest first.
+    """Session keys, the oldest first.
 
-    A session that has ended does not come back, so no entry gets wrong; one that was forgotten costs its user a
-    single request.
+    A session never comes back, so entries never become wrong; a missing one costs its user one counted request.
     """
 
     def __init__(self, max_entries: int = MAX_ENTRIES) -> None:

@@ -1,4 +1,4 @@
-"""Why somebody is not signed in."""
+"""Errors of sign-in and sessions."""
 
 from app.core.errors import ForbiddenError, InvalidTokenError, UnauthorizedError
 
@@ -10,7 +10,7 @@ class InvalidCredentialsError(UnauthorizedError):
 
 
 class PasswordReplacedError(InvalidCredentialsError):
-    """Another hash is stored than the one that was checked: a new password's, or a better one of the same."""
+    """The stored hash changed during the check: a new password, or a rehash of the same one."""
 
 
 class InactiveUserError(ForbiddenError):
@@ -24,7 +24,7 @@ class SessionEndedError(InvalidTokenError):
 
 
 class TokenReusedError(InvalidTokenError):
-    """A refresh token came back after it had been used: whoever holds its successor loses it too."""
+    """A refresh token was reused: the session ends, for the holder of its successor too."""
 
     keeps_changes = True
 

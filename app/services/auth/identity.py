@@ -1,4 +1,4 @@
-"""Who is asking."""
+"""The identity of the caller."""
 
 from dataclasses import dataclass
 

@@ -1,4 +1,4 @@
-"""Whether imported accounts still have bcrypt hashes, which take many times as long to check as ours."""
+"""Detects imported bcrypt hashes, which take much longer to verify than argon2 hashes."""
 
 from dataclasses import dataclass
 from math import inf
@@ -14,13 +14,13 @@ KEPT_SECONDS = 60
 
 @dataclass(slots=True)
 class ImportedPasswords:
-    """Asked for at a sign-in, about once a minute; each process finds out for itself."""
+    """Queried during sign-ins, about once a minute per process."""
 
     sample: str | None = None
     asked_at: float = -inf
 
     async def find_sample(self, session: AsyncSession) -> str | None:
-        """A hash that no password has, and that takes as long to check as theirs; None where there are none."""
+        """A hash that matches no password and costs as much to verify as theirs; None if there are none."""
         if monotonic() - self.asked_at > KEPT_SECONDS:
             found = await users.find_bcrypt_hash(session)
             self.sample, self.asked_at = bcrypt_like(found) if found else None, monotonic()

@@ -1,4 +1,4 @@
-"""Asking for the password again, before what cannot be undone."""
+"""Reauthentication: asking for the password before sensitive changes."""
 
 from dataclasses import dataclass
 
@@ -7,7 +7,7 @@ from app.core.errors import ForbiddenError
 from app.core.security.passwords import PasswordHasher
 from app.crud.user import users
 from app.models.user import User
-from app.services.auth.attempts import ProofAttempts
+from app.services.auth.attempts import ReauthenticationAttempts
 from app.services.auth.identity import Identity
 
 
@@ -18,14 +18,14 @@ class WrongPasswordError(ForbiddenError):
 
 @dataclass(frozen=True, slots=True)
 class Reauthentication:
-    """That it is the user who asks, and not somebody who found a signed-in device."""
+    """Verifies that the user acts, not somebody who found a signed-in device."""
 
     database: Database
     hasher: PasswordHasher
-    attempts: ProofAttempts
+    attempts: ReauthenticationAttempts
 
     async def require(self, me: Identity, password: str) -> User:
-        """The account as it was when the password was checked.
+        """The account as it was when the password was verified.
 
         Raises:
             WrongPasswordError, NotFoundError, OverloadedError, or RateLimitedError after too many failures.
@@ -41,8 +41,8 @@ class Reauthentication:
         return user
 
 
-def require_same_password(stored: User | None, proven: User) -> User:
-    """The row, locked by now, of which the password was proven. Raises WrongPasswordError if it was changed since."""
-    if stored is None or stored.hashed_password != proven.hashed_password:
+def require_same_password(stored: User | None, verified: User) -> User:
+    """The locked row of the verified user. Raises WrongPasswordError if the password has changed since."""
+    if stored is None or stored.hashed_password != verified.hashed_password:
         raise WrongPasswordError
     return stored

@@ -1,4 +1,4 @@
-"""Refresh tokens that are traded in: the newest counts on, a copy of an older one ends its session."""
+"""Rotation of refresh tokens, with reuse detection."""
 
 from dataclasses import dataclass
 from datetime import timedelta
@@ -15,13 +15,13 @@ from app.models.device_session import DeviceSession
 from app.services.audit import Device, record
 from app.services.auth.errors import TokenReusedError
 
-# Within the grace time, but from elsewhere: answers also get lost where a phone changes its network, now and then.
+# Reuse from elsewhere within the grace period: a phone that changes networks may lose a response.
 MAX_FOREIGN_USES = 3
 
 
 @dataclass(frozen=True, slots=True)
 class Rotation:
-    """The rules of RFC 9700 section 4.14.2, with a grace time for two tabs and for answers that were lost."""
+    """RFC 9700 section 4.14.2, with a grace period for parallel tabs and lost responses."""
 
     refresh_ttl: timedelta
     reuse_grace: timedelta
@@ -32,19 +32,19 @@ class Rotation:
         return cls(settings.refresh_token_ttl, settings.refresh_reuse_grace, settings.session_max_age)
 
     async def use(self, session: AsyncSession, row: DeviceSession, number: int, device: Device) -> None:
-        """Count a session on by its refresh token of this number; the session's row is locked.
+        """Use refresh token `number` of a session, whose row is locked.
 
         Raises:
-            TokenReusedError: the token is a copy, and the session has ended.
+            TokenReusedError: the token was reused, and the session has ended.
         """
         if row.rotation == number:
-            await self.count_on(session, row, device)
+            await self.advance(session, row, device)
         elif row.rotation == number + 1 and utc_now() - row.rotated_at <= self.reuse_grace:
             await self.repeat(session, row, device)
         else:
             await self.end(session, row, device)
 
-    async def count_on(self, session: AsyncSession, row: DeviceSession, device: Device) -> None:
+    async def advance(self, session: AsyncSession, row: DeviceSession, device: Device) -> None:
         now = utc_now()
         await sessions.update(
             session,
@@ -57,7 +57,7 @@ class Rotation:
         )
 
     async def repeat(self, session: AsyncSession, row: DeviceSession, device: Device) -> None:
-        """The successor is given again. A thief who is always in time for it gives themselves away by the place."""
+        """Issue the same successor again, unless the requests keep coming from elsewhere (a thief within the grace)."""
         is_foreign = place(device.ip, device.user_agent) != place(row.rotated_ip, row.rotated_user_agent)
         if is_foreign:
             await sessions.update(session, row, foreign_uses=row.foreign_uses + 1)

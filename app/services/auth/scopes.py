@@ -1,4 +1,4 @@
-"""What a token may be used for, and the most that each role can have."""
+"""The scopes of tokens, and those that each role allows."""
 
 from functools import cache
 
@@ -28,5 +28,5 @@ def allowed_scopes(role: Role) -> frozenset[str]:
 
 
 def scope_text(scopes: frozenset[str]) -> str:
-    """RFC 6749 section 3.3: a list separated by spaces; in the order of `SCOPES`."""
+    """RFC 6749 section 3.3: separated by spaces, in the order of `SCOPES`."""
     return " ".join(scope for scope in SCOPES if scope in scopes)

@@ -1,1 +1,1 @@
-"""What items need beyond their table."""
+"""Use cases of items."""

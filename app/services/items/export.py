@@ -1,4 +1,4 @@
-"""Items as a file of any length."""
+"""The export of items as CSV or NDJSON."""
 
 import csv
 from collections.abc import AsyncGenerator, Iterable, Sequence
@@ -21,14 +21,14 @@ COLUMNS = (
     *("id", "sku", "title", "description", "price", "tax_rate", "price_with_tax", "stock", "is_done"),
     *("owner_id", "owner_username", "version", "created_at", "updated_at"),
 )
-# What a spreadsheet takes for the beginning of a formula.
+# Characters with which a spreadsheet formula begins.
 # Source: OWASP, CSV Injection.
 FORMULA_MARKS = ("=", "+", "-", "@", "\t", "\r")
 
 
 async def export_items(database: Database, filter_: ItemFilter, format_: ExportFormat) -> AsyncGenerator[bytes]:
-    """One line for each item that there is at the beginning, as it is when its batch is read."""
-    # Not before there are rows: a database that fails must do so while there is no answer yet.
+    """One line per item that exists at the beginning, with its values when its batch is read."""
+    # Yields nothing before the first query, so that a database error still gets an error response.
     head = csv_lines([COLUMNS]) if format_ == "csv" else b""
 
     async def find_last() -> int:
@@ -71,7 +71,7 @@ def cells(item: ItemRead) -> list[object]:
 
 
 def defuse(cell: object) -> object:
-    """A text that a spreadsheet would run as a formula becomes one that it shows."""
+    """Prefix a cell that a spreadsheet would run as a formula."""
     if isinstance(cell, bool):
         return str(cell).lower()
     return f"'{cell}" if isinstance(cell, str) and cell.startswith(FORMULA_MARKS) else cell

@@ -1,4 +1,4 @@
-"""The inventory: another service, which knows how many of an item there are."""
+"""The client of the inventory service, which knows the stock of items."""
 
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Self
@@ -22,7 +22,7 @@ class InventoryUnavailableError(UnavailableError):
 
 
 class Counted(BaseModel):
-    """What the inventory answers; fields that it has besides are none of our business."""
+    """The inventory's response; other fields are ignored."""
 
     stock: Count
 
@@ -33,10 +33,10 @@ class Inventory:
 
     @classmethod
     def from_settings(cls, settings: Settings) -> Self | None:
-        """None where INVENTORY_URL is not set."""
+        """None if INVENTORY_URL is not set."""
         if settings.inventory_url is None:
             return None
-        # Here, since their libraries cost those who have no inventory 10 MB.
+        # Imported late: the libraries take 10 MB, unused without an inventory.
         from app.core.outbound.circuit import Circuit  # noqa: PLC0415 - as above
         from app.core.outbound.remote import Remote  # noqa: PLC0415 - as above
 
@@ -47,7 +47,7 @@ class Inventory:
         await self.remote.close()
 
     async def ping(self) -> bool:
-        """Whether it lets us in; any item will do to find out.
+        """Whether the inventory accepts our credentials, tried with any item.
 
         Raises:
             InventoryUnavailableError: if it does not answer.
@@ -58,8 +58,7 @@ class Inventory:
     async def count(self, item_id: int) -> int:
         """How many there are.
 
-        An item that the inventory does not know (404) is not one of which there are none: nobody has counted it,
-        and whoever reads 0 would believe that it is sold out.
+        An item unknown to the inventory (404) is an error, not a stock of 0, which would read as sold out.
 
         Raises:
             InventoryUnavailableError: if it does not answer, or with anything but a count.
@@ -70,6 +69,6 @@ class Inventory:
                 return Counted.model_validate_json(answer.body).stock
         except ValidationError:
             pass
-        # The circuit does not count these: the service is there, and other items may be fine.
-        log.warning("the inventory's answer is of no use", item_id=item_id, status=answer.status)
+        # Not a failure for the circuit: the service is up, and other items may be fine.
+        log.warning("unusable response from the inventory", item_id=item_id, status=answer.status)
         raise InventoryUnavailableError

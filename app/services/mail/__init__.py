@@ -1,1 +1,1 @@
-"""What is mailed, and when."""
+"""Mails: content, links and notices."""

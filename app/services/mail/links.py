@@ -1,4 +1,4 @@
-"""Mailed links that do something once, for whoever reads the mailbox."""
+"""Mailed one-time links."""
 
 from dataclasses import dataclass
 from datetime import timedelta
@@ -12,7 +12,7 @@ from app.core.limits.ratelimit import RateLimiter
 from app.crud.one_time_token import binding_of, one_time_tokens
 from app.crud.user import users
 from app.models.one_time_token import OneTimeToken, Purpose
-from app.models.user import User, guess_key
+from app.models.user import User, attempts_key
 from app.services.mail.mails import MailName
 from app.services.mail.notices import Notices
 
@@ -36,16 +36,16 @@ class InvalidMailTokenError(AppError):
 
 @dataclass(frozen=True, slots=True)
 class MailLinks:
-    """Makes tokens, mails them, and takes them back; what they are good for is the business of those who call it."""
+    """Issues, mails and redeems one-time tokens; callers decide what a token does."""
 
     limiter: RateLimiter | None
     rate: str
     notices: Notices
 
     async def limit(self, purpose: Purpose, email: str) -> None:
-        """For each address, so that many machines together cannot flood a mailbox. Raises RateLimitedError."""
+        """Per address, so that many clients together cannot flood a mailbox. Raises RateLimitedError."""
         if self.limiter is not None:
-            (await self.limiter.hit(self.rate, MAILS[purpose], guess_key(email))).require()
+            (await self.limiter.hit(self.rate, MAILS[purpose], attempts_key(email))).require()
 
     async def send(
         self,
@@ -56,9 +56,9 @@ class MailLinks:
         to: str | None = None,
         **values: Any,
     ) -> None:
-        """To the user's address, or to `to`, which the token then stands for; the mail wants `values` besides.
+        """Mail to the user's address, or to the new address `to`; `values` are template variables.
 
-        The user's row is locked, or new: else a link could outlive what ends the others.
+        The user's row must be locked or new: else a link could survive a change that voids links.
         """
         ttl = TTLS[purpose]
         token = await one_time_tokens.issue(session, user, purpose, expires_at=utc_now() + ttl, email=to)
@@ -66,7 +66,7 @@ class MailLinks:
         await self.notices.send_link(session, MAILS[purpose], user, to=to, token=token, minutes=minutes, **values)
 
     async def find_user(self, session: AsyncSession, token: str, purpose: Purpose) -> User:
-        """Whose link it is; whether it is still good `redeem` finds out. Raises InvalidMailTokenError."""
+        """The user of a link, whose validity only `redeem` checks. Raises InvalidMailTokenError."""
         user_id = await one_time_tokens.find_user_id(session, token, {purpose}, utc_now())
         user = await users.find(session, user_id) if user_id else None
         if user is None:
@@ -74,10 +74,10 @@ class MailLinks:
         return user
 
     async def redeem(self, session: AsyncSession, token: str, *purposes: Purpose) -> tuple[User, OneTimeToken]:
-        """Lock the user, as everybody does who changes an account, and only then take the token out.
+        """Lock the user first, as every change of an account does, then delete the token.
 
         Raises:
-            InvalidMailTokenError: also if the account is not what it was when the link was mailed.
+            InvalidMailTokenError: also if the account has changed since the link was mailed.
         """
         user_id = await one_time_tokens.find_user_id(session, token, set(purposes), utc_now())
         user = await users.find_for_update(session, user_id) if user_id else None

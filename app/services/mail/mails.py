@@ -1,4 +1,4 @@
-"""What mails say: templates in app/templates/mail become messages. Sending them is the mailer's work."""
+"""Renders mails from the templates in app/templates/mail; the mailer sends them."""
 
 import re
 from datetime import UTC, datetime
@@ -36,7 +36,7 @@ SUBJECTS: dict[MailName, str] = {
     "username_changed": "Your user name was changed",
     "new_device": "New sign-in to your account",
 }
-# Pages of the front end that take the token to the API.
+# Front-end pages that pass the token to the API.
 PAGES: dict[MailName, str] = {
     "verify_email": "/verify-email",
     "reset_password": "/reset-password",
@@ -44,18 +44,18 @@ PAGES: dict[MailName, str] = {
 }
 
 
-# Words that whoever uses the account has chosen. They go to addresses that are proven to be its own, and to no other:
-# anybody can register with somebody else's address, and would have us deliver what they like.
+# Text that a user chose. It goes to verified addresses only: anybody can register with somebody else's address and
+# would have us deliver their text.
 CHOSEN_WORDS = ("user_agent", "new_email", "old_username", "new_username")
 
-# The ones that domain names may be written with (IDNA 2003 section 3.1).
+# Full stops that domain names may contain (IDNA 2003 section 3.1).
 FULL_STOPS = ".\u3002\uff0e\uff61"
 
 
-def render(name: MailName, to: str, settings: Settings, *, is_proven: bool, **values: Any) -> EmailMessage:
-    """Make a message to one address, in text and HTML; of CHOSEN_WORDS it has none unless the address is proven.
+def render(name: MailName, to: str, settings: Settings, *, is_verified: bool, **values: Any) -> EmailMessage:
+    """Render a message in text and HTML; CHOSEN_WORDS are included only if the address is verified.
 
-    The mails want:
+    Template variables:
         verify_email: `token`, `minutes` (how long the token is good).
         reset_password: `token`, `minutes`, `ip`. No user agent: a stranger asks for this mail, and
             must not choose words in it.
@@ -72,7 +72,7 @@ def render(name: MailName, to: str, settings: Settings, *, is_proven: bool, **va
     site = settings.frontend_url.rstrip("/")
     values = {key: printable(value) if isinstance(value, str) else value for key, value in values.items()}
     for word in values.keys() & set(CHOSEN_WORDS):
-        values[word] = unlinked(values[word] or "") if is_proven else ""
+        values[word] = unlinked(values[word] or "") if is_verified else ""
     values |= {"subject": SUBJECTS[name], "product": product_name(sender), "site": site}
     if name in PAGES:
         values["link"] = link(site + PAGES[name], values["token"])
@@ -82,31 +82,31 @@ def render(name: MailName, to: str, settings: Settings, *, is_proven: bool, **va
 
 
 def link(page: str, token: str) -> str:
-    """The token in the fragment: browsers send that to no server, so no log and no Referer has it."""
+    """The token is in the fragment, which browsers never send: it is in no log and no Referer."""
     return f"{page}#token={quote(token, safe='')}"
 
 
 def product_name(sender: Address) -> str:
-    """Whose mail it is, as MAIL_FROM has it."""
+    """The display name of MAIL_FROM."""
     return sender.display_name or unicode_domain(sender.domain)
 
 
 def printable(text: str) -> str:
-    """Without line breaks, control characters and marks that turn the direction of reading."""
+    """Without line breaks, control characters and bidirectional marks."""
     return "".join(letter if letter.isprintable() else " " for letter in text)
 
 
 def unlinked(text: str) -> str:
-    """So that no mail program makes a link of it: `www[.]example[.]com`, as reports of malicious links have it."""
+    """Defang: `www[.]example[.]com`, so that no mail client makes it a link."""
     return re.sub(rf"[{FULL_STOPS}](?=\w)(?!\d)", "[.]", text).replace("://", "[:]//")
 
 
-def moment(at: datetime) -> str:
+def format_timestamp(at: datetime) -> str:
     return f"{at.astimezone(UTC):%Y-%m-%d %H:%M} UTC"
 
 
 def duration(minutes: int) -> str:
-    """In the largest unit that needs no fraction: 1440 is 24 hours, not 1 day, which some read as "today"."""
+    """In the largest whole unit up to hours: 1440 is 24 hours, not 1 day, which some read as "today"."""
     for size, unit in ((1440, "days"), (60, "hours")):
         if minutes % size == 0 and minutes > size:
             return f"{minutes // size} {unit}"
@@ -115,7 +115,7 @@ def duration(minutes: int) -> str:
 
 @cache
 def environment() -> "Environment":
-    """Made for the first mail: not every process sends some, and Jinja is large."""
+    """Created for the first mail: not every process sends mail, and Jinja is large."""
     from jinja2 import Environment, FileSystemLoader, StrictUndefined, select_autoescape  # noqa: PLC0415
 
     made = Environment(
@@ -127,5 +127,5 @@ def environment() -> "Environment":
         keep_trailing_newline=True,
         auto_reload=False,
     )
-    made.filters |= {"moment": moment, "duration": duration}
+    made.filters |= {"format_timestamp": format_timestamp, "duration": duration}
     return made

@@ -1,4 +1,4 @@
-"""Telling users by mail what happened to their account."""
+"""Mails that notify users of changes to their account."""
 
 from dataclasses import dataclass
 from email.message import EmailMessage
@@ -17,7 +17,7 @@ from app.services.mail.mails import MailName, render
 
 @dataclass(frozen=True, slots=True)
 class Notices:
-    """Writes a mail and hands it to the outbox: it leaves once the transaction has committed."""
+    """Renders a mail and enqueues it to be sent after the commit."""
 
     settings: Settings
     after_commit: AfterCommit
@@ -25,8 +25,8 @@ class Notices:
     limiter: RateLimiter | None = None
 
     async def send(self, session: AsyncSession, name: MailName, user: User, **values: Any) -> None:
-        """Tell what happened. An address that is not proven may be a stranger's, who must not be flooded."""
-        message = render(name, user.email, self.settings, is_proven=user.is_verified, **values)
+        """Send a notice; limited for unverified addresses, which may belong to a stranger."""
+        message = render(name, user.email, self.settings, is_verified=user.is_verified, **values)
         if user.is_verified:
             await self.after_commit.enqueue(session, partial(self.mailer.send, message))
         else:
@@ -35,12 +35,12 @@ class Notices:
     async def send_link(
         self, session: AsyncSession, name: MailName, user: User, *, to: str | None = None, **values: Any
     ) -> None:
-        """To the user's address, or to `to`, which is to be proven. Whoever makes links counts them."""
-        is_proven = user.is_verified and to is None
-        message = render(name, to or user.email, self.settings, is_proven=is_proven, **values)
+        """Send a link to the user's address, or to `to` for verification. The caller applies the limit."""
+        is_verified = user.is_verified and to is None
+        message = render(name, to or user.email, self.settings, is_verified=is_verified, **values)
         await self.after_commit.enqueue(session, partial(self.mailer.send, message))
 
     async def send_limited(self, message: EmailMessage, mailbox: str) -> None:
-        """Not in the transaction, which has no reason to wait for Redis; and counted once, however often it is sent."""
+        """Limited outside of the transaction, which must not wait for Redis, and counted once for all retries."""
         if self.limiter is None or (await self.limiter.hit(self.settings.rate_limit_mail, "notice", mailbox)).allowed:
             await self.after_commit.post(partial(self.mailer.send, message))

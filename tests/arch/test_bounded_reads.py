@@ -32,8 +32,8 @@ BOUNDED = {
     ("order.py", "lines_of"): "the hundred lines of each of some orders",
     ("rows.py", "show"): "one row",
     ("rows.py", "write"): "one row",
-    ("session.py", "find_account"): "one row",
-    ("session.py", "end_all"): "MAX_SESSIONS_PER_USER",
+    ("device_session.py", "find_account"): "one row",
+    ("device_session.py", "end_all"): "MAX_SESSIONS_PER_USER",
     ("admins.py", "ensure_first_admin"): "a lock",
 }
 

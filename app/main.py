@@ -22,8 +22,9 @@ from app.api.middleware.head_limit import HeadLimit, head_refusals
 from app.api.middleware.headers import ResponseHeaders
 from app.api.middleware.root_path import RootPath
 from app.api.middleware.shedding import LoadShedding
-from app.api.openapi import DESCRIPTION, TAGS
+from app.api.openapi import DESCRIPTION
 from app.api.plugins import install_plugins
+from app.api.router import collect_scopes, collect_tags
 from app.core.cache.cache import Cache
 from app.core.config.deployment import PREFIX, redis_prefix
 from app.core.config.settings import Settings
@@ -44,6 +45,7 @@ from app.services.accounts.accounts import Accounts
 from app.services.after_commit import AfterCommit
 from app.services.auth.account_changes import open_listener
 from app.services.auth.auth import Auth
+from app.services.auth.scopes import Scopes
 from app.services.items.inventory import Inventory
 from app.services.mail.notices import Notices
 from app.services.purge import purge_periodically
@@ -66,7 +68,8 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         title="Strata",
         version=version("strata"),
         description=DESCRIPTION,
-        openapi_tags=[*TAGS],
+        openapi_tags=collect_tags(v1.router, v2.router, system.router),
+        scopes=registered_scopes(),
         public_root=settings.root_path,
         openapi_url="/openapi.json" if settings.docs_enabled else None,
         docs_url=None,
@@ -141,7 +144,7 @@ def open_app_services(settings: Settings, database: Database, prefix: str = PREF
     limiter = RateLimiter.from_settings(settings, prefix)
     mailer, after_commit = open_mailer(settings), AfterCommit()
     notices = Notices(settings, after_commit, mailer, limiter)
-    auth = Auth.from_settings(settings, database, hasher, tokens, limiter, notices)
+    auth = Auth.from_settings(settings, database, hasher, tokens, registered_scopes(), limiter, notices)
     return AppServices(
         settings=settings,
         database=database,
@@ -158,6 +161,10 @@ def open_app_services(settings: Settings, database: Database, prefix: str = PREF
         inventory=Inventory.from_settings(settings),
         readiness=Readiness(database, migration_head()),
     )
+
+
+def registered_scopes() -> Scopes:
+    return collect_scopes(v1.router, v2.router)
 
 
 def operation_id(route: APIRoute) -> str:

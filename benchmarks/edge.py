@@ -19,7 +19,7 @@ from fastapi import APIRouter, FastAPI
 from pydantic import BaseModel
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from app.api.routing import Router
+from app.api.router import Router
 from app.core.config.settings import Settings
 from app.main import create_app
 

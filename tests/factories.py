@@ -12,7 +12,6 @@ from app.models.item import Item
 from app.models.order import Order
 from app.models.user import Role, User
 from app.services.auth.auth import TokenPair
-from app.services.auth.scopes import allowed_scopes, scope_text
 from app.services.orders import place_order
 
 PASSWORD = "correct horse battery staple"
@@ -56,10 +55,10 @@ class Factory:
 
     async def tokens(self, user: User, scope: str | None = None) -> TokenPair:
         """A signed-in device's tokens, without the cost of the password."""
-        now = utc_now()
+        now, scopes = utc_now(), self.services.auth.scopes
         row = DeviceSession(
             user_id=user.id,
-            scope=scope if scope is not None else scope_text(allowed_scopes(user.role)),
+            scope=scope if scope is not None else scopes.text(scopes.allowed(user.role)),
             rotated_at=now,
             expires_at=now + timedelta(days=7),
         )

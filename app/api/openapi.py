@@ -6,6 +6,7 @@ from fastapi import FastAPI
 
 from app.api.document import REFERENCE, simplify
 from app.schemas.base import Problem, ValidationProblem
+from app.services.auth.scopes import Scopes
 
 DESCRIPTION = """
 Accounts, items and more over REST. Register, log in, and send the access token as `Authorization: Bearer <token>`.
@@ -13,19 +14,14 @@ Accounts, items and more over REST. Register, log in, and send the access token 
 Errors are `application/problem+json`; switch on their `code`. Lists go on with `cursor`. Single resources carry an
 `ETag`: send it back as `If-None-Match` to save a transfer, as `If-Match` to change only what you have seen.
 """
-TAGS = [
-    {"name": "auth", "description": "Registering, signing in, staying signed in, signing out."},
-    {"name": "users", "description": "Accounts."},
-    {"name": "books", "description": "Books."},
-    {"name": "items", "description": "What users offer."},
-    {"name": "orders", "description": "What users buy."},
-    {"name": "admin", "description": "What those who run the service look at."},
-    {"name": "system", "description": "Health and identity of the server."},
-]
 
 
 class OpenAPIApp(FastAPI):
     """FastAPI whose document knows the problem schemas that `app.api.errors.responses` refers to."""
+
+    def __init__(self, *, scopes: Scopes | None = None, **options: Any) -> None:
+        super().__init__(**options)
+        self.scopes = scopes or Scopes.of([])
 
     def openapi(self) -> dict[str, Any]:
         before = self.openapi_schema
@@ -33,7 +29,14 @@ class OpenAPIApp(FastAPI):
         if document is not before:
             add_problems(document.setdefault("components", {}).setdefault("schemas", {}))
             simplify(document)
+            describe_scopes(document, self.scopes)
         return document
+
+
+def describe_scopes(document: dict[str, Any], scopes: Scopes) -> None:
+    for scheme in document["components"].get("securitySchemes", {}).values():
+        for flow in scheme.get("flows", {}).values():
+            flow["scopes"] = {scope.name: scope.text for scope in scopes.by_name.values()}
 
 
 def add_problems(schemas: dict[str, Any]) -> None:

@@ -1,22 +1,19 @@
 """The routes of the API: what every operation gets, whichever resource it belongs to."""
 
-from collections.abc import Callable
 from contextlib import AbstractAsyncContextManager, AsyncExitStack
 from functools import partial
-from typing import Annotated, Any
+from typing import Any
 
-from fastapi import APIRouter, Request, Response
-from fastapi.datastructures import DefaultPlaceholder
+from fastapi import Request, Response
 from fastapi.routing import APIRoute
 from sqlalchemy.exc import DBAPIError
 
-from app.api.body import SMALL_BODY, StrictRequest
+from app.api.body import StrictRequest
 from app.api.deps.limits import limit_requests
 from app.api.fastpath.endpoint import Endpoint
 from app.api.fastpath.route_entry import Handler, effective_route, set_direct_handler
 from app.api.forms import require_usual_form
 from app.api.middleware.exchange import request_header
-from app.api.rows import FromRows
 from app.core.db.retry import ATTEMPTS, pause_after
 from app.core.db.transaction import ClaimError
 
@@ -114,22 +111,3 @@ def stack_of(request: Request) -> AsyncExitStack:
     if stack is None:
         stack = request.scope[STACK] = AsyncExitStack()
     return stack
-
-
-class Router(APIRouter):
-    """FastAPI's, with our routes, and with answers made of rows.
-
-    With `takes_little` for operations whose bodies are a few short fields: no more is read.
-    """
-
-    def __init__(self, *, takes_little: bool = False, **options: Any) -> None:
-        super().__init__(**({"route_class": Route} | options))
-        self.takes_little = takes_little
-
-    def add_api_route(self, path: str, endpoint: Callable[..., Any], **options: Any) -> None:
-        model = options.get("response_model")
-        if model is not None and not isinstance(model, DefaultPlaceholder):
-            options["response_model"] = Annotated[model, FromRows()]
-        if self.takes_little and options.get("max_body_size") is None:
-            options["max_body_size"] = SMALL_BODY
-        super().add_api_route(path, endpoint, **options)

@@ -15,7 +15,8 @@ from starlette.staticfiles import StaticFiles
 from app.api.deps import AppServicesDep
 from app.api.errors import responses
 from app.api.middleware.root_path import root_path_of
-from app.api.routing import Router, UnlimitedRoute
+from app.api.router import Router
+from app.api.routing import UnlimitedRoute
 from app.core.config.environments import Environment
 from app.core.config.settings import Settings
 from app.schemas.base import Out
@@ -29,9 +30,9 @@ DOCS_CSP = (
 )
 
 # Three routers, since settings may disable the last two.
-router = Router(tags=["system"], route_class=UnlimitedRoute)
-info_router = Router(tags=["system"], route_class=UnlimitedRoute)
-docs_router = Router(tags=["system"], route_class=UnlimitedRoute)
+router = Router(tag="system", about="Health and identity of the server.", route_class=UnlimitedRoute)
+info_router = Router(tag="system", route_class=UnlimitedRoute)
+docs_router = Router(tag="system", route_class=UnlimitedRoute)
 
 
 ALIVE = b'{"status":"ok"}'

@@ -16,8 +16,8 @@ import asyncpg
 from app.core.security.keys import Keyring
 from app.core.security.passwords import PasswordHasher
 from app.core.security.tokens import Tokens
+from app.main import registered_scopes
 from app.models.user import Role
-from app.services.auth.scopes import allowed_scopes, scope_text
 from rig.processes import child
 
 USERS = 1000
@@ -75,7 +75,8 @@ async def scratch_database(server_url: str, folder: Path, items: int = ITEMS) ->
         await server.execute(f"CREATE DATABASE {name}")
         try:
             await migrate(url, folder)
-            scopes = scope_text(allowed_scopes(Role.USER))
+            registered = registered_scopes()
+            scopes = registered.text(registered.allowed(Role.USER))
             await seed(url, scopes, items)
             yield Scratch(name, url, version, secret, issue_tokens(secret, scopes))
         finally:

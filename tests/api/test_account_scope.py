@@ -8,11 +8,10 @@ from sqlalchemy import func, select
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from app.core.config.settings import Settings
-from app.main import create_app
+from app.main import create_app, registered_scopes
 from app.models.audit import AuditEvent
 from app.models.device_session import DeviceSession
 from app.models.user import Role, User
-from app.services.auth.scopes import SCOPES, allowed_scopes
 from tests.api.calls import code, login
 from tests.factories import PASSWORD, Factory
 
@@ -27,7 +26,8 @@ OPERATIONS: list[tuple[str, str, dict[str, Any] | None]] = [
     ("POST", "/auth/logout-all", None),
     ("POST", "/auth/verify-email/request", None),
 ]
-NARROW = " ".join(scope for scope in SCOPES if scope != "account")
+SCOPES = registered_scopes()
+NARROW = " ".join(scope for scope in SCOPES.by_name if scope != "account")
 
 
 @pytest.mark.parametrize(("method", "path", "body"), OPERATIONS)
@@ -69,7 +69,7 @@ async def test_the_scope_account_is_enough_for_it(
     assert answer.is_success, answer.text
 
 
-@pytest.mark.parametrize("scope", SCOPES)
+@pytest.mark.parametrize("scope", SCOPES.by_name)
 async def test_every_token_sees_whose_it_is(client: httpx.AsyncClient, make: Factory, scope: str) -> None:
     user = await make.admin()
     answer = await client.get("/api/v1/users/me", headers=await make.bearer(user, scope=scope))
@@ -80,7 +80,7 @@ async def test_every_token_sees_whose_it_is(client: httpx.AsyncClient, make: Fac
 async def test_a_token_that_was_not_narrowed_has_the_scope(
     client: httpx.AsyncClient, make: Factory, role: Role
 ) -> None:
-    assert "account" in allowed_scopes(role)
+    assert "account" in SCOPES.allowed(role)
     await make.user(username="alice", role=role)
     assert "account" in (await login(client, "alice")).json()["scope"].split()
     narrowed = (await login(client, "alice", scope="items:read")).json()

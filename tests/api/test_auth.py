@@ -17,10 +17,10 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from app.api.deps import AppServices
 from app.core.clock import utc_now
 from app.core.config.settings import Settings
+from app.main import registered_scopes
 from app.models.audit import AuditEvent
 from app.models.device_session import DeviceSession
 from app.models.user import Role, User
-from app.services.auth.scopes import ADMIN_ONLY, SCOPES
 from tests.api.calls import URL, code, login, me, refresh
 from tests.conftest import connected, in_one_transaction, running
 from tests.factories import PASSWORD, Factory
@@ -28,7 +28,7 @@ from tests.mailbox import Mailbox
 from tests.server import Server
 
 ALICE = {"username": "alice", "email": "alice@example.com", "password": PASSWORD}
-USER_SCOPES = [scope for scope in SCOPES if scope not in ADMIN_ONLY]
+USER_SCOPES = [scope.name for scope in registered_scopes().by_name.values() if not scope.admin_only]
 
 
 async def test_a_new_account_is_answered_without_its_hash_and_stored_with_it(

@@ -13,6 +13,7 @@ from tests.statements import MaxQueries
 
 URL = "/api/v1/books"
 V2 = "/api/v2/books"
+PUBLIC = {"books_list", "books_list_v2", "books_read"}
 REQUIRED = ["title", "author", "release_year"]
 
 

@@ -21,7 +21,7 @@ from starlette.types import Scope
 
 from app.api.fastpath.dispatch import Dispatch
 from app.api.fastpath.route_entry import entries_of
-from app.api.routing import Router
+from app.api.router import Router
 from app.core.config.settings import Settings
 from app.main import create_app
 from tests.conftest import connected

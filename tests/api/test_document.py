@@ -14,7 +14,7 @@ from fastapi.openapi.models import OpenAPI
 from pydantic import BaseModel, TypeAdapter
 
 from app.api.openapi import OpenAPIApp
-from app.api.routing import Router
+from app.api.router import Router
 from app.schemas.base import MoneyOut, Out
 from app.schemas.decimals import Price, TaxRate
 from tests.api.allowed import fits

@@ -14,7 +14,7 @@ from pydantic import BaseModel, Field
 from sqlalchemy.engine import URL
 
 from app.api.fastpath.plan import Plan
-from app.api.routing import Router
+from app.api.router import Router
 from app.core.config.settings import Settings
 from app.core.errors import ForbiddenError
 from app.main import create_app

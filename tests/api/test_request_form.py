@@ -13,7 +13,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from starlette.responses import PlainTextResponse
 
 from app.api.deps import AppServices
-from app.api.routing import Router
+from app.api.router import Router
 from app.core.config.settings import Settings
 from app.main import create_app
 from tests.api.test_conventions import assert_problem

@@ -12,7 +12,7 @@ from sqlalchemy import func, select, text
 from sqlalchemy.engine import URL
 
 from app.api.deps import SessionDep
-from app.api.routing import Router
+from app.api.router import Router
 from app.core.config.settings import Settings
 from app.main import create_app
 from app.models.item import Item

@@ -19,7 +19,7 @@ from app.services.accounts.accounts import Accounts
 from app.services.audit import Device
 from app.services.auth.auth import Auth
 from app.services.auth.identity import Identity
-from app.services.auth.scopes import ADMIN_ONLY, SCOPES
+from app.services.auth.scopes import ACCOUNT, ADMIN
 
 __all__ = [
     "AccountUser",
@@ -29,8 +29,6 @@ __all__ = [
     "AppServicesDep",
     "AuthDep",
     "AutocommitSessionDep",
-    "BookReader",
-    "BookWriter",
     "CachedDep",
     "ConditionalDep",
     "CreatedDep",
@@ -39,20 +37,12 @@ __all__ = [
     "DeviceDep",
     "ETagDep",
     "IfMatchDep",
-    "ItemReader",
-    "ItemWriter",
-    "OrderReader",
-    "OrderWriter",
     "PagingDep",
     "ReadSessionDep",
     "SessionDep",
-    "UserReader",
-    "UserWriter",
 ]
 
 MAX_USER_AGENT = 500
-# Their services open transactions of their own, in which nobody asks again.
-ASK_FIRST = ADMIN_ONLY | {"account"}
 
 
 async def get_session(request: Request) -> AsyncSession:
@@ -139,7 +129,9 @@ def may_recall(request: Request, needed: SecurityScopes) -> bool:
     """
     if request.scope["state"].get("asks_first"):
         return False
-    return request.method == "GET" or (bool(needed.scopes) and ASK_FIRST.isdisjoint(needed.scopes))
+    if request.method == "GET":
+        return True
+    return bool(needed.scopes) and app_services_of(request).auth.scopes.never_recalled.isdisjoint(needed.scopes)
 
 
 class IdentityBearer(OAuth2PasswordBearer):
@@ -161,18 +153,8 @@ class IdentityBearer(OAuth2PasswordBearer):
         return identity
 
 
-get_identity = IdentityBearer(
-    "/api/v1/auth/login", scheme_name="bearer", refreshUrl="/api/v1/auth/refresh", scopes=SCOPES
-)
+get_identity = IdentityBearer("/api/v1/auth/login", scheme_name="bearer", refreshUrl="/api/v1/auth/refresh")
 
 CurrentUser = Annotated[Identity, Security(get_identity)]
-AccountUser = Annotated[Identity, Security(get_identity, scopes=["account"])]
-AdminUser = Annotated[Identity, Security(get_identity, scopes=["admin"])]
-UserReader = Annotated[Identity, Security(get_identity, scopes=["users:read"])]
-UserWriter = Annotated[Identity, Security(get_identity, scopes=["users:write"])]
-BookReader = Annotated[Identity, Security(get_identity, scopes=["books:read"])]
-BookWriter = Annotated[Identity, Security(get_identity, scopes=["books:write"])]
-ItemReader = Annotated[Identity, Security(get_identity, scopes=["items:read"])]
-ItemWriter = Annotated[Identity, Security(get_identity, scopes=["items:write"])]
-OrderReader = Annotated[Identity, Security(get_identity, scopes=["orders:read"])]
-OrderWriter = Annotated[Identity, Security(get_identity, scopes=["orders:write"])]
+AccountUser = Annotated[Identity, Security(get_identity, scopes=[ACCOUNT.name])]
+AdminUser = Annotated[Identity, Security(get_identity, scopes=[ADMIN.name])]

@@ -1,7 +1,7 @@
 """The registry of `/api/v1`: one import and one line for each resource."""
 
 from app.api.errors import responses
-from app.api.routing import Router
+from app.api.router import Router
 from app.api.v1 import admin, auth, books, items, orders, token, users
 
 router = Router(prefix="/api/v1", responses=responses(400, 413, 422, 429, 431, 503, 507))

@@ -7,7 +7,7 @@ from fastapi import Depends, Query
 from app.api.deps import AdminUser, PagingDep, ReadSessionDep
 from app.api.deps.paging import SORT
 from app.api.errors import responses
-from app.api.routing import Router
+from app.api.router import Router
 from app.core.clock import utc_now
 from app.crud.audit import AuditFilter, audit
 from app.crud.dashboard import DashboardRows, read_dashboard
@@ -17,7 +17,9 @@ from app.schemas.base import Page
 from app.schemas.fields import Instant
 from app.schemas.parameters import IdParameter
 
-router = Router(prefix="/admin", tags=["admin"], responses=responses(401, 403))
+router = Router(
+    prefix="/admin", tag="admin", about="What those who run the service look at.", responses=responses(401, 403)
+)
 
 
 @router.get("/dashboard", response_model=Dashboard, summary="See how the service is used")

@@ -10,7 +10,7 @@ from app.api.deps.limits import LoginLimit, MailLimit, RegisterLimit
 from app.api.errors import responses
 from app.api.examples import example
 from app.api.forms import FORM_LIMITS
-from app.api.routing import Router
+from app.api.router import Router
 from app.core.clock import utc_now
 from app.core.errors import NotFoundError
 from app.crud.device_session import sessions
@@ -23,7 +23,9 @@ from app.schemas.user import Registration, UserRead
 from app.services.audit import record_sign_out
 from app.services.auth.auth import session_facts
 
-router = Router(prefix="/auth", tags=["auth"], takes_little=True)
+router = Router(
+    prefix="/auth", tag="auth", about="Registering, signing in, staying signed in, signing out.", takes_little=True
+)
 
 LOGIN = {"grant_type": "password", "username": "alice", "password": "correct horse battery staple"}
 REFRESH = {"refresh_token": "the refresh_token of the last sign-in or refresh"}

@@ -5,20 +5,23 @@ from typing import Annotated, Any, Literal
 from fastapi import Depends, Path, Query, Response, status
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from app.api.deps import BookWriter, CachedDep, CreatedDep, ETagDep, IfMatchDep, PagingDep, SessionDep
+from app.api.deps import CachedDep, CreatedDep, ETagDep, IfMatchDep, PagingDep, SessionDep
 from app.api.deps.idempotency import IdempotencyDep
 from app.api.deps.paging import SORT
 from app.api.errors import responses
-from app.api.routing import Router
+from app.api.router import Router
 from app.core.db.prepared import Row
 from app.crud.book import BookFilter, books
 from app.crud.guard import Guard
 from app.schemas.base import Page
 from app.schemas.book import Author, BookCreate, BookRead, BookReplace, BookUpdate
 from app.schemas.parameters import IdParameter, Int32Query, SearchQuery
+from app.services.auth.identity import Identity
 
-router = Router(prefix="/books", tags=["books"])
+router = Router(prefix="/books", tag="books", about="Books.")
 
+BookReader = Annotated[Identity, router.requires("books:read", "See books")]
+BookWriter = Annotated[Identity, router.requires("books:write", "Create, change and delete books", admin_only=True)]
 BookId = Annotated[IdParameter, Path(examples=[42])]
 BookSort = Annotated[Literal["created_at", "-created_at", "author", "-author", "release_year", "-release_year"], SORT]
 

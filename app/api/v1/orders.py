@@ -9,8 +9,6 @@ from app.api.deps import (
     ConditionalDep,
     CreatedDep,
     ETagDep,
-    OrderReader,
-    OrderWriter,
     PagingDep,
     ReadSessionDep,
     SessionDep,
@@ -18,7 +16,7 @@ from app.api.deps import (
 from app.api.deps.idempotency import IdempotencyDep
 from app.api.deps.paging import SORT
 from app.api.errors import responses
-from app.api.routing import Router
+from app.api.router import Router
 from app.crud.order import OrderFilter, orders
 from app.models.order import Order, OrderStatus
 from app.schemas.base import Page
@@ -27,8 +25,10 @@ from app.schemas.parameters import IdParameter
 from app.services.auth.identity import Identity
 from app.services.orders import cancel_order, pay_order, place_order
 
-router = Router(prefix="/orders", tags=["orders"], responses=responses(401, 403))
+router = Router(prefix="/orders", tag="orders", about="What users buy.", responses=responses(401, 403))
 
+OrderReader = Annotated[Identity, router.requires("orders:read", "See orders")]
+OrderWriter = Annotated[Identity, router.requires("orders:write", "Place and cancel orders")]
 OrderId = Annotated[IdParameter, Path(examples=[1001])]
 OrderSort = Annotated[Literal["created_at", "-created_at"], SORT]
 

@@ -8,12 +8,12 @@ from app.api.deps import AuthDep, DeviceDep
 from app.api.deps.limits import LoginLimit
 from app.api.errors import OAuthError
 from app.api.forms import FORM_LIMITS
-from app.api.routing import Router
+from app.api.router import Router
 from app.schemas.auth import OAuthFault, TokenForm, TokenRead
 from app.services.audit import Device
 from app.services.auth.auth import Auth, TokenPair
 
-router = Router(prefix="/auth", tags=["auth"], takes_little=True)
+router = Router(prefix="/auth", tag="auth", takes_little=True)
 
 FAULTS: dict[int | str, dict[str, Any]] = {
     400: {"model": OAuthFault, "description": "RFC 6749 section 5.2"},

@@ -17,15 +17,13 @@ from app.api.deps import (
     PagingDep,
     ReadSessionDep,
     SessionDep,
-    UserReader,
-    UserWriter,
 )
 from app.api.deps.idempotency import IdempotencyKeyDep
 from app.api.deps.limits import MailLimit
 from app.api.deps.paging import SORT
 from app.api.download import Download, DownloadSlotDep, ExportLimit
 from app.api.errors import responses
-from app.api.routing import Router
+from app.api.router import Router
 from app.crud.account import Account
 from app.crud.user import UserFilter, users
 from app.models.audit import Action
@@ -44,9 +42,12 @@ from app.schemas.parameters import FlagQuery, IdParameter, SearchQuery
 from app.schemas.user import RoleName, UserRead
 from app.services.accounts.export import export_account
 from app.services.audit import record
+from app.services.auth.identity import Identity
 
-router = Router(prefix="/users", tags=["users"], takes_little=True, responses=responses(401))
+router = Router(prefix="/users", tag="users", about="Accounts.", takes_little=True, responses=responses(401))
 
+UserReader = Annotated[Identity, router.requires("users:read", "See all accounts", admin_only=True)]
+UserWriter = Annotated[Identity, router.requires("users:write", "Change all accounts", admin_only=True)]
 UserId = Annotated[IdParameter, Path(examples=[7])]
 UserSort = Annotated[Literal["id", "-id", "username", "-username", "created_at", "-created_at"], SORT]
 

@@ -4,13 +4,13 @@ from typing import Any
 
 from app.api.deps import AdminUser, CursorPagingDep, ReadSessionDep
 from app.api.errors import responses
-from app.api.routing import Router
+from app.api.router import Router
 from app.api.v1.admin import AuditSort, FilterDep
 from app.crud.audit import audit
 from app.schemas.account import AuditEventRead
 from app.schemas.base import CursorPage
 
-router = Router(prefix="/admin", tags=["admin"], responses=responses(401, 403))
+router = Router(prefix="/admin", tag="admin", responses=responses(401, 403))
 
 
 @router.get("/audit", response_model=CursorPage[AuditEventRead], summary="See who did what, by cursor")

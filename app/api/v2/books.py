@@ -7,13 +7,13 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from app.api.deps import CachedDep, CursorPagingDep
 from app.api.errors import responses
-from app.api.routing import Router
+from app.api.router import Router
 from app.api.v1.books import BookSort, FilterDep
 from app.crud.book import books
 from app.schemas.base import CursorPage
 from app.schemas.book import BookRead
 
-router = Router(prefix="/books", tags=["books"])
+router = Router(prefix="/books", tag="books")
 
 
 @router.get("", response_model=CursorPage[BookRead], summary="List books by cursor", responses=responses(304))

@@ -4,13 +4,13 @@ from typing import Any
 
 from app.api.deps import CursorPagingDep, ReadSessionDep
 from app.api.errors import responses
-from app.api.routing import Router
+from app.api.router import Router
 from app.api.v1.items.items import FilterDep, ItemSort
 from app.crud.item import items
 from app.schemas.base import CursorPage
 from app.schemas.item import ItemRead
 
-router = Router(prefix="/items", tags=["items"], responses=responses(401, 403))
+router = Router(prefix="/items", tag="items", responses=responses(401, 403))
 
 
 @router.get("", response_model=CursorPage[ItemRead], summary="List items by cursor")

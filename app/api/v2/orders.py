@@ -4,13 +4,13 @@ from typing import Any
 
 from app.api.deps import CursorPagingDep, ReadSessionDep
 from app.api.errors import responses
-from app.api.routing import Router
+from app.api.router import Router
 from app.api.v1.orders import FilterDep, OrderSort
 from app.crud.order import orders
 from app.schemas.base import CursorPage
 from app.schemas.order import OrderRead
 
-router = Router(prefix="/orders", tags=["orders"], responses=responses(401, 403))
+router = Router(prefix="/orders", tag="orders", responses=responses(401, 403))
 
 
 @router.get("", response_model=CursorPage[OrderRead], summary="List your orders by cursor")

@@ -2,15 +2,15 @@
 
 from typing import Any
 
-from app.api.deps import CursorPagingDep, ReadSessionDep, UserReader
+from app.api.deps import CursorPagingDep, ReadSessionDep
 from app.api.errors import responses
-from app.api.routing import Router
-from app.api.v1.users import FilterDep, UserSort
+from app.api.router import Router
+from app.api.v1.users import FilterDep, UserReader, UserSort
 from app.crud.user import users
 from app.schemas.base import CursorPage
 from app.schemas.user import UserRead
 
-router = Router(prefix="/users", tags=["users"], responses=responses(401, 403))
+router = Router(prefix="/users", tag="users", responses=responses(401, 403))
 
 
 @router.get("", response_model=CursorPage[UserRead], summary="List accounts by cursor")

@@ -123,9 +123,9 @@ def check_free(names: Names, root: Path) -> None:
         (f"the schema {names.model}Read", "app/schemas/*.py", rf"^class {names.model}(Create|Replace|Update|Read)\("),
         (f"the table {names.plural}", "app/models/*.py", rf'__tablename__ = "{names.plural}"'),
         (f"the table {names.plural}", "alembic/versions/*.py", rf'create_table\(\s*"{names.plural}"'),
-        (f"the address {names.prefix}", "app/api/v[12]/*.py", rf'(prefix=|\.\w+\()"{names.prefix}["/]'),
-        (f"the tag {names.plural}", "app/api/openapi.py", rf'"name": "{names.plural}"'),
-        (f"the scope {names.plural}:read", "app/services/auth/scopes.py", rf'"{names.plural}:(read|write)"'),
+        (f"the address {names.prefix}", "app/api/v[12]/**/*.py", rf'(prefix=|\.\w+\()"{names.prefix}["/]'),
+        (f"the tag {names.plural}", "app/api/**/*.py", rf'tag="{names.plural}"'),
+        (f"the scope {names.plural}:read", "app/**/*.py", rf'"{names.plural}:(read|write)"'),
     ):
         for path in sorted(root.glob(places)):
             if re.search(pattern, path.read_text(), re.MULTILINE):

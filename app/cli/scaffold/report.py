@@ -35,6 +35,6 @@ def summary(resource: Resource, new: Mapping[str, str], changed: Mapping[str, tu
     yield "and put into your own words:"
     yield f"  app/models/{one}.py      what the table is for"
     yield f"  app/schemas/{one}.py     examples, descriptions, bounds"
-    yield "  app/api/openapi.py, app/services/auth/scopes.py      what the tag and the scopes are about"
+    yield f"  app/api/v1/{many}.py     what the tag and the scopes are about"
     yield "  CHANGELOG.md, docs/clients.md     what clients should know"
     yield "Tokens that are out do not have the new scopes: their users sign in again."

@@ -28,15 +28,15 @@ def read_target(name: str, root: Path) -> Target | None:
     """None for what has no table, no SQL or no router of its own."""
     table = table_of(root / f"app/models/{name}.py", camel(name))
     crud = crud_of(root / f"app/crud/{name}.py", camel(name))
-    router = root / f"app/api/v1/{table}.py"
-    if table is None or crud is None or not router.exists():
+    operations = [*root.glob(f"app/api/v1/{table}.py"), *root.glob(f"app/api/v1/{table}/*.py")]
+    if table is None or crud is None or not operations:
         return None
-    return Target(name, table, crud, is_private(router))
+    return Target(name, table, crud, any(map(is_private, operations)))
 
 
-def is_private(router: Path) -> bool:
+def is_private(operations: Path) -> bool:
     """Whether rows are shown through `visible`, and so to their owner and administrators alone."""
-    return any(isinstance(node, ast.FunctionDef) and node.name == "visible" for node in tree_of(router).body)
+    return any(isinstance(node, ast.FunctionDef) and node.name == "visible" for node in tree_of(operations).body)
 
 
 def tree_of(path: Path) -> ast.Module:

@@ -34,7 +34,7 @@ from app.services.auth.errors import (
 from app.services.auth.identity import Identity, identity_of
 from app.services.auth.imported_passwords import ImportedPasswords
 from app.services.auth.rotation import Rotation
-from app.services.auth.scopes import allowed_scopes, scope_text
+from app.services.auth.scopes import Scopes
 from app.services.mail.notices import Notices
 
 
@@ -56,6 +56,7 @@ class Auth:
     database: Database
     hasher: PasswordHasher
     tokens: Tokens
+    scopes: Scopes
     attempts: SignInAttempts
     rotation: Rotation
     access_ttl: timedelta
@@ -72,6 +73,7 @@ class Auth:
         database: Database,
         hasher: PasswordHasher,
         tokens: Tokens,
+        scopes: Scopes,
         limiter: RateLimiter | None,
         notices: Notices,
     ) -> Self:
@@ -79,6 +81,7 @@ class Auth:
             database=database,
             hasher=hasher,
             tokens=tokens,
+            scopes=scopes,
             attempts=SignInAttempts.from_settings(settings, limiter),
             rotation=Rotation.from_settings(settings),
             access_ttl=settings.access_token_ttl,
@@ -146,7 +149,7 @@ class Auth:
         now = utc_now()
         return DeviceSession(
             user_id=user.id,
-            scope=scope_text(granted_scopes(user, scope)),
+            scope=self.scopes.text(granted_scopes(self.scopes.allowed(user.role), scope)),
             rotated_at=now,
             expires_at=now + min(self.rotation.refresh_ttl, self.rotation.session_max_age),
             ip=device.ip,
@@ -194,7 +197,9 @@ class Auth:
     def recall(self, claims: Claims) -> Identity | None:
         """What `identify` would return, from the cache."""
         user = self.account_cache.find(claims.session_key, claims.user_id)
-        return identity_of(user, claims, is_recalled=True) if user is not None else None
+        if user is None:
+            return None
+        return identity_of(user, claims, self.scopes.allowed(user.role), is_recalled=True)
 
     async def identify(self, claims: Claims) -> Identity:
         """The current account behind an access token; the tokens of an ended session are invalid.
@@ -211,11 +216,11 @@ class Auth:
             raise SessionEndedError
         user, expires_at = found
         self.account_cache.store(key, user, expires_at, changes)
-        return identity_of(user, claims)
+        return identity_of(user, claims, self.scopes.allowed(user.role))
 
     def token_pair(self, user: User | Account, row: DeviceSession) -> TokenPair:
         now = utc_now()
-        scope = scope_text(frozenset(row.scope.split()) & allowed_scopes(user.role))
+        scope = self.scopes.text(frozenset(row.scope.split()) & self.scopes.allowed(user.role))
         access_token = self.tokens.issue(
             "access",
             user_id=user.id,
@@ -264,9 +269,8 @@ def session_facts(row: DeviceSession, current_key: str) -> dict[str, Any]:
     }
 
 
-def granted_scopes(user: User, requested: str) -> frozenset[str]:
+def granted_scopes(allowed: frozenset[str], requested: str) -> frozenset[str]:
     """The role's scopes, narrowed to the requested ones (RFC 6749 section 3.3)."""
-    allowed = allowed_scopes(user.role)
     granted = allowed & frozenset(requested.split()) if requested.strip() else allowed
     if not granted:
         raise UnprocessableError("None of the requested scopes can be granted.", code="invalid_scope")

@@ -10,7 +10,6 @@ from app.core.errors import InsufficientScopeError
 from app.core.security.tokens import Claims
 from app.crud.account import Account
 from app.crud.device_session import account_claim, sessions
-from app.services.auth.scopes import allowed_scopes
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,5 +43,5 @@ class Identity:
         return "admin" in self.scopes
 
 
-def identity_of(user: Account, claims: Claims, *, is_recalled: bool = False) -> Identity:
-    return Identity(user, claims.session_id, claims.session_key, claims.scopes & allowed_scopes(user.role), is_recalled)
+def identity_of(user: Account, claims: Claims, allowed: frozenset[str], *, is_recalled: bool = False) -> Identity:
+    return Identity(user, claims.session_id, claims.session_key, claims.scopes & allowed, is_recalled)

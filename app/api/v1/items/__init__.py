@@ -1,6 +1,6 @@
 """Items, one module a kind of operation."""
 
-from app.api.routing import Router
+from app.api.router import Router
 from app.api.v1.items import batch, items, stock
 
 router = Router()

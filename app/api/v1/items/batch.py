@@ -4,12 +4,12 @@ from typing import Annotated, Any
 
 from fastapi import Path, Query, Response, status
 
-from app.api.deps import AppServicesDep, CreatedDep, IfMatchDep, ItemWriter, SessionDep
+from app.api.deps import AppServicesDep, CreatedDep, IfMatchDep, SessionDep
 from app.api.deps.idempotency import IdempotencyDep
 from app.api.download import Download, DownloadSlotDep
 from app.api.errors import responses
-from app.api.routing import Router
-from app.api.v1.items.items import FilterDep
+from app.api.router import Router
+from app.api.v1.items.items import FilterDep, ItemWriter
 from app.crud.item import items
 from app.models.item import Item
 from app.schemas.item import ItemRead, ItemUpsert, Sku
@@ -24,7 +24,7 @@ EXPORTED: dict[int | str, dict[str, Any]] = {
     }
 }
 
-router = Router(prefix="/items", tags=["items"], responses=responses(401, 403))
+router = Router(prefix="/items", tag="items", responses=responses(401, 403))
 
 
 @router.post(

@@ -10,8 +10,6 @@ from app.api.deps import (
     CreatedDep,
     ETagDep,
     IfMatchDep,
-    ItemReader,
-    ItemWriter,
     PagingDep,
     ReadSessionDep,
     SessionDep,
@@ -19,7 +17,7 @@ from app.api.deps import (
 from app.api.deps.idempotency import IdempotencyDep
 from app.api.deps.paging import SORT
 from app.api.errors import responses
-from app.api.routing import Router
+from app.api.router import Router
 from app.core.db.prepared import Row
 from app.crud.guard import Guard
 from app.crud.item import ItemFilter, items
@@ -27,9 +25,12 @@ from app.schemas.base import Page
 from app.schemas.decimals import PriceQuery
 from app.schemas.item import ItemCreate, ItemRead, ItemReplace, ItemUpdate
 from app.schemas.parameters import IdParameter, SearchQuery
+from app.services.auth.identity import Identity
 
-router = Router(prefix="/items", tags=["items"], responses=responses(401, 403))
+router = Router(prefix="/items", tag="items", about="What users offer.", responses=responses(401, 403))
 
+ItemReader = Annotated[Identity, router.requires("items:read", "See items")]
+ItemWriter = Annotated[Identity, router.requires("items:write", "Offer, change and withdraw items")]
 ItemId = Annotated[IdParameter, Path(examples=[42])]
 ItemSort = Annotated[Literal["id", "-id", "created_at", "-created_at", "price", "-price", "title", "-title"], SORT]
 IS_DONE: dict[str, bool | None] = {"true": True, "false": False, "any": None}

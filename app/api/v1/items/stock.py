@@ -4,14 +4,15 @@ from typing import Annotated
 
 from fastapi import Path
 
-from app.api.deps import AppServicesDep, ItemReader
+from app.api.deps import AppServicesDep
 from app.api.errors import responses
-from app.api.routing import Router
+from app.api.router import Router
+from app.api.v1.items.items import ItemReader
 from app.crud.item import items
 from app.schemas.parameters import IdParameter
 from app.schemas.stock import StockRead
 
-router = Router(prefix="/items/{item_id}/stock", tags=["items"], responses=responses(401, 403))
+router = Router(prefix="/items/{item_id}/stock", tag="items", responses=responses(401, 403))
 
 ItemId = Annotated[IdParameter, Path(examples=[42])]
 

@@ -15,7 +15,7 @@ from app.api.fastpath.route_entry import Handler, effective_route, set_direct_ha
 from app.api.forms import require_usual_form
 from app.api.middleware.exchange import request_header
 from app.core.db.retry import ATTEMPTS, pause_after
-from app.core.db.transaction import ClaimError
+from app.core.db.transaction import CallerChangedError
 
 # Where FastAPI keeps what is to end with the handler, before the answer leaves (`scope="function"`).
 STACK = "fastapi_function_astack"
@@ -49,7 +49,7 @@ class Route(APIRoute):
         for number in range(1, ATTEMPTS):
             try:
                 return await attempt(handle, request)
-            except ClaimError:
+            except CallerChangedError:
                 # Who asks has changed since they were last seen.
                 state["asks_first"] = True
             except DBAPIError as error:

@@ -6,7 +6,7 @@ from sqlalchemy import select
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from app.core.db.prepared import Prepared, Row
-from app.core.db.transaction import expect_more
+from app.core.db.transaction import require_transaction
 from app.crud.base import CRUD
 from app.crud.invalidation import IS_CACHED, count_on
 from app.models.base import Base
@@ -38,7 +38,7 @@ class CachedCRUD[M: Base](CRUD[M]):
         await count_on(session, self.resource)
 
     async def write(self, session: AsyncSession, statement: Prepared, **values: Any) -> list[Row]:
-        expect_more(session)
+        require_transaction(session)
         rows = await super().write(session, statement, **values)
         await count_on(session, self.resource)
         return rows

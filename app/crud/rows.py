@@ -11,7 +11,7 @@ from app.core.clock import utc_now
 from app.core.db.errors import violated_constraint
 from app.core.db.prepared import Prepared, Row
 from app.core.db.session import fetch
-from app.core.db.transaction import expect_more
+from app.core.db.transaction import require_transaction
 from app.core.errors import AppError, ConflictError, NotFoundError, PreconditionFailedError, VersionConflictError
 from app.crud.batch import BatchCRUD
 from app.crud.guard import UNGUARDED, Guard
@@ -57,7 +57,7 @@ class RowCRUD[M: Base](BatchCRUD[M]):
             self.check(guard, row, version, id_)
             return row
         if guard.checks_afterwards:
-            expect_more(session)
+            require_transaction(session)
         values = {"guard_id": id_, **guard.parameters(version), **changes, "updated_at": utc_now()}
         rows = await self.write(session, self.once(self.changed, tuple(changes)), **values)
         if not rows:
@@ -75,7 +75,7 @@ class RowCRUD[M: Base](BatchCRUD[M]):
 
     async def remove(self, session: AsyncSession, id_: int, guard: Guard = UNGUARDED) -> None:
         """Delete a row; raises what `change` does."""
-        expect_more(session)
+        require_transaction(session)
         rows = await self.write(session, self.once(self.removed), guard_id=id_, **guard.parameters(None))
         if not rows:
             raise await self.refusal(session, id_, guard, None)

@@ -29,7 +29,7 @@ from app.core.config.settings import Settings
 from app.core.db.engine import Database
 from app.core.db.prepared import Prepared
 from app.core.db.session import fetch
-from app.crud.page import contains
+from app.crud.filters import contains
 from app.models.item import Item
 
 pytestmark = pytest.mark.real_database

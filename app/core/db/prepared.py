@@ -29,7 +29,7 @@ class Row:
         def __getattr__(self, name: str) -> Any: ...
 
 
-def row_fields(row: Row) -> dict[str, Any]:
+def row_fields(row: Any) -> dict[str, Any]:
     """The columns of a row by their names."""
     return {name: getattr(row, name) for name in row._fields}
 

@@ -63,7 +63,8 @@ class Factory:
             expires_at=now + timedelta(days=7),
         )
         async with self.services.database.transaction() as session:
-            await sessions.add(session, row)
+            session.add(row)
+            await sessions.flush(session)
         return self.services.auth.token_pair(user, row)
 
     async def bearer(self, user: User, scope: str | None = None) -> dict[str, str]:

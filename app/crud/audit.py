@@ -1,58 +1,50 @@
 """Security events in the database."""
 
-from dataclasses import dataclass
 from datetime import datetime
+from typing import Any
 
-from sqlalchemy import ColumnElement, bindparam, select, union
+from sqlalchemy import bindparam, select, union
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from app.core.db.prepared import Prepared, Row
+from app.core.db.prepared import Prepared
 from app.core.db.session import fetch
 from app.crud.base import CRUD
 from app.crud.batch import Batch, Place, batch_of, between_ids
+from app.crud.filters import Filter, at_least, before, equals
 from app.crud.lists import inline
-from app.crud.page import PageQuery, PageRows
+from app.crud.typed import StoredRow
 from app.models.audit import Action, AuditEvent
 
 # Events of a user among which a device is looked for: a sign-in does not get slower with each one before it.
 RECENT = 1000
 
 
-@dataclass(frozen=True, slots=True)
-class AuditFilter:
-    """None filters nothing."""
-
-    action: Action | None = None
-    actor_id: int | None = None
-    subject_id: int | None = None
-    since: datetime | None = None
-    until: datetime | None = None
-
-    def conditions(self) -> list[ColumnElement[bool]]:
-        conditions: list[ColumnElement[bool]] = []
-        if self.action is not None:
-            conditions.append(AuditEvent.action == self.action)
-        if self.actor_id is not None:
-            conditions.append(AuditEvent.actor_id == self.actor_id)
-        if self.subject_id is not None:
-            conditions.append(AuditEvent.subject_id == self.subject_id)
-        if self.since is not None:
-            conditions.append(AuditEvent.created_at >= self.since)
-        if self.until is not None:
-            conditions.append(AuditEvent.created_at < self.until)
-        return conditions
+class AuditFilter(Filter):
+    action: Action | None = equals(AuditEvent.action)
+    actor_id: int | None = equals(AuditEvent.actor_id)
+    subject_id: int | None = equals(AuditEvent.subject_id)
+    since: datetime | None = at_least(AuditEvent.created_at)
+    until: datetime | None = before(AuditEvent.created_at)
 
 
-class AuditCRUD(CRUD[AuditEvent]):
-    async def search(self, session: AsyncSession, query: PageQuery, filter_: AuditFilter) -> PageRows[Row]:
-        return await self.page(session, query, filter_)
+class AuditRow(StoredRow):
+    at: datetime
+    action: Action
+    actor_id: int | None
+    subject_id: int | None
+    ip: str | None
+    user_agent: str | None
+    request_id: str | None
+    details: dict[str, Any]
 
+
+class AuditCRUD(CRUD[AuditEvent, AuditRow]):
     async def batch_about(
         self, session: AsyncSession, user_id: int, after: Place | None, last_id: int, limit: int
     ) -> Batch:
         """What was written down about an account: what the user did, and what was done to them."""
         after_id = after.id if after is not None else 0
-        statement = self.once(self.selected_about, limit + 1)
+        statement = self.cached_statement(self.selected_about, limit + 1)
         found = await fetch(session, statement, user_id=user_id, after_id=after_id, last_id=last_id)
         return batch_of(found, limit)
 
@@ -83,7 +75,8 @@ class AuditCRUD(CRUD[AuditEvent]):
 
 audit = AuditCRUD(
     AuditEvent,
+    AuditRow,
     "audit_event",
-    shown=[*AuditEvent.__table__.columns, AuditEvent.created_at.label("at")],
+    computed={"at": AuditEvent.created_at},
     sorts={"id": AuditEvent.id},
 )

@@ -1,7 +1,6 @@
 """The verbs every resource has."""
 
 from datetime import datetime
-from typing import Any
 
 from sqlalchemy import Select, delete, select
 from sqlalchemy.exc import IntegrityError
@@ -10,13 +9,14 @@ from sqlalchemy.orm.exc import StaleDataError
 
 from app.core.errors import VersionConflictError
 from app.crud.rows import RowCRUD
+from app.crud.typed import StoredRow
 from app.models.base import Base, ExpiringBase
 
 
-class CRUD[M: Base](RowCRUD[M]):
-    """find get add update delete: for what needs the ORM's entities; the verbs of `RowCRUD` cost a third of theirs.
+class CRUD[M: Base, R: StoredRow](RowCRUD[M, R]):
+    """find get …: entities, for what needs the ORM; the verbs of `RowCRUD` cost a third.
 
-    What needs more arguments is a named method of a subclass.
+    Entities are written by SQLAlchemy's own `session.add`, `session.delete` and attributes, and then `flush`.
     """
 
     # The column that says whose a row is, of those that others do not see.
@@ -48,35 +48,25 @@ class CRUD[M: Base](RowCRUD[M]):
         """Like `get`, and nobody else changes the row until the transaction ends."""
         return self.found(await self.find_for_update(session, id_), id_)
 
-    async def add(self, session: AsyncSession, row: M) -> M:
-        session.add(row)
-        await self.flush(session)
-        return row
-
-    async def update(self, session: AsyncSession, row: M, *, version: int | None = None, **changes: Any) -> M:
-        """Change columns. `version`, if given, must be the row's: else VersionConflictError."""
-        if version is not None and version != getattr(row, "version", version):
-            raise VersionConflictError
-        for name, value in changes.items():
-            setattr(row, name, value)
-        await self.flush(session)
-        return row
-
-    async def delete(self, session: AsyncSession, row: M) -> None:
-        await session.delete(row)
-        await self.flush(session)
-        await self.count_followers(session)
-
     async def flush(self, session: AsyncSession) -> None:
+        """Write what was done to entities: `session.add`, `session.delete`, and their attributes.
+
+        Raises:
+            ConflictError: by the constraint that is broken.
+            VersionConflictError: if somebody else has changed an entity since it was read.
+        """
+        deletes = any(isinstance(row, self.model) for row in session.deleted)
         try:
             await session.flush()
         except IntegrityError as error:
             raise self.conflict(error) from error
         except StaleDataError as error:
             raise VersionConflictError from error
+        if deletes:
+            await self.bump_dependents(session)
 
 
-class ExpiringCRUD[M: ExpiringBase](CRUD[M]):
+class ExpiringCRUD[M: ExpiringBase, R: StoredRow](CRUD[M, R]):
     """For rows that are thrown away when their time is over."""
 
     async def end_expired(self, session: AsyncSession, now: datetime, limit: int) -> int:

@@ -11,9 +11,11 @@ from sqlalchemy.sql.functions import FunctionElement
 
 from app.core.db.prepared import Prepared
 from app.core.db.session import fetch
+from app.crud.filters import Filter
 from app.crud.lists import ListCRUD, inline
-from app.crud.page import PageQuery, PageShape, given
-from app.crud.planning import planned_each_time
+from app.crud.page import PageQuery, PageShape
+from app.crud.planning import force_custom_plan
+from app.crud.typed import StoredRow
 from app.models.base import Base
 
 
@@ -37,13 +39,13 @@ def batch_of(found: Sequence[Any], limit: int, key: str = "id") -> Batch:
     return Batch(rows, Place(getattr(rows[-1], key), rows[-1].id) if len(found) > limit else None)
 
 
-class BatchCRUD[M: Base](ListCRUD[M]):
+class BatchCRUD[M: Base, R: StoredRow](ListCRUD[M, R]):
     """batch, scan. Rows with an id beyond `last_id` are not for those who began before they were there."""
 
     async def batch(
         self,
         session: AsyncSession,
-        filter_: Any,
+        filter_: Filter | None,
         after: Place | None,
         last_id: int,
         limit: int,
@@ -51,17 +53,19 @@ class BatchCRUD[M: Base](ListCRUD[M]):
     ) -> Batch:
         """By one of the list's sorts, whose index begins with what the filter asks for."""
         shape, values = shape_of(filter_, after, limit, sort)
-        found = await fetch(session, self.once(self.selected_batch, shape), **values, last_id=last_id)
+        found = await fetch(session, self.cached_statement(self.selected_batch, shape), **values, last_id=last_id)
         return batch_of(found, limit, self.sorts[sort].key)
 
     def selected_batch(self, shape: PageShape) -> Prepared:
         found = select(*self.shown).where(self.table.c.id <= bindparam("last_id"))
         return Prepared(self.slice(found, shape))
 
-    async def scan(self, session: AsyncSession, filter_: Any, after: Place | None, last_id: int, limit: int) -> Batch:
+    async def scan(
+        self, session: AsyncSession, filter_: Filter | None, after: Place | None, last_id: int, limit: int
+    ) -> Batch:
         """By id: all batches together go over the table once, whatever the filter finds."""
         shape, values = shape_of(filter_, after or Place(0, 0), limit, "id")
-        found = await fetch(session, self.once(self.selected_scan, shape), **values, last_id=last_id)
+        found = await fetch(session, self.cached_statement(self.selected_scan, shape), **values, last_id=last_id)
         return batch_of(found, limit)
 
     def selected_scan(self, shape: PageShape) -> Prepared:
@@ -70,17 +74,16 @@ class BatchCRUD[M: Base](ListCRUD[M]):
         return Prepared(found.order_by(self.table.c.id).limit(inline(shape.most_rows)))
 
 
-def shape_of(filter_: Any, after: Place | None, limit: int, sort: str) -> tuple[PageShape, dict[str, Any]]:
-    narrowed = given(filter_)
-    shape = PageShape.of(PageQuery(sort, limit, after=after, include_total=False), filter_, narrowed)
-    return shape, narrowed if after is None else {**narrowed, "after_value": after.value, "after_id": after.id}
+def shape_of(filter_: Filter | None, after: Place | None, limit: int, sort: str) -> tuple[PageShape, dict[str, Any]]:
+    shape, values = PageShape.of(PageQuery(sort, limit, after=after, include_total=False), filter_)
+    return shape, values if after is None else {**values, "after_value": after.value, "after_id": after.id}
 
 
 def between_ids(column: ColumnElement[int]) -> list[ColumnElement[bool]]:
-    return planned_each_time([column > bindparam("after_id"), column <= bindparam("last_id")])
+    return force_custom_plan([column > bindparam("after_id"), column <= bindparam("last_id")])
 
 
-async def newest_ids(session: AsyncSession, *lists: ListCRUD[Any]) -> list[int]:
+async def newest_ids(session: AsyncSession, *lists: ListCRUD[Any, Any]) -> list[int]:
     """Of each table the greatest id that there is; 0 where there are no rows."""
     newest = (select(func.max(each.table.c.id)).scalar_subquery() for each in lists)
     row = (await session.execute(select(*newest))).one()

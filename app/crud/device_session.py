@@ -1,10 +1,10 @@
 """Signed-in devices in the database."""
 
-from dataclasses import dataclass, fields
+from dataclasses import fields
 from datetime import datetime
 from functools import partial
 
-from sqlalchemy import ColumnElement, bindparam, delete, func, literal_column, select
+from sqlalchemy import bindparam, delete, func, literal_column, select
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from app.core.config.settings import MAX_SESSIONS
@@ -13,6 +13,8 @@ from app.core.db.session import fetch
 from app.core.db.transaction import CallerCheck
 from app.crud.account import Account
 from app.crud.base import ExpiringCRUD
+from app.crud.filters import Filter, after, equals
+from app.crud.typed import StoredRow
 from app.models.device_session import DeviceSession
 from app.models.user import Role, User
 
@@ -68,18 +70,24 @@ def account_claim_sql(id_: int, key: str, account: Account) -> str:
 LAST_USED_FIRST = (DeviceSession.rotated_at.desc(), DeviceSession.id.desc())
 
 
-@dataclass(frozen=True, slots=True)
-class DeviceSessionFilter:
+class DeviceSessionFilter(Filter):
     """A user's sessions that have not expired by then."""
 
+    user_id: int = equals(DeviceSession.user_id)
+    now: datetime = after(DeviceSession.expires_at)
+
+
+class DeviceSessionRow(StoredRow):
+    key: str
     user_id: int
-    now: datetime
+    scope: str
+    expires_at: datetime
+    rotated_at: datetime
+    ip: str | None
+    user_agent: str | None
 
-    def conditions(self) -> list[ColumnElement[bool]]:
-        return [DeviceSession.user_id == self.user_id, DeviceSession.expires_at > self.now]
 
-
-class DeviceSessionCRUD(ExpiringCRUD[DeviceSession]):
+class DeviceSessionCRUD(ExpiringCRUD[DeviceSession, DeviceSessionRow]):
     async def find_account(
         self, session: AsyncSession, id_: int, key: str, user_id: int, now: datetime
     ) -> tuple[Account, datetime] | None:
@@ -127,4 +135,4 @@ class DeviceSessionCRUD(ExpiringCRUD[DeviceSession]):
         return await session.scalar(ended.returning(DeviceSession.id)) is not None
 
 
-sessions = DeviceSessionCRUD(DeviceSession, "session", sorts={"created_at": DeviceSession.created_at})
+sessions = DeviceSessionCRUD(DeviceSession, DeviceSessionRow, "session", sorts={"created_at": DeviceSession.created_at})

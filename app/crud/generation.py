@@ -5,28 +5,29 @@ from typing import Any
 from sqlalchemy import select
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from app.core.db.prepared import Prepared, Row
+from app.core.db.prepared import Prepared
 from app.core.db.transaction import require_transaction
 from app.crud.base import CRUD
-from app.crud.invalidation import IS_CACHED, count_on
+from app.crud.invalidation import IS_CACHED, bump_generation
+from app.crud.typed import StoredRow
 from app.models.base import Base
 from app.models.generation import Generation
 
 
-class GenerationCRUD(CRUD[Generation]):
+class GenerationCRUD(CRUD[Generation, StoredRow]):
     async def current(self, session: AsyncSession, resource: str) -> int:
         number = await session.scalar(select(Generation.number).where(Generation.resource == resource))
         return number or 0
 
 
-generations = GenerationCRUD(Generation, "generation")
+generations = GenerationCRUD(Generation, StoredRow, "generation")
 
 
-class CachedCRUD[M: Base](CRUD[M]):
+class CachedCRUD[M: Base, R: StoredRow](CRUD[M, R]):
     """Of a resource with cached answers (`app/api/deps/caching.py`): every write makes them void when it commits."""
 
-    def __init__(self, model: type[M], noun: str, **options: Any) -> None:
-        super().__init__(model, noun, **options)
+    def __init__(self, model: type[M], row: type[R], noun: str, **options: Any) -> None:
+        super().__init__(model, row, noun, **options)
         self.table.info[IS_CACHED] = True
 
     @property
@@ -35,10 +36,10 @@ class CachedCRUD[M: Base](CRUD[M]):
 
     async def flush(self, session: AsyncSession) -> None:
         await super().flush(session)
-        await count_on(session, self.resource)
+        await bump_generation(session, self.resource)
 
-    async def write(self, session: AsyncSession, statement: Prepared, **values: Any) -> list[Row]:
+    async def write(self, session: AsyncSession, statement: Prepared, **values: Any) -> list[R]:
         require_transaction(session)
         rows = await super().write(session, statement, **values)
-        await count_on(session, self.resource)
+        await bump_generation(session, self.resource)
         return rows

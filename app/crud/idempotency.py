@@ -11,6 +11,7 @@ from app.core.db.engine import insert
 from app.core.db.errors import LOCK_TIMED_OUT, sqlstate
 from app.core.errors import ConflictError
 from app.crud.base import ExpiringCRUD
+from app.crud.typed import StoredRow
 from app.models.idempotency import IdempotencyKey
 
 WAIT_MS = 2000
@@ -24,7 +25,7 @@ class InProgressError(ConflictError):
         super().__init__(headers={"Retry-After": "1"})
 
 
-class IdempotencyKeyCRUD(ExpiringCRUD[IdempotencyKey]):
+class IdempotencyKeyCRUD(ExpiringCRUD[IdempotencyKey, StoredRow]):
     async def claim(
         self, session: AsyncSession, user_id: int, operation: str, key: str, fingerprint: str, expires_at: datetime
     ) -> IdempotencyKey:
@@ -58,4 +59,4 @@ class IdempotencyKeyCRUD(ExpiringCRUD[IdempotencyKey]):
             await session.execute(select(func.set_config("lock_timeout", str(milliseconds), True)))
 
 
-idempotency_keys = IdempotencyKeyCRUD(IdempotencyKey, "idempotency_key")
+idempotency_keys = IdempotencyKeyCRUD(IdempotencyKey, StoredRow, "idempotency_key")

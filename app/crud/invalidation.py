@@ -11,7 +11,7 @@ from app.models.generation import Generation
 IS_CACHED = "is_cached"
 
 
-async def count_on(session: AsyncSession, resource: str) -> None:
+async def bump_generation(session: AsyncSession, resource: str) -> None:
     """One statement, after which other writers to the resource wait for this transaction to end."""
     counted = insert(session, Generation).values(resource=resource, number=1)
     await session.execute(
@@ -19,16 +19,16 @@ async def count_on(session: AsyncSession, resource: str) -> None:
     )
 
 
-def cached_followers(table: Table) -> list[str]:
+def cached_dependents(table: Table) -> list[str]:
     """The cached tables whose rows change or go when one of this table's is deleted, in an order that all keep."""
-    return sorted({follower.name for follower in followers(table, set()) if follower.info.get(IS_CACHED)})
+    return sorted({dependent.name for dependent in dependents(table, set()) if dependent.info.get(IS_CACHED)})
 
 
-def followers(table: Table, seen: set[Table]) -> Iterator[Table]:
+def dependents(table: Table, seen: set[Table]) -> Iterator[Table]:
     seen.add(table)
     for other in table.metadata.tables.values():
         actions = {key.ondelete for key in other.foreign_keys if key.column.table is table}
         if other not in seen and actions & {"CASCADE", "SET NULL"}:
             yield other
             if "CASCADE" in actions:
-                yield from followers(other, seen)
+                yield from dependents(other, seen)

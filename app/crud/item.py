@@ -1,11 +1,10 @@
 """Items in the database."""
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
 from decimal import Decimal
 from typing import Any, NamedTuple
 
-from sqlalchemy import BigInteger, ColumnElement, case, cast, literal_column, or_, select, update
+from sqlalchemy import BigInteger, case, cast, literal_column, or_, select, update
 from sqlalchemy import insert as sql_insert
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.ext.asyncio import AsyncSession
@@ -13,11 +12,11 @@ from sqlalchemy.orm.attributes import set_committed_value
 
 from app.core.clock import utc_now
 from app.core.db.engine import insert
-from app.core.db.prepared import Row
 from app.core.numbers import MAX_INT32
 from app.crud.account import Account
 from app.crud.base import CRUD
-from app.crud.page import PageQuery, PageRows, contains
+from app.crud.filters import Filter, at_least, at_most, contains, equals, where
+from app.crud.typed import UNSET, Insert, VersionedRow
 from app.models.item import Item
 from app.models.user import User
 
@@ -25,29 +24,38 @@ from app.models.user import User
 OWNER_NAME = select(User.username).where(User.id == literal_column("items.owner_id")).scalar_subquery()
 
 
-@dataclass(frozen=True, slots=True)
-class ItemFilter:
-    """None filters nothing. `q` is looked for in title and description, its `%` and `_` taken literally."""
+class ItemFilter(Filter):
+    """`q` is looked for in title and description, its `%` and `_` taken literally."""
 
-    q: str | None = None
-    owner_id: int | None = None
-    is_done: bool | None = None
-    min_price: Decimal | None = None
-    max_price: Decimal | None = None
+    q: str | None = where(lambda text: or_(contains(Item.title, text), contains(Item.description, text)))
+    owner_id: int | None = equals(Item.owner_id)
+    is_done: bool | None = equals(Item.is_done)
+    min_price: Decimal | None = at_least(Item.price)
+    max_price: Decimal | None = at_most(Item.price)
 
-    def conditions(self) -> list[ColumnElement[bool]]:
-        conditions: list[ColumnElement[bool]] = []
-        if self.q is not None:
-            conditions.append(or_(contains(Item.title, self.q), contains(Item.description, self.q)))
-        if self.owner_id is not None:
-            conditions.append(Item.owner_id == self.owner_id)
-        if self.is_done is not None:
-            conditions.append(Item.is_done == self.is_done)
-        if self.min_price is not None:
-            conditions.append(Item.price >= self.min_price)
-        if self.max_price is not None:
-            conditions.append(Item.price <= self.max_price)
-        return conditions
+
+class ItemRow(VersionedRow):
+    owner_id: int
+    owner_username: str
+    title: str
+    sku: str | None
+    description: str | None
+    price: Decimal
+    tax_rate: Decimal
+    price_with_tax: Decimal
+    stock: int
+    is_done: bool
+
+
+class ItemInsert(Insert[Item]):
+    owner_id: int
+    title: str
+    sku: str | None = UNSET
+    description: str | None = UNSET
+    price: Decimal = UNSET
+    tax_rate: Decimal = UNSET
+    stock: int = UNSET
+    is_done: bool = UNSET
 
 
 class ItemForSale(NamedTuple):
@@ -62,10 +70,7 @@ class ItemForSale(NamedTuple):
     is_done: bool
 
 
-class ItemCRUD(CRUD[Item]):
-    async def search(self, session: AsyncSession, query: PageQuery, filter_: ItemFilter) -> PageRows[Row]:
-        return await self.page(session, query, filter_)
-
+class ItemCRUD(CRUD[Item, ItemRow]):
     async def lock_for_sale(self, session: AsyncSession, ids: Iterable[int]) -> list[ItemForSale]:
         """Those that there are; nobody else changes them until the transaction ends."""
         columns = [getattr(Item, name) for name in ItemForSale._fields]
@@ -117,8 +122,9 @@ class ItemCRUD(CRUD[Item]):
 
 items = ItemCRUD(
     Item,
+    ItemRow,
     "item",
-    shown=[*Item.__table__.columns, Item.price_with_tax.label("price_with_tax"), OWNER_NAME.label("owner_username")],
+    computed={"price_with_tax": Item.price_with_tax, "owner_username": OWNER_NAME},
     sorts={"id": Item.id, "created_at": Item.created_at, "price": Item.price, "title": Item.title},
     conflicts={"uq_items_owner_id_sku": "sku_taken"},
 )

@@ -22,54 +22,62 @@ from sqlalchemy.sql.base import ExecutableOption
 from app.core.db.prepared import Prepared
 from app.core.db.session import fetch
 from app.crud.estimate import MAX_COUNTED, estimate
-from app.crud.page import PageQuery, PageRows, PageShape, given, revive
+from app.crud.filters import Filter
+from app.crud.page import PageQuery, PageRows, PageShape, revive
+from app.crud.typed import TOTAL, StoredRow, columns_by_attribute, shown_columns
 from app.models.base import Base
 
 MAX_STATEMENTS = 500
 
 
-class ListCRUD[M: Base]:
+class ListCRUD[M: Base, R: StoredRow]:
     """page."""
 
     def __init__(
         self,
         model: type[M],
+        row: type[R],
         noun: str,
         *,
         options: Sequence[ExecutableOption] = (),
-        shown: Sequence[ColumnElement[Any] | InstrumentedAttribute[Any]] | None = None,
+        computed: Mapping[str, Any] | None = None,
         sorts: Mapping[str, InstrumentedAttribute[Any]] | None = None,
         conflicts: Mapping[str, str] | None = None,
     ) -> None:
-        """`shown` are the columns of rows, else all; `conflicts` maps unique constraints to error codes."""
+        """`row` says what rows show, `computed` what of it is no column; `conflicts` maps constraints to error codes.
+
+        Raises:
+            TypeError: naming what `row` shows that the model does not have.
+        """
         self.model = model
         self.noun = noun
         self.selection = select(model).options(*options)
         self.has_entities = bool(options)
-        self.shown = list(shown or self.table.columns)
+        self.columns = columns_by_attribute(model)
+        self.shown = shown_columns(model, row, computed or {})
         self.sorts = dict(sorts or {})
         self.conflicts = dict(conflicts or {})
-        self.made: dict[Hashable, Any] = {}
+        self.statements: dict[Hashable, Any] = {}
+        if hidden := {column.key for column in self.sorts.values()} - {column.key for column in self.shown}:
+            raise TypeError(f"{row.__name__} does not show {', '.join(sorted(hidden))}, by which lists are sorted")
 
     @property
     def table(self) -> Table:
         return self.model.metadata.tables[self.model.__tablename__]
 
-    def once[T](self, make: Callable[..., T], *shape: Hashable) -> T:
+    def cached_statement[T](self, make: Callable[..., T], *shape: Hashable) -> T:
         """What `make` makes of a shape, made the first time; values are no part of a shape."""
         key = (make.__name__, *shape)
-        if key not in self.made:
-            if len(self.made) >= MAX_STATEMENTS:
-                self.made.clear()
-            self.made[key] = make(*shape)
-        made: T = self.made[key]
+        if key not in self.statements:
+            if len(self.statements) >= MAX_STATEMENTS:
+                self.statements.clear()
+            self.statements[key] = make(*shape)
+        made: T = self.statements[key]
         return made
 
-    async def page(self, session: AsyncSession, query: PageQuery, filter_: Any = None) -> PageRows[Any]:
-        """`filter_` is a dataclass whose `conditions()` are about those of its fields that are not None."""
-        narrowed = given(filter_)
-        shape = PageShape.of(query, filter_, narrowed)
-        values = {**narrowed, "skip": query.skip}
+    async def page(self, session: AsyncSession, query: PageQuery, filter_: Filter | None = None) -> PageRows[Any]:
+        shape, values = PageShape.of(query, filter_)
+        values["skip"] = query.skip
         column = self.sorts[query.sort.removeprefix("-")]
         if query.after is not None:
             values |= {"after_value": revive(column, query.after[0]), "after_id": query.after[1]}
@@ -79,11 +87,11 @@ class ListCRUD[M: Base]:
         return PageRows(rows, await self.total(session, shape, values, found), next_after)
 
     async def rows(self, session: AsyncSession, shape: PageShape, values: Mapping[str, Any]) -> list[Any]:
-        return await fetch(session, self.once(self.selected_rows, shape), **values)
+        return await fetch(session, self.cached_statement(self.selected_rows, shape), **values)
 
     async def entities(self, session: AsyncSession, shape: PageShape, values: Mapping[str, Any]) -> list[Any]:
         # A joined collection brings its row several times.
-        return list((await session.scalars(self.once(self.selected_entities, shape), values)).unique())
+        return list((await session.scalars(self.cached_statement(self.selected_entities, shape), values)).unique())
 
     async def total(
         self, session: AsyncSession, shape: PageShape, values: Mapping[str, Any], found: Sequence[Any]
@@ -93,10 +101,10 @@ class ListCRUD[M: Base]:
         if not found and not values["skip"] and not shape.has_after:
             return 0
         if found and not self.has_entities:
-            total: int = found[0].total
+            total: int = getattr(found[0], TOTAL)
         else:
             # Past the end no row tells it.
-            total = (await fetch(session, self.once(self.counted, shape), **values))[0].total
+            total = (await fetch(session, self.cached_statement(self.counted, shape), **values))[0][0]
         if total <= MAX_COUNTED:
             return total
         if session.get_bind().dialect.name == "sqlite":
@@ -106,7 +114,7 @@ class ListCRUD[M: Base]:
     def selected_rows(self, shape: PageShape) -> Prepared:
         columns = [*self.shown]
         if shape.include_total:
-            columns.append(self.count(shape).scalar_subquery().label("total"))
+            columns.append(self.count(shape).scalar_subquery().label(TOTAL))
         return Prepared(self.slice(select(*columns), shape))
 
     def selected_entities(self, shape: PageShape) -> Select[M]:
@@ -118,7 +126,7 @@ class ListCRUD[M: Base]:
     def count(self, shape: PageShape) -> Select[Any]:
         """Of so many that the cost has a bound, and one more, which tells that there are more."""
         some = self.matching(shape).limit(inline(MAX_COUNTED + 1))
-        return select(func.count().label("total")).select_from(some.subquery())
+        return select(func.count().label(TOTAL)).select_from(some.subquery())
 
     def matching(self, shape: PageShape) -> Select[Any]:
         return select(literal_column("1")).select_from(self.table).where(*shape.conditions())

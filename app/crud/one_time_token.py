@@ -10,6 +10,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from app.core.clock import utc_now
 from app.core.db.engine import insert
 from app.crud.base import ExpiringCRUD
+from app.crud.typed import StoredRow
 from app.models.one_time_token import OneTimeToken, Purpose
 from app.models.user import User
 
@@ -23,7 +24,7 @@ def binding_of(user: User, purpose: Purpose) -> str:
     return sha256(f"{purpose}\n{user.email_key}\n{user.hashed_password}\n{user.role}\n{user.is_active}")
 
 
-class OneTimeTokenCRUD(ExpiringCRUD[OneTimeToken]):
+class OneTimeTokenCRUD(ExpiringCRUD[OneTimeToken, StoredRow]):
     """Whoever writes tokens of a user has locked the user's row before, or the two could block each other."""
 
     async def issue(
@@ -62,4 +63,4 @@ def is_good(token: str, purposes: set[Purpose], now: datetime) -> ColumnElement[
     return and_(OneTimeToken.digest == sha256(token), OneTimeToken.purpose.in_(purposes), OneTimeToken.expires_at > now)
 
 
-one_time_tokens = OneTimeTokenCRUD(OneTimeToken, "token")
+one_time_tokens = OneTimeTokenCRUD(OneTimeToken, StoredRow, "token")

@@ -1,31 +1,31 @@
 """Orders in the database."""
 
 from collections.abc import Collection
-from dataclasses import dataclass
+from decimal import Decimal
 from typing import Any
 
-from sqlalchemy import ColumnElement, select
+from sqlalchemy import select
 from sqlalchemy.ext.asyncio import AsyncSession
 from sqlalchemy.orm import joinedload
 
 from app.crud.base import CRUD
-from app.crud.page import PageQuery, PageRows
+from app.crud.filters import Filter, equals
+from app.crud.typed import VersionedRow
 from app.models.order import Order, OrderLine, OrderStatus
 
 
-@dataclass(frozen=True, slots=True)
-class OrderFilter:
-    """None filters nothing."""
-
-    buyer_id: int
-    status: OrderStatus | None = None
-
-    def conditions(self) -> list[ColumnElement[bool]]:
-        mine = [Order.buyer_id == self.buyer_id]
-        return mine if self.status is None else [*mine, Order.status == self.status]
+class OrderFilter(Filter):
+    buyer_id: int = equals(Order.buyer_id)
+    status: OrderStatus | None = equals(Order.status)
 
 
-class OrderCRUD(CRUD[Order]):
+class OrderRow(VersionedRow):
+    buyer_id: int | None
+    total: Decimal
+    status: OrderStatus
+
+
+class OrderCRUD(CRUD[Order, OrderRow]):
     owner_column = "buyer_id"
 
     async def lines_of(self, session: AsyncSession, order_ids: Collection[int]) -> dict[int, list[Any]]:
@@ -38,10 +38,7 @@ class OrderCRUD(CRUD[Order]):
             found[line.order_id].append(line)
         return found
 
-    async def search(self, session: AsyncSession, query: PageQuery, filter_: OrderFilter) -> PageRows[Order]:
-        return await self.page(session, query, filter_)
-
 
 orders = OrderCRUD(
-    Order, "order", options=[joinedload(Order.lines, innerjoin=True)], sorts={"created_at": Order.created_at}
+    Order, OrderRow, "order", options=[joinedload(Order.lines, innerjoin=True)], sorts={"created_at": Order.created_at}
 )

@@ -1,25 +1,14 @@
-"""Parts of lists: what is asked for, what is found, and filters as statements that are made once."""
+"""Parts of lists: what is asked for, and what is found."""
 
-import re
-from collections.abc import Hashable, Mapping, Sequence
-from dataclasses import dataclass, fields
+from collections.abc import Sequence
+from dataclasses import dataclass
 from datetime import date
-from functools import cache
-from typing import Any, NamedTuple, Self, cast
+from typing import Any, NamedTuple, Self
 
-from sqlalchemy import (
-    BindParameter,
-    ColumnElement,
-    Dialect,
-    String,
-    TypeDecorator,
-    bindparam,
-    false,
-    true,
-)
+from sqlalchemy import ColumnElement
 from sqlalchemy.orm import InstrumentedAttribute
 
-from app.crud.planning import planned_each_time
+from app.crud.filters import Filter, FilterShape
 
 # What most clients ask for, and one more.
 MOST_ROWS = (21, 51, 101)
@@ -48,11 +37,7 @@ class PageRows[M]:
 class PageShape(NamedTuple):
     """What two pages must have in common to be read by the same statement."""
 
-    # A dataclass whose `conditions()` are about those of its fields that are not None, and which these are.
-    filter_: type[Any]
-    given: tuple[str, ...]
-    # What is yes or no stands in the statement: PostgreSQL would take a parameter for either.
-    settled: tuple[tuple[str, bool], ...]
+    filter_: FilterShape | None
     sort: str
     has_after: bool
     include_total: bool
@@ -62,66 +47,20 @@ class PageShape(NamedTuple):
     skip_below: int
 
     @classmethod
-    def of(cls, query: PageQuery, filter_: Any, given: Mapping[str, Any]) -> Self:
-        """Pages that PostgreSQL should not plan in the same way differ.
+    def of(cls, query: PageQuery, filter_: Filter | None) -> tuple[Self, dict[str, Any]]:
+        """Its shape, and the values of the filter's parameters. Pages that need different plans differ in shape.
 
-        After five times it decides for good whether one plan is as good for whatever the parameters may be: a few
-        pages from far back would make it read the table for each first page.
+        After five times PostgreSQL decides for good whether one plan is as good for whatever the parameters may be: a
+        few pages from far back would make it read the table for each first page.
         """
-        return cls(
-            type(filter_),
-            tuple(name for name, value in given.items() if type(value) is not bool),
-            tuple((name, value) for name, value in given.items() if type(value) is bool),
-            query.sort,
-            query.after is not None,
-            query.include_total,
-            next((most for most in MOST_ROWS if most > query.limit), query.limit + 1),
-            10 ** len(str(query.skip)) if query.skip else 0,
-        )
+        narrowed, values = (None, {}) if filter_ is None else filter_.narrowed()
+        most_rows = next((most for most in MOST_ROWS if most > query.limit), query.limit + 1)
+        skip_below = 10 ** len(str(query.skip)) if query.skip else 0
+        has_after = query.after is not None
+        return cls(narrowed, query.sort, has_after, query.include_total, most_rows, skip_below), values
 
     def conditions(self) -> list[ColumnElement[bool]]:
-        """The filter's own, of parameters in place of values."""
-        if self.filter_ is type(None):
-            return []
-        parameters: dict[str, Any] = {name: bindparam(name) for name in self.given}
-        constants = {name: true() if value else false() for name, value in self.settled}
-        return planned_each_time(self.filter_(**parameters, **constants).conditions())
-
-
-def given(filter_: Any) -> dict[str, Any]:
-    """The fields of a filter that narrow the list."""
-    names = () if filter_ is None else fields_of(cast(Hashable, type(filter_)))
-    return {name: value for name in names if (value := getattr(filter_, name)) is not None}
-
-
-@cache
-def fields_of(filter_: Hashable) -> tuple[str, ...]:
-    return tuple(field.name for field in fields(cast(Any, filter_)))
-
-
-class Containing(TypeDecorator[str]):
-    """A text to look for, as the pattern that finds it: `%` and `_` are characters like any other."""
-
-    impl = String
-    cache_ok = True
-
-    def process_bind_param(self, value: str | None, dialect: Dialect) -> str | None:  # noqa: ARG002 - SQLAlchemy's signature
-        return None if value is None else f"%{re.sub(r'([/%_])', r'/\1', value)}%"
-
-
-def contains(column: InstrumentedAttribute[Any], text: Any) -> ColumnElement[bool]:
-    """Whether a column has the text somewhere, in any letter case."""
-    pattern = (
-        bindparam(text.key, type_=Containing())
-        if isinstance(text, BindParameter)
-        else bindparam(None, text, Containing())
-    )
-    return column.ilike(pattern, escape="/")
-
-
-def equal(*wanted: tuple[InstrumentedAttribute[Any], Any]) -> list[ColumnElement[bool]]:
-    """That each column has its value; None stands for any."""
-    return [column == value for column, value in wanted if value is not None]
+        return [] if self.filter_ is None else self.filter_.conditions()
 
 
 def revive(column: InstrumentedAttribute[Any], value: Any) -> Any:

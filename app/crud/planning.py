@@ -14,31 +14,31 @@ from sqlalchemy.sql.compiler import SQLCompiler
 from sqlalchemy.sql.visitors import iterate
 
 
-class Costly(ColumnElement[bool]):
+class Unaffordable(ColumnElement[bool]):
     """Something that a planner takes for dearer than any list; nobody runs it."""
 
     inherit_cache = True
     type = Boolean()
 
 
-@compiles(Costly)
-def compile_nowhere(_: Costly, __: SQLCompiler, **___: Any) -> str:
+@compiles(Unaffordable)
+def compile_nowhere(_: Unaffordable, __: SQLCompiler, **___: Any) -> str:
     return "1 = 0"
 
 
-@compiles(Costly, "postgresql")
-def compile_on_postgresql(_: Costly, __: SQLCompiler, **___: Any) -> str:
+@compiles(Unaffordable, "postgresql")
+def compile_on_postgresql(_: Unaffordable, __: SQLCompiler, **___: Any) -> str:
     return "(SELECT count(*) FROM generate_series(1, 1000000000)) = 0"
 
 
-def planned_each_time(conditions: list[ColumnElement[bool]]) -> list[ColumnElement[bool]]:
+def force_custom_plan(conditions: list[ColumnElement[bool]]) -> list[ColumnElement[bool]]:
     """The conditions, and one that is always true, if the right plan depends on the values that they compare with.
 
     With its value at hand PostgreSQL sees that `value IS NOT NULL OR …` is true and drops it; a plan for any value has
     to reckon with the other half.
     """
     telling = [parameter for condition in conditions for parameter in parameters_that_tell(condition)]
-    return [*conditions, or_(telling[0].is_not(None), Costly())] if telling else conditions
+    return [*conditions, or_(telling[0].is_not(None), Unaffordable())] if telling else conditions
 
 
 def parameters_that_tell(condition: ColumnElement[bool]) -> list[BindParameter[Any]]:

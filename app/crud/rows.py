@@ -7,80 +7,84 @@ from sqlalchemy import BigInteger, ColumnElement, bindparam, or_, select
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from app.core.clock import utc_now
 from app.core.db.errors import violated_constraint
-from app.core.db.prepared import Prepared, Row
+from app.core.db.prepared import Prepared
 from app.core.db.session import fetch
 from app.core.db.transaction import require_transaction
 from app.core.errors import AppError, ConflictError, NotFoundError, PreconditionFailedError, VersionConflictError
 from app.crud.batch import BatchCRUD
 from app.crud.guard import UNGUARDED, Guard
-from app.crud.invalidation import cached_followers, count_on
+from app.crud.invalidation import bump_generation, cached_dependents
+from app.crud.typed import Insert, StoredRow
 from app.models.base import Base
 
 
-class RowCRUD[M: Base](BatchCRUD[M]):
-    """show create change remove."""
+class RowCRUD[M: Base, R: StoredRow](BatchCRUD[M, R]):
+    """read_row insert update_row delete_row."""
 
-    async def show(self, session: AsyncSession, id_: int) -> Row:
-        """Like `get`, the row as it is shown."""
-        rows = await fetch(session, self.once(self.selected_by_id), id=id_)
-        return self.found(rows[0] if rows else None, id_)
+    async def read_row(self, session: AsyncSession, id_: int) -> R:
+        """Raise NotFoundError (`<noun>_not_found`) if there is none."""
+        rows: list[Any] = await fetch(session, self.cached_statement(self.selected_by_id), id=id_)
+        row: R = self.found(rows[0] if rows else None, id_)
+        return row
 
     def selected_by_id(self) -> Prepared:
         return Prepared(select(*self.shown).where(self.table.c.id == bindparam("id")))
 
-    async def create(self, session: AsyncSession, **values: Any) -> Row:
-        """Insert a row; return it as it is shown."""
-        now = utc_now()
-        values |= {"created_at": now, "updated_at": now}
-        if "version" in self.table.c:
+    async def insert(self, session: AsyncSession, new: Insert[M]) -> R:
+        """Return the row as it is shown. Columns that are left out get their defaults."""
+        values = new.values()
+        if "version" in self.columns:
             values["version"] = 1
-        (row,) = await self.write(session, self.once(self.inserted, tuple(values)), **values)
-        return row
+        rows = await self.write(session, self.cached_statement(self.inserted, tuple(values)), **values)
+        return rows[0]
 
     def inserted(self, names: Sequence[str]) -> Prepared:
         new = self.table.insert().values({name: bindparam(name) for name in names})
         return Prepared(new.returning(*self.shown), inserts=names)
 
-    async def change(
+    async def update_row(
         self, session: AsyncSession, id_: int, guard: Guard = UNGUARDED, *, version: int | None = None, **changes: Any
-    ) -> Row:
+    ) -> R:
         """Change columns of a row; return it as it is shown then. `version`, if given, must be the row's.
 
         Raises:
+            TypeError: if there is no such column.
             NotFoundError, NotOwnerError, PreconditionFailedError, VersionConflictError: and nothing is changed,
                 once the transaction has been rolled back.
         """
         if not changes:
-            row = await self.show(session, id_)
+            row = await self.read_row(session, id_)
             self.check(guard, row, version, id_)
             return row
         if guard.checks_afterwards:
             require_transaction(session)
-        values = {"guard_id": id_, **guard.parameters(version), **changes, "updated_at": utc_now()}
-        rows = await self.write(session, self.once(self.changed, tuple(changes)), **values)
+        values = {"guard_id": id_, **guard.parameters(version), **changes}
+        rows: list[Any] = await self.write(session, self.cached_statement(self.changed, tuple(changes)), **values)
         if not rows:
             raise await self.refusal(session, id_, guard, version)
         if guard.checks_afterwards and rows[0].version - 1 not in (guard.versions or ()):
             raise PreconditionFailedError
-        return rows[0]
+        changed: R = rows[0]
+        return changed
 
     def changed(self, names: Sequence[str]) -> Prepared:
-        columns: Any = {name: bindparam(name) for name in (*names, "updated_at")}
+        if unknown := [name for name in names if name not in self.columns]:
+            raise TypeError(f"{self.table.name} has no column {', '.join(unknown)}")
+        columns: Any = {self.columns[name]: bindparam(name) for name in names}
         changed = self.table.update().where(*self.guarded()).values(columns)
-        if "version" in self.table.c:
+        if "version" in self.columns:
             changed = changed.values(version=self.table.c.version + 1)
         return Prepared(changed.returning(*self.shown))
 
-    async def remove(self, session: AsyncSession, id_: int, guard: Guard = UNGUARDED) -> None:
-        """Delete a row; raises what `change` does."""
+    async def delete_row(self, session: AsyncSession, id_: int, guard: Guard = UNGUARDED) -> None:
+        """Delete a row; raises what `update_row` does."""
         require_transaction(session)
-        rows = await self.write(session, self.once(self.removed), guard_id=id_, **guard.parameters(None))
+        rows = await self.write(session, self.cached_statement(self.removed), guard_id=id_, **guard.parameters(None))
         if not rows:
             raise await self.refusal(session, id_, guard, None)
         self.check(guard, rows[0], None, id_)
-        await self.count_followers(session)
+        await self.bump_dependents(session)
 
     def removed(self) -> Prepared:
         columns = [column for column in self.table.c if column.name in {"id", "owner_id", "version"}]
@@ -99,7 +103,7 @@ class RowCRUD[M: Base](BatchCRUD[M]):
 
     async def refusal(self, session: AsyncSession, id_: int, guard: Guard, version: int | None) -> AppError:
         """Why the row was not changed."""
-        row = await self.show(session, id_)
+        row = await self.read_row(session, id_)
         self.check(guard, row, version, id_)
         return VersionConflictError()  # it was another one a moment ago
 
@@ -107,12 +111,13 @@ class RowCRUD[M: Base](BatchCRUD[M]):
         if (refusal := guard.refusal(row, version)) is not None:
             raise self.missing(id_) if isinstance(refusal, NotFoundError) else refusal
 
-    async def write(self, session: AsyncSession, statement: Prepared, **values: Any) -> list[Row]:
+    async def write(self, session: AsyncSession, statement: Prepared, **values: Any) -> list[R]:
         """What all statements pass that change rows as they are shown."""
         try:
-            return await fetch(session, statement, **values)
+            found: list[Any] = await fetch(session, statement, **values)
         except IntegrityError as error:
             raise self.conflict(error) from error
+        return found
 
     def found[T](self, row: T | None, id_: int) -> T:
         if row is None:
@@ -122,10 +127,10 @@ class RowCRUD[M: Base](BatchCRUD[M]):
     def missing(self, id_: int) -> NotFoundError:
         return NotFoundError(f"There is no {self.noun} with id {id_}.", code=f"{self.noun}_not_found")
 
-    async def count_followers(self, session: AsyncSession) -> None:
+    async def bump_dependents(self, session: AsyncSession) -> None:
         # The database changes or deletes their rows too, past their CRUD objects.
-        for resource in cached_followers(self.table):
-            await count_on(session, resource)
+        for resource in cached_dependents(self.table):
+            await bump_generation(session, resource)
 
     def conflict(self, error: IntegrityError) -> AppError | IntegrityError:
         code = self.conflicts.get(violated_constraint(error) or "")

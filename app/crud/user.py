@@ -1,16 +1,15 @@
 """Accounts in the database."""
 
-from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import ColumnElement, case, or_, select
+from sqlalchemy import case, or_, select
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from app.core.db.prepared import Row
 from app.core.errors import ConflictError
 from app.crud.base import CRUD
+from app.crud.filters import Filter, contains, equals, where
 from app.crud.one_time_token import one_time_tokens
-from app.crud.page import PageQuery, PageRows, contains
+from app.crud.typed import VersionedRow
 from app.models.user import HAS_BCRYPT, Role, User, identity_key, login_keys
 
 # Where one of these changes, the links that were mailed before end.
@@ -22,31 +21,36 @@ class LastAdminError(ConflictError):
     detail = "This is the last active administrator; make another one first."
 
 
-@dataclass(frozen=True, slots=True)
-class UserFilter:
-    """None filters nothing. `q` is looked for in name, address and full name."""
+class UserFilter(Filter):
+    """`q` is looked for in name, address and full name."""
 
-    q: str | None = None
-    role: Role | None = None
-    is_active: bool | None = None
-
-    def conditions(self) -> list[ColumnElement[bool]]:
-        conditions: list[ColumnElement[bool]] = []
-        if self.q is not None:
-            columns = (User.username, User.email, User.full_name)
-            conditions.append(or_(*(contains(column, self.q) for column in columns)))
-        if self.role is not None:
-            conditions.append(User.role == self.role)
-        if self.is_active is not None:
-            conditions.append(User.is_active == self.is_active)
-        return conditions
+    q: str | None = where(
+        lambda text: or_(*(contains(column, text) for column in (User.username, User.email, User.full_name)))
+    )
+    role: Role | None = equals(User.role)
+    is_active: bool | None = equals(User.is_active)
 
 
-class UserCRUD(CRUD[User]):
-    async def update(self, session: AsyncSession, row: User, *, version: int | None = None, **changes: Any) -> User:
+class UserRow(VersionedRow):
+    """All but what nobody is to see."""
+
+    username: str
+    username_key: str
+    email: str
+    email_key: str
+    full_name: str | None
+    role: Role
+    is_active: bool
+    is_verified: bool
+
+
+class UserCRUD(CRUD[User, UserRow]):
+    async def change_locked(self, session: AsyncSession, row: User, **changes: Any) -> User:
         """Change columns of a row that is locked; with credentials or standing, all pending links end."""
         ends_links = any(getattr(row, name) != changes[name] for name in CREDENTIALS & changes.keys())
-        await super().update(session, row, version=version, **changes)
+        for name, value in changes.items():
+            setattr(row, name, value)
+        await self.flush(session)
         if ends_links:
             await one_time_tokens.end_all(session, row.id)
         return row
@@ -81,9 +85,6 @@ class UserCRUD(CRUD[User]):
         if await session.scalar(taken) is not None:
             raise ConflictError("This email is already in use.", code="email_taken")
 
-    async def search(self, session: AsyncSession, query: PageQuery, filter_: UserFilter) -> PageRows[Row]:
-        return await self.page(session, query, filter_)
-
     async def find_bcrypt_hash(self, session: AsyncSession) -> str | None:
         """Any of those that imported accounts have; read from an index of nothing else."""
         return await session.scalar(select(User.hashed_password).where(HAS_BCRYPT).limit(1))
@@ -93,13 +94,10 @@ class UserCRUD(CRUD[User]):
         return found is not None
 
 
-# All but what nobody is to see.
-SHOWN = [column for column in User.__table__.columns if column.name != "hashed_password"]
-
 users = UserCRUD(
     User,
+    UserRow,
     "user",
-    shown=SHOWN,
     sorts={"id": User.id, "username": User.username, "created_at": User.created_at},
     conflicts={"uq_users_username_key": "username_taken", "uq_users_email_key": "email_taken"},
 )

@@ -88,9 +88,9 @@ class Base(MappedAsDataclass, DeclarativeBase, kw_only=True):
     )
 
 
-def table_args(*constraints: Any) -> tuple[Any, ...]:
+def table_args(*constraints: Any, **info: Any) -> tuple[Any, ...]:
     """A model's `__table_args__`. Without AUTOINCREMENT SQLite would reuse the id of a deleted row."""
-    return (*constraints, {"sqlite_autoincrement": True})
+    return (*constraints, {"sqlite_autoincrement": True, "info": info})
 
 
 class ExpiringBase(Base):

@@ -25,7 +25,7 @@ class DeviceSession(ExpiringBase):
     """
 
     __tablename__ = "sessions"
-    __table_args__ = table_args()
+    __table_args__ = table_args(needs_orm_events=True)
 
     key: Mapped[str] = mapped_column(String(32), init=False, insert_default=random_key)
     user_id: Mapped[int] = mapped_column(ForeignKey("users.id", ondelete="CASCADE"), index=True)

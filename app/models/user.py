@@ -66,6 +66,7 @@ class User(Versioned, Base):
         Index(None, "username", "id"),
         Index(None, "role", "id"),
         Index("ix_users_bcrypt", "hashed_password", sqlite_where=HAS_BCRYPT, postgresql_where=HAS_BCRYPT),
+        needs_orm_events=True,
     )
 
     username: Mapped[Str255]

@@ -52,4 +52,5 @@ async def record(
         request_id=device.request_id,
         details=details,
     )
-    await audit.add(session, event)
+    session.add(event)
+    await audit.flush(session)

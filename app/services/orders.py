@@ -48,7 +48,10 @@ async def place_order(session: AsyncSession, buyer_id: int, quantities: Mapping[
     await items.add_stock(session, {id_: -quantity for id_, quantity in quantities.items()})
     lines = [line_of(found[id_], quantity) for id_, quantity in quantities.items()]
     total = sum((line.total for line in lines), Decimal(0))
-    return await orders.add(session, Order(buyer_id=buyer_id, total=total, lines=lines))
+    order = Order(buyer_id=buyer_id, total=total, lines=lines)
+    session.add(order)
+    await orders.flush(session)
+    return order
 
 
 def check(item: ItemForSale | None, id_: int, buyer_id: int, quantity: int) -> None:
@@ -84,11 +87,15 @@ async def cancel_order(session: AsyncSession, order: Order) -> Order:
     returned = {line.item_id: line.quantity for line in order.lines if line.item_id is not None}
     await items.lock_for_sale(session, returned)
     await items.add_stock(session, returned)
-    return await orders.update(session, order, status=OrderStatus.CANCELLED)
+    order.status = OrderStatus.CANCELLED
+    await orders.flush(session)
+    return order
 
 
 async def pay_order(session: AsyncSession, order: Order) -> Order:
     """Raises NotPayableError: it is paid already, or cancelled."""
     if order.status is not OrderStatus.PLACED:
         raise NotPayableError(f"The order is {order.status}.")
-    return await orders.update(session, order, status=OrderStatus.PAID)
+    order.status = OrderStatus.PAID
+    await orders.flush(session)
+    return order

@@ -211,7 +211,7 @@ async def test_who_changes_an_account_and_who_follows_its_link_do_not_block_each
         following = asyncio.create_task(follow(client, Purpose.RESET_PASSWORD, token))
         await someone_waits(services)
         # Whoever follows has locked nothing that this would wait for.
-        await users.update(session, row, email="alice@other.example")
+        await users.change_locked(session, row, email="alice@other.example")
     assert code(await following) == (400, "invalid_token")
     async with services.database.primary() as session:
         assert (await session.get_one(User, alice.id)).hashed_password == PASSWORD_HASH

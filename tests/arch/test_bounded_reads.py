@@ -18,7 +18,7 @@ BOUNDED = {
     ("estimate.py", "estimate"): "a plan, in one row",
     ("idempotency.py", "claim"): "one row",
     ("idempotency.py", "limit_waiting"): "a setting",
-    ("invalidation.py", "count_on"): "an upsert of one row",
+    ("invalidation.py", "bump_generation"): "an upsert of one row",
     ("item.py", "lock_for_sale"): "the hundred lines of a request",
     ("item.py", "add_stock"): "an update that returns nothing",
     ("item.py", "upsert"): "one row",

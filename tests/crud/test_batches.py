@@ -72,7 +72,8 @@ async def test_a_scan_finds_what_the_list_does_and_sorts_nothing(
     services: AppServices, session: AsyncSession, name: str
 ) -> None:
     filter_ = FILTERS[name]
-    expected = list(await session.scalars(items.selection.where(*filter_.conditions()).order_by(Item.id)))
+    shape, values = filter_.narrowed()
+    expected = list(await session.scalars(items.selection.where(*shape.conditions()).order_by(Item.id), values))
     assert bool(expected) is (name != "nothing")
     with statements_on(services.database.read_engine) as sent:
         found = await scanned(services, filter_)

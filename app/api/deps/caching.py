@@ -31,7 +31,7 @@ class Cached:
         self.services = services
         self.if_none_match = if_none_match
 
-    async def one[V: HasVersion](self, crud: CachedCRUD[Any], schema: type[BaseModel], load: Load[V]) -> Response:
+    async def one[V: HasVersion](self, crud: CachedCRUD[Any, Any], schema: type[BaseModel], load: Load[V]) -> Response:
         """A single resource; its tag is that of its version, as in its other answers."""
 
         async def make(session: AsyncSession) -> bytes:
@@ -40,7 +40,7 @@ class Cached:
 
         return await self.answer(crud, make)
 
-    async def page(self, crud: CachedCRUD[Any], schema: type[BaseModel], load: Load[dict[str, Any]]) -> Response:
+    async def page(self, crud: CachedCRUD[Any, Any], schema: type[BaseModel], load: Load[dict[str, Any]]) -> Response:
         """A list; its tag is that of its content."""
 
         async def make(session: AsyncSession) -> bytes:
@@ -49,7 +49,7 @@ class Cached:
 
         return await self.answer(crud, make)
 
-    async def answer(self, crud: CachedCRUD[Any], make: Callable[[AsyncSession], Awaitable[bytes]]) -> Response:
+    async def answer(self, crud: CachedCRUD[Any, Any], make: Callable[[AsyncSession], Awaitable[bytes]]) -> Response:
         database = self.services.database
         async with database.primary() as session:
             generation = await generations.current(session, crud.resource)

@@ -110,7 +110,8 @@ async def claim(request: Request, keys: Keyring, user_id: int, session: AsyncSes
 async def keep(session: AsyncSession, row: IdempotencyKey, answer: Response) -> None:
     headers = {name: answer.headers[name] for name in KEPT_HEADERS if name in answer.headers}
     body = bytes(answer.body).decode()
-    await idempotency_keys.update(session, row, status=answer.status_code, headers=json.dumps(headers), body=body)
+    row.status, row.headers, row.body = answer.status_code, json.dumps(headers), body
+    await idempotency_keys.flush(session)
 
 
 # The same for all other handlers, which begin at once.

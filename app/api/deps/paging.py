@@ -3,10 +3,13 @@
 from typing import Annotated, Any
 
 from fastapi import Depends, Query, Request
+from sqlalchemy.ext.asyncio import AsyncSession
 
 from app.api.deps.app_services import app_services_of
 from app.core.errors import UnprocessableError
 from app.core.security.cursors import CursorSigner
+from app.crud.filters import Filter
+from app.crud.lists import ListCRUD
 from app.crud.page import PageQuery, PageRows
 from app.schemas.parameters import FlagQuery, LimitQuery, SkipQuery
 
@@ -37,6 +40,12 @@ class CursorPaging:
             "data": found.rows,
             "meta": {"next_cursor": self.next_cursor(found, sort, filter_), "limit": self.limit},
         }
+
+    async def run(
+        self, crud: ListCRUD[Any, Any], session: AsyncSession, filter_: Filter | None, sort: str
+    ) -> dict[str, Any]:
+        """The body of the answer: what the filter leaves of a list, by its sort."""
+        return self.page(await crud.page(session, self.query(sort, filter_), filter_), sort, filter_)
 
     def after(self, sort: str, filter_: object) -> list[Any] | None:
         if self.cursor is None:

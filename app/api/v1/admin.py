@@ -50,4 +50,4 @@ async def list_audit(
     sort: AuditSort = "-id",
 ) -> dict[str, Any]:
     """Sign-ins and failures, passwords, roles, deletions, what administrators did; the newest first."""
-    return paging.page(await audit.search(session, paging.query(sort, filter_), filter_), sort, filter_)
+    return await paging.run(audit, session, filter_, sort)

@@ -10,8 +10,7 @@ from app.api.deps.idempotency import IdempotencyDep
 from app.api.deps.paging import SORT
 from app.api.errors import responses
 from app.api.router import Router
-from app.core.db.prepared import Row
-from app.crud.book import BookFilter, books
+from app.crud.book import BookFilter, BookInsert, BookRow, books
 from app.crud.guard import Guard
 from app.schemas.base import Page
 from app.schemas.book import Author, BookCreate, BookRead, BookReplace, BookUpdate
@@ -49,7 +48,7 @@ async def list_books(
     """The newest first; filters narrow it. For everyone, without a token."""
 
     async def load(session: AsyncSession) -> dict[str, Any]:
-        return paging.page(await books.search(session, paging.query(sort, filter_), filter_), sort, filter_)
+        return await paging.run(books, session, filter_, sort)
 
     return await cached.page(books, Page[BookRead], load)
 
@@ -63,8 +62,8 @@ async def list_books(
 )
 async def create_book(
     data: BookCreate, _: BookWriter, __: IdempotencyDep, session: SessionDep, created: CreatedDep
-) -> Row:
-    book = await books.create(session, **data.model_dump())
+) -> BookRow:
+    book = await books.insert(session, BookInsert(**data.model_dump()))
     created.at("read_book", book_id=book.id)
     return created.tag(book)
 
@@ -73,8 +72,8 @@ async def create_book(
 async def read_book(book_id: BookId, cached: CachedDep) -> Response:
     """For everyone, without a token."""
 
-    async def load(session: AsyncSession) -> Row:
-        return await books.show(session, book_id)
+    async def load(session: AsyncSession) -> BookRow:
+        return await books.read_row(session, book_id)
 
     return await cached.one(books, BookRead, load)
 
@@ -82,17 +81,21 @@ async def read_book(book_id: BookId, cached: CachedDep) -> Response:
 @router.put(
     "/{book_id}", response_model=BookRead, summary="Replace a book", responses=responses(401, 403, 404, 409, 412)
 )
-async def replace_book(book_id: BookId, data: BookReplace, guard: GuardDep, session: SessionDep, etag: ETagDep) -> Row:
+async def replace_book(
+    book_id: BookId, data: BookReplace, guard: GuardDep, session: SessionDep, etag: ETagDep
+) -> BookRow:
     """What the body leaves out goes back to its default."""
-    return etag.tag(await books.change(session, book_id, guard, **data.model_dump()))
+    return etag.tag(await books.update_row(session, book_id, guard, **data.model_dump()))
 
 
 @router.patch(
     "/{book_id}", response_model=BookRead, summary="Change a book", responses=responses(401, 403, 404, 409, 412)
 )
-async def update_book(book_id: BookId, data: BookUpdate, guard: GuardDep, session: SessionDep, etag: ETagDep) -> Row:
+async def update_book(
+    book_id: BookId, data: BookUpdate, guard: GuardDep, session: SessionDep, etag: ETagDep
+) -> BookRow:
     """Changes what the body names; `null` clears."""
-    return etag.tag(await books.change(session, book_id, guard, **data.model_dump()))
+    return etag.tag(await books.update_row(session, book_id, guard, **data.model_dump()))
 
 
 @router.delete(
@@ -102,4 +105,4 @@ async def update_book(book_id: BookId, data: BookUpdate, guard: GuardDep, sessio
     responses=responses(401, 403, 404, 412),
 )
 async def delete_book(book_id: BookId, guard: GuardDep, session: SessionDep) -> None:
-    await books.remove(session, book_id, guard)
+    await books.delete_row(session, book_id, guard)

@@ -52,7 +52,7 @@ async def list_orders(
     filter_: FilterDep, paging: PagingDep, session: ReadSessionDep, sort: OrderSort = "-created_at"
 ) -> dict[str, Any]:
     """Your own, the newest first."""
-    return paging.page(await orders.search(session, paging.query(sort, filter_), filter_), sort, filter_)
+    return await paging.run(orders, session, filter_, sort)
 
 
 @router.post(

@@ -150,7 +150,7 @@ FilterDep = Annotated[UserFilter, Depends(get_filter)]
 async def list_users(
     _: UserReader, filter_: FilterDep, paging: PagingDep, session: ReadSessionDep, sort: UserSort = "id"
 ) -> dict[str, Any]:
-    return paging.page(await users.search(session, paging.query(sort, filter_), filter_), sort, filter_)
+    return await paging.run(users, session, filter_, sort)
 
 
 @router.post(

@@ -18,4 +18,4 @@ async def list_audit_v2(
     _: AdminUser, filter_: FilterDep, paging: CursorPagingDep, session: ReadSessionDep, sort: AuditSort = "-id"
 ) -> dict[str, Any]:
     """As in v1, without offset and total."""
-    return paging.page(await audit.search(session, paging.query(sort, filter_), filter_), sort, filter_)
+    return await paging.run(audit, session, filter_, sort)

@@ -23,6 +23,6 @@ async def list_v2(
     """As in v1, without offset and total."""
 
     async def load(session: AsyncSession) -> dict[str, Any]:
-        return paging.page(await books.search(session, paging.query(sort, filter_), filter_), sort, filter_)
+        return await paging.run(books, session, filter_, sort)
 
     return await cached.page(books, CursorPage[BookRead], load)

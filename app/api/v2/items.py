@@ -18,4 +18,4 @@ async def list_v2(
     filter_: FilterDep, paging: CursorPagingDep, session: ReadSessionDep, sort: ItemSort = "-created_at"
 ) -> dict[str, Any]:
     """As in v1, without offset and total."""
-    return paging.page(await items.search(session, paging.query(sort, filter_), filter_), sort, filter_)
+    return await paging.run(items, session, filter_, sort)

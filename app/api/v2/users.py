@@ -18,4 +18,4 @@ async def list_v2(
     _: UserReader, filter_: FilterDep, paging: CursorPagingDep, session: ReadSessionDep, sort: UserSort = "id"
 ) -> dict[str, Any]:
     """As in v1, without offset and total."""
-    return paging.page(await users.search(session, paging.query(sort, filter_), filter_), sort, filter_)
+    return await paging.run(users, session, filter_, sort)

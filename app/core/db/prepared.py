@@ -9,12 +9,12 @@ from typing import TYPE_CHECKING, Any
 from sqlalchemy import ColumnElement, Dialect, UpdateBase, bindparam, select
 from sqlalchemy.sql.selectable import ExecutableReturnsRows
 
-type Processor = Callable[[Any], Any] | None
+from app.core.db.python_defaults import PythonDefaults
+from app.core.db.results import Processor, result_processor
+from app.core.db.statement_checks import NotPreparableError, check_statement
 
-# In a table's `info`.
-IS_HEARD = "is_heard"
-# PostgreSQL's type code of NUMERIC, the one kind whose processor depends on the code.
-NUMERIC_OID = 1700
+# In a table's `info`, where it is declared: SQLAlchemy's session has events that must tell of all writes to it.
+NEEDS_ORM_EVENTS = "needs_orm_events"
 
 
 class Row:
@@ -29,7 +29,7 @@ class Row:
         def __getattr__(self, name: str) -> Any: ...
 
 
-def row_fields(row: Row) -> dict[str, Any]:
+def row_fields(row: Any) -> dict[str, Any]:
     """The columns of a row by their names."""
     return {name: getattr(row, name) for name in row._fields}
 
@@ -44,6 +44,7 @@ class DriverStatement:
     processors: tuple[tuple[int, Callable[[Any], Any]], ...]
     # Values that stand in the statement itself.
     constants: Mapping[str, Any]
+    defaults: PythonDefaults | None
     results: tuple[Processor, ...] | None
     # What the driver is to make rows of: its own kind of row.
     row: Any
@@ -51,6 +52,8 @@ class DriverStatement:
     def arguments(self, values: Mapping[str, Any]) -> Sequence[Any]:
         if self.constants:
             values = {**self.constants, **values}
+        if self.defaults is not None:
+            values = self.defaults.fill(values)
         arguments = self.pick(values)
         if self.processors:
             arguments = [*arguments]
@@ -66,11 +69,18 @@ class Prepared:
     """
 
     def __init__(self, statement: ExecutableReturnsRows, *, inserts: Sequence[str] = ()) -> None:
-        """`inserts` are the columns that an INSERT has values for, by parameters of their names."""
+        """`inserts` are the columns that an INSERT has values for, by parameters of their names.
+
+        Raises:
+            NotPreparableError: if the driver could not do with it what SQLAlchemy would.
+        """
         self.statement: Any = statement
         self.inserts = tuple(inserts)
+        self.parameters = check_statement(statement, inserts)
         self.columns = list(statement.exported_columns)
         fields = [column.key for column in self.columns]
+        if not fields:
+            raise NotPreparableError("a statement without rows: let it return something")
         self.row: Any = type("Row", (namedtuple("Row", fields), Row), {"__slots__": ()})  # noqa: PYI024 - its fields come with the statement
         self.compiled: dict[str, DriverStatement] = {}
         self.conditional: dict[ColumnElement[bool], Prepared] = {}
@@ -95,10 +105,15 @@ class Prepared:
         return table.insert().from_select(self.inserts, source).returning(*self.columns)
 
     @property
-    def is_heard(self) -> bool:
+    def needs_orm_events(self) -> bool:
         """Whether it writes to a table whose writers the events of SQLAlchemy's session must tell of."""
         table: Any = getattr(self.statement, "table", None)
-        return table is not None and IS_HEARD in table.info
+        return table is not None and NEEDS_ORM_EVENTS in table.info
+
+    def check(self, values: Mapping[str, Any]) -> None:
+        """SQLAlchemy would take a value with a column's name for one more to write."""
+        if self.writes and not values.keys() <= self.parameters:
+            raise TypeError(f"no parameter takes {', '.join(sorted(values.keys() - self.parameters))}")
 
     def rows(self, found: Sequence[Any]) -> list[Row]:
         return [self.row._make(row) for row in found]
@@ -111,13 +126,11 @@ class Prepared:
         return made
 
     def compile(self, dialect: Dialect, record: type) -> DriverStatement:
-        statement: Any = self.statement
-        compiled = statement.compile(dialect=dialect)
+        compiled: Any = self.statement.compile(dialect=dialect, column_keys=sorted(self.parameters))
         kinds = {name: bind.type for bind, name in compiled.bind_names.items()}
         constants = {name: bind.value for bind, name in compiled.bind_names.items() if not bind.required}
-        results = tuple(
-            column.type.dialect_impl(dialect).result_processor(dialect, NUMERIC_OID) for column in self.columns
-        )
+        defaults = PythonDefaults(compiled, dialect)
+        results = tuple(result_processor(column.type, dialect) for column in self.columns)
         names = tuple(compiled.positiontup)
         processors = [kinds[name].dialect_impl(dialect).bind_processor(dialect) for name in names]
         return DriverStatement(
@@ -125,6 +138,7 @@ class Prepared:
             pick=itemgetter(*names) if len(names) > 1 else lambda values: [values[name] for name in names],
             processors=tuple((place, process) for place, process in enumerate(processors) if process is not None),
             constants=constants,
+            defaults=defaults if defaults.by_column else None,
             results=results if any(results) else None,
             row=self.row_of(record),
         )

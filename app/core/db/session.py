@@ -15,7 +15,8 @@ from app.core.db.prepared import Prepared, Row
 
 async def fetch(session: AsyncSession, prepared: Prepared, **values: Any) -> list[Row]:
     """All rows of a statement, in the session's transaction where it has one."""
-    if isinstance(session, DriverSession) and session.is_on_driver and not prepared.is_heard:
+    prepared.check(values)
+    if isinstance(session, DriverSession) and session.is_on_driver and not prepared.needs_orm_events:
         return await session.fetch(prepared, values)
     return prepared.rows((await session.execute(prepared.statement, values)).all())
 

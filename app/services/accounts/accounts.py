@@ -69,7 +69,9 @@ class Accounts:
         refuse_reserved(fields["username"])
         await check_password(password, self.settings, username=fields["username"], email=fields["email"])
         hashed = await self.hasher.hash(password)
-        user = await users.add(session, User(**fields, hashed_password=hashed))
+        user = User(**fields, hashed_password=hashed)
+        session.add(user)
+        await users.flush(session)
         await record(session, Action.REGISTERED, device, actor_id=user.id)
         await self.addresses.request_verification(session, user)
         return user

@@ -48,14 +48,14 @@ class Addresses:
         if row.email is not None:
             await self.move_to(session, user, row.email, device)
             return
-        await users.update(session, user, is_verified=True)
+        await users.change_locked(session, user, is_verified=True)
         await record(session, Action.EMAIL_VERIFIED, device, actor_id=user.id)
 
     async def move_to(self, session: AsyncSession, user: User, email: str, device: Device) -> None:
         changes = differences(user, email=email, is_verified=True)
         facts: dict[str, Any] = {"new_email": email, "at": utc_now(), "ip": device.ip, "by_admin": False}
         await self.notices.send(session, "email_changed", user, **facts)
-        await users.update(session, user, email=email, is_verified=True)
+        await users.change_locked(session, user, email=email, is_verified=True)
         await record(session, Action.EMAIL_CHANGED, device, actor_id=user.id, changes=changes)
 
     async def request_change(self, me: Identity, email: str, password: str) -> None:

@@ -62,7 +62,8 @@ async def ensure_first_admin(
             await session.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": LOCK})
         if await users.has_admin(session):
             return None
-        await users.add(session, admin)
+        session.add(admin)
+        await users.flush(session)
         if keep is not None and given is None:
             keep(settings, password)
     return FirstAdmin(admin.username, None if given else password)
@@ -77,7 +78,9 @@ async def add_admin(database: Database, hasher: PasswordHasher, username: str, e
     """
     admin = await new_admin(hasher, username, email, password)
     async with database.transaction() as session:
-        return await users.add(session, admin)
+        session.add(admin)
+        await users.flush(session)
+        return admin
 
 
 async def new_admin(hasher: PasswordHasher, username: str, email: str, password: str) -> User:

@@ -27,7 +27,7 @@ class AccountEdits:
         differing = differences(user, **changes)
         # Before the change: the mail goes to the old address.
         await self.notify(session, user, differing, device if actor_id == user.id else None)
-        await users.update(session, user, **changes)
+        await users.change_locked(session, user, **changes)
         await record(session, Action.USER_CHANGED, device, actor_id=actor_id, subject_id=user.id, changes=differing)
         return user
 
@@ -49,7 +49,8 @@ async def remove_account(session: AsyncSession, user_id: int, check: Callable[[U
     user = await users.get_for_update(session, user_id)
     check(user)
     users.require_another(admins, user_id)
-    await users.delete(session, user)
+    await session.delete(user)
+    await users.flush(session)
 
 
 def takes_an_admin_away(changes: dict[str, Any]) -> bool:

@@ -45,7 +45,9 @@ class ManagedAccounts:
         hashed = await self.hasher.hash(password)
         await before_writing()
         await check_password(password, self.settings, username=fields["username"], email=fields["email"])
-        user = await users.add(session, User(**fields, hashed_password=hashed))
+        user = User(**fields, hashed_password=hashed)
+        session.add(user)
+        await users.flush(session)
         await record(session, Action.USER_CREATED, device, actor_id=actor.user.id, subject_id=user.id, role=user.role)
         return user
 

@@ -98,7 +98,7 @@ class Passwords:
         device: Device,
         keep_session: str | None = None,
     ) -> None:
-        await users.update(session, user, hashed_password=hashed)
+        await users.change_locked(session, user, hashed_password=hashed)
         await sessions.end_all(session, user.id, but=keep_session)
         await record(session, action, device, actor_id=user.id)
         await self.notices.send(

@@ -9,7 +9,6 @@ from sqlalchemy.orm import Session as SQLSession
 
 from app.core.config.settings import Settings
 from app.core.db.engine import Database
-from app.core.db.prepared import IS_HEARD
 from app.core.db.session import JoiningSession
 from app.core.fallback import Fallback
 from app.models.device_session import DeviceSession
@@ -53,8 +52,6 @@ def watch(database: Database, cache: AccountCache) -> None:
 
     The notification arrives a moment later; the next request to this process must see the change at once.
     """
-    for model in (User, DeviceSession):
-        model.metadata.tables[model.__tablename__].info[IS_HEARD] = True
     session_class = sessionmaker(class_=JoiningSession)
     database.write.configure(sync_session_class=session_class)
     event.listen(session_class, "after_flush", mark_flush)

@@ -119,9 +119,11 @@ class Auth:
         async with self.database.transaction() as session:
             stored = require_unchanged(await users.find_for_update(session, user.id), user)
             if new_hash is not None:
-                await users.update(session, stored, hashed_password=new_hash)
+                await users.change_locked(session, stored, hashed_password=new_hash)
             await self.make_room(session, user, device)
-            pair = self.token_pair(user, await sessions.add(session, row))
+            session.add(row)
+            await sessions.flush(session)
+            pair = self.token_pair(user, row)
             await self.notify_of_new_device(session, user, row)
             await record(session, Action.SIGNED_IN, device, actor_id=user.id, session_id=row.id)
         return pair

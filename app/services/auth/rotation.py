@@ -46,21 +46,17 @@ class Rotation:
 
     async def advance(self, session: AsyncSession, row: DeviceSession, device: Device) -> None:
         now = utc_now()
-        await sessions.update(
-            session,
-            row,
-            rotation=row.rotation + 1,
-            rotated_at=now,
-            rotated_ip=device.ip,
-            rotated_user_agent=device.user_agent,
-            expires_at=min(now + self.refresh_ttl, row.created_at + self.session_max_age),
-        )
+        row.rotation += 1
+        row.rotated_at, row.rotated_ip, row.rotated_user_agent = now, device.ip, device.user_agent
+        row.expires_at = min(now + self.refresh_ttl, row.created_at + self.session_max_age)
+        await sessions.flush(session)
 
     async def repeat(self, session: AsyncSession, row: DeviceSession, device: Device) -> None:
         """Issue the same successor again, unless the requests keep coming from elsewhere (a thief within the grace)."""
         is_foreign = place(device.ip, device.user_agent) != place(row.rotated_ip, row.rotated_user_agent)
         if is_foreign:
-            await sessions.update(session, row, foreign_uses=row.foreign_uses + 1)
+            row.foreign_uses += 1
+            await sessions.flush(session)
             if row.foreign_uses >= MAX_FOREIGN_USES:
                 await self.end(session, row, device)
         action = Action.REFRESH_REPEATED

@@ -18,9 +18,8 @@ from app.api.deps.idempotency import IdempotencyDep
 from app.api.deps.paging import SORT
 from app.api.errors import responses
 from app.api.router import Router
-from app.core.db.prepared import Row
 from app.crud.guard import Guard
-from app.crud.item import ItemFilter, items
+from app.crud.item import ItemFilter, ItemInsert, ItemRow, items
 from app.schemas.base import Page
 from app.schemas.decimals import PriceQuery
 from app.schemas.item import ItemCreate, ItemRead, ItemReplace, ItemUpdate
@@ -61,7 +60,7 @@ async def list_items(
     filter_: FilterDep, paging: PagingDep, session: ReadSessionDep, sort: ItemSort = "-created_at"
 ) -> dict[str, Any]:
     """Open items of everyone, the newest first; filters narrow it, `is_done=any` shows closed ones too."""
-    return paging.page(await items.search(session, paging.query(sort, filter_), filter_), sort, filter_)
+    return await paging.run(items, session, filter_, sort)
 
 
 @router.post(
@@ -69,35 +68,35 @@ async def list_items(
 )
 async def create_item(
     data: ItemCreate, me: ItemWriter, _: IdempotencyDep, session: AutocommitSessionDep, created: CreatedDep
-) -> Row:
-    item = await items.create(session, owner_id=me.user.id, **data.model_dump())
+) -> ItemRow:
+    item = await items.insert(session, ItemInsert(owner_id=me.user.id, **data.model_dump()))
     created.at("read_item", item_id=item.id)
     return created.tag(item)
 
 
 @router.get("/{item_id}", response_model=ItemRead, summary="See an item", responses=responses(304, 404))
-async def read_item(item_id: ItemId, _: ItemReader, session: ReadSessionDep, conditional: ConditionalDep) -> Row:
-    return conditional.tag(await items.show(session, item_id))
+async def read_item(item_id: ItemId, _: ItemReader, session: ReadSessionDep, conditional: ConditionalDep) -> ItemRow:
+    return conditional.tag(await items.read_row(session, item_id))
 
 
 @router.put("/{item_id}", response_model=ItemRead, summary="Replace an item", responses=responses(404, 409, 412))
 async def replace_item(
     item_id: ItemId, data: ItemReplace, guard: GuardDep, session: AutocommitSessionDep, etag: ETagDep
-) -> Row:
+) -> ItemRow:
     """What the body leaves out goes back to its default."""
-    return etag.tag(await items.change(session, item_id, guard, **data.model_dump()))
+    return etag.tag(await items.update_row(session, item_id, guard, **data.model_dump()))
 
 
 @router.patch("/{item_id}", response_model=ItemRead, summary="Change an item", responses=responses(404, 409, 412))
 async def update_item(
     item_id: ItemId, data: ItemUpdate, guard: GuardDep, session: AutocommitSessionDep, etag: ETagDep
-) -> Row:
+) -> ItemRow:
     """Changes what the body names; `null` clears."""
-    return etag.tag(await items.change(session, item_id, guard, **data.model_dump()))
+    return etag.tag(await items.update_row(session, item_id, guard, **data.model_dump()))
 
 
 @router.delete(
     "/{item_id}", status_code=status.HTTP_204_NO_CONTENT, summary="Withdraw an item", responses=responses(404, 412)
 )
 async def delete_item(item_id: ItemId, guard: GuardDep, session: SessionDep) -> None:
-    await items.remove(session, item_id, guard)
+    await items.delete_row(session, item_id, guard)

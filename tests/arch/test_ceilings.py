@@ -24,6 +24,7 @@ PRIVATE = {
     "app/cli/server.py": "uvicorn",
     "app/core/db/driver/connection.py": "asyncpg",
     "app/core/db/driver/lending_pool.py": "sqlalchemy",
+    "app/core/db/statement_checks.py": "sqlalchemy",
 }
 FAST_PATH = ("app/api/fastpath/", "app/api/application.py")
 FILES = {

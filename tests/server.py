@@ -3,7 +3,7 @@
 import asyncio
 import socket
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 from typing import Any
 
@@ -22,6 +22,34 @@ class Server:
     services: AppServices
 
 
+class PromptServer(graceful.Server):
+    """Ends when it is told to and nobody is connected: uvicorn looks, and waits, a tenth of a second each."""
+
+    def __init__(self, config: uvicorn.Config) -> None:
+        super().__init__(config, owns_port=True, handshake_seconds=0)
+        self.told_to_end = asyncio.Event()
+
+    async def main_loop(self) -> None:
+        counter = 0
+        while not await self.on_tick(counter):
+            counter += 1
+            with suppress(TimeoutError):
+                await asyncio.wait_for(self.told_to_end.wait(), 0.1)
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        await asyncio.sleep(0)  # who has just gone is noticed
+        if self.server_state.connections or self.server_state.tasks:
+            await super().shutdown(sockets)
+            return
+        for closing in [*self.servers, *(sockets or ())]:
+            closing.close()
+        await self.lifespan.shutdown()
+
+    def end(self) -> None:
+        self.should_exit = True
+        self.told_to_end.set()
+
+
 @asynccontextmanager
 async def serve(app: FastAPI, **options: Any) -> AsyncIterator[Server]:
     """With the protocol of `strata serve`; `options` are more of uvicorn's."""
@@ -32,7 +60,7 @@ async def serve(app: FastAPI, **options: Any) -> AsyncIterator[Server]:
         listener.bind(("127.0.0.1", 0))
         port = listener.getsockname()[1]
         config = uvicorn.Config(app, **options)
-        server = graceful.Server(config, owns_port=True, handshake_seconds=0)
+        server = PromptServer(config)
         # uvicorn's own would take over the signals of pytest.
         task = asyncio.create_task(server._serve(sockets=[listener]))
         while not server.started:
@@ -42,5 +70,5 @@ async def serve(app: FastAPI, **options: Any) -> AsyncIterator[Server]:
         try:
             yield Server(f"http://127.0.0.1:{port}", port, server.lifespan.state["services"])
         finally:
-            server.should_exit = True
+            server.end()
             await task

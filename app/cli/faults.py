@@ -1,4 +1,4 @@
-"""What went wrong, in words that say what to mend."""
+"""Error messages of the command that say what to fix."""
 
 import sqlite3
 
@@ -40,11 +40,11 @@ SQLITE_HINTS = {
 
 
 class MistakeError(Exception):
-    """What a command is asked for cannot be done; the message says why, and what to do instead."""
+    """A user error; the message says what is wrong, and what to do instead."""
 
 
 def explain(error: Exception) -> list[str] | None:
-    """Lines for a mistake that the user can mend; None for a defect of ours, whose traceback is wanted."""
+    """Messages for an error that the user can fix; None for a bug, whose traceback is shown."""
     match error:
         case SettingsError():
             return [line for fault in error.faults for line in fault.splitlines()]
@@ -56,7 +56,7 @@ def explain(error: Exception) -> list[str] | None:
             return [str(error)]
         case DBAPIError() | OSError():
             return [explain_outage(error)]
-    # By name: importing Alembic's class would cost every command the time of importing Alembic.
+    # By name: importing the class would cost every command the import of Alembic.
     is_command_error = any(kind.__name__ == "CommandError" for kind in type(error).__mro__)
     return [str(error)] if is_command_error else None
 

@@ -1,4 +1,4 @@
-"""The passwords that everybody tries first."""
+"""The list of common passwords."""
 
 import sys
 from functools import cache
@@ -9,14 +9,14 @@ loading = Lock()
 
 
 def common_passwords() -> frozenset[str]:
-    """See `load`. Threads that ask at once wait for the first: each would load the lists, and drop the others'."""
+    """See `load`. The lock keeps concurrent threads from loading the lists several times."""
     with loading:
         return load()
 
 
 @cache
 def load() -> frozenset[str]:
-    """Some ten thousand of the most used passwords of at least eight characters, in lower case.
+    """About ten thousand of the most common passwords of at least eight characters, in lower case.
 
     Source: the list that zxcvbn ranks passwords by. Its module holds several lists of 13 MB in all, so it is
     loaded when the first password is set and dropped at once.

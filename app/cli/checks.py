@@ -136,7 +136,7 @@ async def check_redis(settings: "Settings") -> str:
         await limiter.ping()
     except (RedisError, OSError) as error:
         raise CheckWarningError(
-            f"does not answer ({error}): start it, or mend or unset REDIS_URL. "
+            f"does not respond ({error}): start it, or fix or unset REDIS_URL. "
             "The server runs without it; each process then counts its rate limits alone"
         ) from None
     finally:
@@ -154,7 +154,7 @@ async def check_inventory(settings: "Settings") -> str:
         lets_us_in = await inventory.ping()
     except UnavailableError:
         raise CheckWarningError(
-            "does not answer: start it, or mend or unset INVENTORY_URL. "
+            "does not respond: start it, or fix or unset INVENTORY_URL. "
             "The server runs without it; the stock of items is then answered with 503"
         ) from None
     finally:

@@ -36,7 +36,7 @@ MARKS = {"fit": ("✓", "green"), "unfit": ("✗", "red"), "unwise": ("!", "yell
 
 
 def doctor() -> None:
-    """Check every setting and service, and say what to mend."""
+    """Check every setting and service, and say what to fix."""
     from app.core.config.settings import Settings
 
     settings = Settings.load()

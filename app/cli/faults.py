@@ -19,9 +19,9 @@ HINTS = {
     "42P01": MISSING_TABLES,
     "28P01": "The database refuses this user or password: check DATABASE_URL or DB_USER and DB_PASSWORD.",
     "28000": "The database has no such role: check DATABASE_URL or DB_USER.",
-    "3D000": "There is no such database: create it (`createdb NAME`) or mend DATABASE_URL.",
+    "3D000": "There is no such database: create it (`createdb NAME`) or fix DATABASE_URL.",
     "25006": "The database does not write: DATABASE_URL or DB_HOST names a standby, or it is set to read-only.",
-    "42501": "The role lacks a privilege: let it own the database, or mend DATABASE_URL or DB_USER.",
+    "42501": "The role lacks a privilege: let it own the database, or fix DATABASE_URL or DB_USER.",
     "53100": NO_ROOM,
     "53300": "The database has no connection left: raise max_connections, or lower DB_POOL_SIZE or WEB_CONCURRENCY.",
     "55P03": "Something else holds a lock on what this changes: try again, or look at pg_locks.",
@@ -34,8 +34,8 @@ SQLITE_HINTS = {
     sqlite3.SQLITE_READONLY: "The database cannot be written: look at the owner, mode and mount of its file.",
     sqlite3.SQLITE_CORRUPT: "The database is damaged: restore a back-up (docs/operate.md).",
     sqlite3.SQLITE_FULL: NO_ROOM,
-    sqlite3.SQLITE_CANTOPEN: "The database cannot be opened: look at its file and folder, or mend DATABASE_URL.",
-    sqlite3.SQLITE_NOTADB: "The file is no SQLite database: mend DATABASE_URL, or move the file away.",
+    sqlite3.SQLITE_CANTOPEN: "The database cannot be opened: look at its file and folder, or fix DATABASE_URL.",
+    sqlite3.SQLITE_NOTADB: "The file is no SQLite database: fix DATABASE_URL, or move the file away.",
 }
 
 

@@ -25,21 +25,21 @@ def resolve_database(values: Mapping[str, Any]) -> dict[str, Any]:
 
     An invalid URL implies nothing; `database_faults` reports it.
     """
-    settled = dict(values)
+    resolved = dict(values)
     urls = {name: url_in(values, name) for name in ("database_url", "db_dsn", "database_read_url")}
     primary = urls["database_url"] or urls["db_dsn"]
     if primary is not None or values.get("database_url") or values.get("db_dsn"):
-        settled = {name: value for name, value in settled.items() if name not in PARTS}
+        resolved = {name: value for name, value in resolved.items() if name not in PARTS}
     for url in filter(None, (urls["database_read_url"], primary)):
         if is_pooler(url):
-            settled.setdefault("db_pgbouncer", True)
+            resolved.setdefault("db_pgbouncer", True)
         if url.query.get("pgbouncer") == "true" or (url is primary and "pgbouncer" in url.query):
-            settled["db_pgbouncer"] = url.query["pgbouncer"]
+            resolved["db_pgbouncer"] = url.query["pgbouncer"]
     if primary is not None and "connection_limit" in primary.query:
-        settled |= {"db_pool_size": primary.query["connection_limit"], "db_max_overflow": 0}
+        resolved |= {"db_pool_size": primary.query["connection_limit"], "db_max_overflow": 0}
     if primary is not None and "pool_timeout" in primary.query:
-        settled["db_pool_timeout"] = primary.query["pool_timeout"]
-    return settled
+        resolved["db_pool_timeout"] = primary.query["pool_timeout"]
+    return resolved
 
 
 def url_in(values: Mapping[str, Any], name: str) -> URL | None:

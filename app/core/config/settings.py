@@ -183,7 +183,7 @@ class Settings(PlainSettings):
     @model_validator(mode="before")
     @classmethod
     def database_url_wins(cls, values: dict[str, object]) -> dict[str, object]:
-        """DATABASE_URL overrides the parts; its parameters are overridden by settings of the pool."""
+        """DATABASE_URL overrides the parts, and settings of the pool that its parameters name."""
         return resolve_database(values)
 
     @model_validator(mode="before")

@@ -60,7 +60,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
 
     Raises:
         SettingsError: naming every setting that is wrong.
-        ModuleError: naming a module of MODULES that cannot be had.
+        PluginError: naming a plugin of MODULES that cannot be loaded.
     """
     settings = settings or Settings.load()
     configure_logging(settings)

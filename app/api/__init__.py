@@ -1,1 +1,1 @@
-"""HTTP: parse, authorise, call one thing, answer."""
+"""HTTP: parse, authorize, call one thing, respond."""

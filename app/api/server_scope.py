@@ -1,8 +1,8 @@
-"""What the server leaves in the scope of a request, beside what ASGI says; light enough for it to import first."""
+"""Scope keys set by the server in addition to ASGI's; a light module, since the server imports it first."""
 
-# That it has bounded the bytes of the head itself.
+# The server has bounded the size of the head itself.
 BOUNDED = "strata.bounded_head"
-# That it could not read the request to its end: the status to answer with.
+# The server could not read the whole request: the status of the error response.
 REFUSED = "strata.refused"
-# What ends the connection at once, whatever is on its way.
+# Aborts the connection at once.
 ABORT = "strata.abort"

@@ -1,4 +1,4 @@
-"""The `strata` command; modules import what they need when they run, so that `strata version` is quick."""
+"""The `strata` command; subcommands import late, so that `strata version` is quick."""
 
 import sys
 
@@ -24,7 +24,7 @@ cli.command()(version.version)
 
 
 def main() -> None:
-    """Run the command; a user's mistake ends in one clear line and a non-zero exit, never in a traceback."""
+    """Run the command; a user error prints one clear line and exits non-zero, never with a traceback."""
     try:
         cli()
     except Exception as error:

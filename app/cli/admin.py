@@ -1,4 +1,4 @@
-"""`strata admin …`: people who run the service."""
+"""`strata admin …`: manages administrators."""
 
 import asyncio
 import sys
@@ -33,7 +33,7 @@ def ask_password() -> str:
 
 
 async def create_admin(username: str, email: str, password: str) -> str:
-    """Raises ValidationError or AppError when the account cannot be made."""
+    """Raises ValidationError or AppError if the account cannot be created."""
     from pydantic import SecretStr
 
     from app.core.config.settings import Settings

@@ -1,4 +1,4 @@
-"""Commands that write code want the repository, and not a package that was installed."""
+"""Commands that write code need a checkout of the repository."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -9,7 +9,7 @@ ROOT_MARKS = ("pyproject.toml", "alembic/versions", "tests/api", "app/api/v1/__i
 
 
 def require_checkout(root: Path, command: str, marks: Sequence[str] = ROOT_MARKS) -> None:
-    """Raises MistakeError where one of what the command needs is not there."""
+    """Raises MistakeError if a file that the command needs is missing."""
     if not all((root / mark).exists() for mark in marks):
         raise MistakeError(
             f"{root} is no checkout of the repository, but an installed package: clone the repository, run `uv sync` "

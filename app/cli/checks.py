@@ -1,4 +1,4 @@
-"""What `strata doctor` looks at: each check says what it found, or raises what there is to say of it."""
+"""The checks of `strata doctor`: each returns what it found, or raises one of the errors below."""
 
 import os
 from contextlib import suppress
@@ -13,15 +13,15 @@ if TYPE_CHECKING:
 
 
 class CheckFailedError(Exception):
-    """A check failed; the message says what to mend."""
+    """A check failed; the message says what to fix."""
 
 
 class CheckWarningError(Exception):
-    """A check passed, but something had better be changed; the message says what."""
+    """A check passed with a recommendation, which is the message."""
 
 
 class NotCreatedYetError(Exception):
-    """Nothing is wrong: the message says what is not there yet, and that `strata serve` makes it."""
+    """Nothing is wrong; the message says what `strata serve` will create."""
 
 
 async def check_data_dir(settings: "Settings") -> str:
@@ -35,7 +35,7 @@ async def check_data_dir(settings: "Settings") -> str:
 
 
 def check_folder(path: "Path") -> None:
-    """Where it is missing, whether it can be made."""
+    """If it is missing, check that it can be created."""
     there = next(folder for folder in (path, *path.absolute().parents) if folder.exists())
     if not there.is_dir():
         raise CheckFailedError(f"{there} is no directory: remove it, or change DATA_DIR")
@@ -60,12 +60,12 @@ async def check_secret(settings: "Settings") -> str:
     for file in (path, replaced_path(settings.data_dir)):
         if file.exists() and is_read_by_others(file):
             raise CheckFailedError(f"{file} can be read by others: chmod 600 {file}")
-    Keyring.from_settings(settings)  # raises SettingsError for half a secret
+    Keyring.from_settings(settings)  # raises SettingsError for a truncated secret
     return f"generated, in {path}"
 
 
 def check_key_files(settings: "Settings") -> str:
-    """A warning alone for files that others can read: mounted secrets often are, in a container of their own."""
+    """Only warn of files that others can read: secrets mounted into a container often are."""
     from pathlib import Path
 
     from app.core.config.home_folder import expand_home
@@ -85,7 +85,7 @@ async def check_database(settings: "Settings", session: "AsyncSession") -> str:
     from app.core.db.url.database_url import shown_url
 
     url = settings.database
-    # Before anything connects, which would make the file.
+    # Before any connection, which would create the file.
     if url.get_backend_name() == "sqlite" and not (path := database_path(url)).exists():
         check_parent(path)
         raise NotCreatedYetError(f"{path} is not there yet: `strata serve` makes it")
@@ -108,7 +108,7 @@ def check_parent(path: "Path") -> None:
 
 
 async def check_connections(settings: "Settings", session: "AsyncSession") -> str:
-    """Whether the server has as many as all workers together may open, `strata serve --workers` aside."""
+    """Whether max_connections suffices for all workers together, not counting `strata serve --workers`."""
     from sqlalchemy import text
 
     workers, each = settings.web_concurrency, settings.db_pool_size + settings.db_max_overflow
@@ -136,7 +136,7 @@ async def check_redis(settings: "Settings") -> str:
         await limiter.ping()
     except (RedisError, OSError) as error:
         raise CheckWarningError(
-            f"does not answer ({error}): start it, or mend or unset REDIS_URL. "
+            f"does not respond ({error}): start it, or fix or unset REDIS_URL. "
             "The server runs without it; each process then counts its rate limits alone"
         ) from None
     finally:
@@ -154,7 +154,7 @@ async def check_inventory(settings: "Settings") -> str:
         lets_us_in = await inventory.ping()
     except UnavailableError:
         raise CheckWarningError(
-            "does not answer: start it, or mend or unset INVENTORY_URL. "
+            "does not respond: start it, or fix or unset INVENTORY_URL. "
             "The server runs without it; the stock of items is then answered with 503"
         ) from None
     finally:
@@ -197,7 +197,7 @@ def has_plugins(settings: "Settings") -> bool:
 
 
 async def check_plugins(settings: "Settings") -> str:
-    """Load them as a server would: what is installed may still fail."""
+    """Load the plugins as a server would: an installed one may still fail."""
     from app.core.plugins import listed_plugins, unlisted_plugins
     from app.main import create_app
 

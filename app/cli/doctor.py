@@ -1,4 +1,4 @@
-"""`strata doctor`: is everything there that a server needs, and if not, what is to be done?"""
+"""`strata doctor`: checks everything that a server needs, and says what to fix."""
 
 import asyncio
 from collections.abc import Awaitable, Callable
@@ -36,7 +36,7 @@ MARKS = {"fit": ("✓", "green"), "unfit": ("✗", "red"), "unwise": ("!", "yell
 
 
 def doctor() -> None:
-    """Check every setting and service, and say what to mend."""
+    """Check every setting and service, and say what to fix."""
     from app.core.config.settings import Settings
 
     settings = Settings.load()
@@ -77,7 +77,7 @@ async def examine(settings: "Settings") -> list[Verdict]:
 
 
 async def examine_database(settings: "Settings", database: "Database") -> list[Verdict]:
-    """Each check makes sense only where what the one before it looked for is there."""
+    """Each check depends on the success of the one before it."""
 
     async def with_session(check: Callable[["AsyncSession"], Awaitable[str]]) -> str:
         async with database.primary() as session:

@@ -1,4 +1,4 @@
-"""Private files that other users of the machine can read. They are told of, and left as they are."""
+"""Finds private files that other users of the machine can read; they are reported, not changed."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -9,7 +9,7 @@ if TYPE_CHECKING:
 
 
 def exposed_files(settings: "Settings") -> list[Path]:
-    """What holds mails, accounts and passwords; keys are looked at where they are read."""
+    """Files with mails, accounts and passwords; key files are checked when they are read."""
     from app.core.config.private_files import is_read_by_others
 
     return [path for path in private_files(settings) if path.exists() and is_read_by_others(path)]

@@ -1,4 +1,4 @@
-"""What went wrong, in words that say what to mend."""
+"""Error messages of the command that say what to fix."""
 
 import sqlite3
 
@@ -19,9 +19,9 @@ HINTS = {
     "42P01": MISSING_TABLES,
     "28P01": "The database refuses this user or password: check DATABASE_URL or DB_USER and DB_PASSWORD.",
     "28000": "The database has no such role: check DATABASE_URL or DB_USER.",
-    "3D000": "There is no such database: create it (`createdb NAME`) or mend DATABASE_URL.",
+    "3D000": "There is no such database: create it (`createdb NAME`) or fix DATABASE_URL.",
     "25006": "The database does not write: DATABASE_URL or DB_HOST names a standby, or it is set to read-only.",
-    "42501": "The role lacks a privilege: let it own the database, or mend DATABASE_URL or DB_USER.",
+    "42501": "The role lacks a privilege: let it own the database, or fix DATABASE_URL or DB_USER.",
     "53100": NO_ROOM,
     "53300": "The database has no connection left: raise max_connections, or lower DB_POOL_SIZE or WEB_CONCURRENCY.",
     "55P03": "Something else holds a lock on what this changes: try again, or look at pg_locks.",
@@ -34,17 +34,17 @@ SQLITE_HINTS = {
     sqlite3.SQLITE_READONLY: "The database cannot be written: look at the owner, mode and mount of its file.",
     sqlite3.SQLITE_CORRUPT: "The database is damaged: restore a back-up (docs/operate.md).",
     sqlite3.SQLITE_FULL: NO_ROOM,
-    sqlite3.SQLITE_CANTOPEN: "The database cannot be opened: look at its file and folder, or mend DATABASE_URL.",
-    sqlite3.SQLITE_NOTADB: "The file is no SQLite database: mend DATABASE_URL, or move the file away.",
+    sqlite3.SQLITE_CANTOPEN: "The database cannot be opened: look at its file and folder, or fix DATABASE_URL.",
+    sqlite3.SQLITE_NOTADB: "The file is no SQLite database: fix DATABASE_URL, or move the file away.",
 }
 
 
 class MistakeError(Exception):
-    """What a command is asked for cannot be done; the message says why, and what to do instead."""
+    """A user error; the message says what is wrong, and what to do instead."""
 
 
 def explain(error: Exception) -> list[str] | None:
-    """Lines for a mistake that the user can mend; None for a defect of ours, whose traceback is wanted."""
+    """Messages for an error that the user can fix; None for a bug, whose traceback is shown."""
     match error:
         case SettingsError():
             return [line for fault in error.faults for line in fault.splitlines()]
@@ -56,7 +56,7 @@ def explain(error: Exception) -> list[str] | None:
             return [str(error)]
         case DBAPIError() | OSError():
             return [explain_outage(error)]
-    # By name: importing Alembic's class would cost every command the time of importing Alembic.
+    # By name: importing the class would cost every command the import of Alembic.
     is_command_error = any(kind.__name__ == "CommandError" for kind in type(error).__mro__)
     return [str(error)] if is_command_error else None
 

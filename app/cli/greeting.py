@@ -1,4 +1,4 @@
-"""What `strata serve` says once it listens and when it ends: to people, or as lines of the log."""
+"""Start and stop messages of `strata serve`: text for people, or log lines."""
 
 import sys
 from typing import TYPE_CHECKING
@@ -11,7 +11,7 @@ if TYPE_CHECKING:
 
 
 def greet(settings: "Settings", url: str, admin: "FirstAdmin | None") -> None:
-    """`url` is where the server listens; what is told is below ROOT_PATH, as it is behind the proxy."""
+    """`url` is where the server listens; the printed URLs include ROOT_PATH, as behind the proxy."""
     url += settings.root_path
     if settings.uses_json_logs:
         log_start(settings, url, admin)
@@ -29,7 +29,7 @@ def report_stop(settings: "Settings") -> None:
 
 
 def log_start(settings: "Settings", url: str, admin: "FirstAdmin | None") -> None:
-    """Without the generated password, which a log would keep and pass on: the file that has it is named."""
+    """Log the path of the file with the generated password, not the password itself."""
     from importlib import metadata
 
     import structlog
@@ -46,7 +46,7 @@ def log_start(settings: "Settings", url: str, admin: "FirstAdmin | None") -> Non
 
 
 def show_start(settings: "Settings", url: str, admin: "FirstAdmin | None") -> None:
-    """What to open in the browser, and the generated password, which is shown this once."""
+    """Print the URLs, and the generated password, which is shown only once."""
     from app.cli.version import describe
     from app.core.db.url.database_url import shown_url
 

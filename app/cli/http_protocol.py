@@ -1,4 +1,4 @@
-"""uvicorn's protocol for HTTP/1.1, with a bound on what it gathers, and on how long it waits for a client."""
+"""uvicorn's HTTP/1.1 protocol with bounds on buffered data and on waiting for slow clients."""
 
 import asyncio
 from typing import TYPE_CHECKING, Any, Literal
@@ -16,22 +16,22 @@ from app.cli.transports import LingeringTransport, without_chunks
 if TYPE_CHECKING:
     from uvicorn._types import ASGI3Application
 
-# The application runs one of a connection's requests at a time; so many more wait for it.
+# Pipelined requests that may wait; a connection's requests are served one at a time.
 MAX_PIPELINED = 100
 VERSIONS = ("1.0", "1.1")
-# From the first byte of a head to its last, and from one piece of a body to the next.
+# Seconds from the first byte of a head to its last, and from one piece of a body to the next.
 SLOW_SECONDS = 30
-# At a shutdown, for the first request of a connection that has just been made, and for the rest of a head.
+# Seconds at shutdown for the first request of a new connection, and for the rest of a head.
 LAST_REQUEST_SECONDS = 1
 
 type Wait = Literal["request", "head", "body"]
 
 
 class BoundedProtocol(HttpToolsProtocol):
-    """Counts what is neither a finished head nor body before the parser gets it: heads, trailers, chunk extensions.
+    """Counts the bytes of unfinished heads, trailers and chunk extensions before they reach the parser.
 
-    The parser puts each piece of a header at the end of what it has, which takes longer and longer; nothing of this
-    reaches the application, whose own limit (`HeadLimit`) looks at heads that are finished. That one also answers here.
+    The parser concatenates the pieces of a header, in quadratic time, and the application's own limit (`HeadLimit`)
+    sees finished heads only. Rejections are sent by `HeadLimit`.
     """
 
     def __init__(
@@ -46,7 +46,7 @@ class BoundedProtocol(HttpToolsProtocol):
         self.is_refused = False
         self.wants_upgrade = False
         self.body_bytes = 0
-        # What the client was waited for when somebody last looked, and since when (the event loop's clock).
+        # What the connection waits for since the last check, and since when (event loop time).
         self.wait: tuple[object, ...] = ()
         self.waits_since = 0.0
 
@@ -59,7 +59,7 @@ class BoundedProtocol(HttpToolsProtocol):
             self.receive_in_pieces(data)
 
     def receive_in_pieces(self, data: bytes) -> None:
-        """Each as long as there is room for; a part of a body that ends in it makes room again."""
+        """Feed the parser in pieces that fit the bound; body bytes reset the count."""
         while data and not self.is_refused and not self.transport.is_closing():
             room = MAX_BYTES - self.unfinished
             if not room:
@@ -83,7 +83,7 @@ class BoundedProtocol(HttpToolsProtocol):
                 return
 
     def without_upgrade(self) -> bytes:
-        """The head once more, for a new parser: this one would take the body for what follows an upgrade."""
+        """The head without `Upgrade`, for a new parser: this one would treat the body as upgraded data."""
         method, version = self.parser.get_method(), self.parser.get_http_version()
         self.parser = httptools.HttpRequestParser(self)
         self.parser.set_dangerous_leniencies(lenient_data_after_close=True)  # as uvicorn does
@@ -94,14 +94,14 @@ class BoundedProtocol(HttpToolsProtocol):
         self.wants_upgrade = self.parser.should_upgrade() and self.parser.get_method() != b"CONNECT"
         if self.wants_upgrade:
             return
-        # Whatever is raised here stops the parser, and the request is refused.
+        # An exception here stops the parser, and the request is rejected.
         if self.parser.get_http_version() not in VERSIONS:
             raise RuntimeError("another version of HTTP")
         if len(self.pipeline) >= MAX_PIPELINED:
             raise RuntimeError("too many requests at once")
         if self.url[:1] != b"/":
             self.url = origin_form(self.url, self.headers)
-        # A copy: what follows the body is no header of the request (RFC 9110 section 6.5.1).
+        # A copy: trailers are not headers (RFC 9110 section 6.5.1).
         self.scope["headers"] = self.headers.copy()
         self.scope[ABORT] = self.transport.abort  # type: ignore[literal-required] # a key of ours
         self.scope[BOUNDED] = True  # type: ignore[literal-required] # a key of ours
@@ -118,7 +118,7 @@ class BoundedProtocol(HttpToolsProtocol):
 
     def _start_asgi_task(self, cycle: RequestResponseCycle, app: "ASGI3Application") -> None:
         if not cycle.keep_alive:
-            # Only now: the client may send on while it is answered, and be reset for it.
+            # Set only now: the client may still send during the response, and would be reset.
             cycle.transport = LingeringTransport(self, cycle)
             if cycle.scope["http_version"] == "1.0":
                 cycle.waiting_for_100_continue = False  # RFC 9110 section 10.1.1
@@ -126,7 +126,7 @@ class BoundedProtocol(HttpToolsProtocol):
         super()._start_asgi_task(cycle, app)
 
     def waits_for(self) -> Wait | None:
-        """What the client has still to send; None where it is our turn."""
+        """What the client still has to send; None if it is the server's turn."""
         cycle = self.newest()
         if self.is_refused or self.flow.read_paused:
             return None
@@ -137,18 +137,18 @@ class BoundedProtocol(HttpToolsProtocol):
         return "body" if cycle.more_body and not cycle.response_started else None
 
     def has_begun_another(self) -> bool:
-        """Whether a head is on its way."""
+        """Whether a head has begun to arrive."""
         begun: object = self.scope  # None before the first, whatever uvicorn's types say
         cycle = self.newest()
         return begun is not None and (cycle is None or cycle.scope is not begun)
 
     def is_inside_a_request(self) -> bool:
-        """Whether the headers that were read last belong to what is being read."""
+        """Whether the headers read last belong to the current message."""
         cycle = self.newest()
         return self.has_begun_another() or (cycle is not None and cycle.more_body)
 
     def cut_if_slow(self, now: float) -> None:
-        """Asked about once a second. A client that sends a byte now and then would hold the connection for ever."""
+        """Called about once a second. A client that trickles bytes would hold the connection forever."""
         waits_for = self.waits_for()
         wait = (waits_for, self.cycle, self.body_bytes)
         if waits_for is None or wait != self.wait:
@@ -159,7 +159,7 @@ class BoundedProtocol(HttpToolsProtocol):
             self.refuse(TIMED_OUT)
 
     def shutdown(self) -> None:
-        """Let who has just connected ask, and who has begun to ask end; close what nobody uses."""
+        """Serve requests that have begun or are just arriving; close idle connections."""
         if self.newest() is None or self.waits_for() == "head":
             self.loop.call_later(LAST_REQUEST_SECONDS, self.close_unused)
         else:
@@ -170,11 +170,11 @@ class BoundedProtocol(HttpToolsProtocol):
             self.transport.close()
 
     def refuse(self, status: int) -> None:
-        """Answer once those before it are answered, and read no more of what the client sends."""
+        """Reject the request after the responses to earlier ones, and stop reading."""
         before, cycle = self.newest(), self.refusal(status)
         self.is_refused = True
         if before is not None and before.more_body:
-            # It is the rest of that request which is refused.
+            # What is rejected is the rest of that request.
             before.disconnected = True
             before.message_event.set()
             if before.response_started or self.pipeline:

@@ -1,4 +1,4 @@
-"""`strata keys …`: what tokens are signed with."""
+"""`strata keys …`: manages signing keys."""
 
 from typing import TYPE_CHECKING
 
@@ -39,7 +39,7 @@ def replace_generated_secret(settings: "Settings") -> None:
     path, replaced = secret_path(settings.data_dir), replaced_path(settings.data_dir)
     if not path.exists():
         raise SettingsError([f"{path}: there is no secret to replace yet; `strata serve` makes one"])
-    generated_secrets(settings.data_dir)  # refuses to keep half a secret
+    generated_secrets(settings.data_dir)  # raises for a truncated secret
     replace_secret(settings.data_dir)
     typer.echo(f"There is a new secret in {path}; the old one is kept in {replaced}.")
     typer.echo("Restart the server: then the new secret signs, and what the old one has signed stays valid.")

@@ -1,4 +1,4 @@
-"""`strata new …`: code that looks as all the rest does."""
+"""`strata new …`: generates code in the style of the rest."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -60,7 +60,7 @@ def resource(
 def describe(
     name: str, plural: str | None, fields: list[str], root: Path, *, is_owned: bool, is_public: bool
 ) -> "Resource":
-    """Raises MistakeError with the first thing that cannot be."""
+    """Raises MistakeError for the first invalid argument."""
     from app.cli.scaffold.check import check_names, check_resource
     from app.cli.scaffold.names import Names, plural_of
     from app.cli.scaffold.parse import parse_field

@@ -1,4 +1,4 @@
-"""Heads of requests that are written in a way that is allowed, and that uvicorn would not understand."""
+"""Rewrites valid request heads that uvicorn would not understand."""
 
 import httptools
 
@@ -6,10 +6,10 @@ type Fields = list[tuple[bytes, bytes]]
 
 
 def origin_form(target: bytes, fields: Fields) -> bytes:
-    """Of a target that names a host too (RFC 9112 section 3.2.2), which must be that of the field.
+    """The origin form of an absolute target (RFC 9112 section 3.2.2), whose host must equal `Host`.
 
     Raises:
-        ValueError: it is another one, or the target is none of the kinds that there are.
+        ValueError: the hosts differ, or the target is invalid.
     """
     if target == b"*":
         return target
@@ -22,6 +22,6 @@ def origin_form(target: bytes, fields: Fields) -> bytes:
 
 
 def head_without_upgrade(method: bytes, target: bytes, version: str, fields: Fields) -> bytes:
-    """There is nothing to upgrade to; a client that asks is answered in HTTP/1.1 (RFC 9110 section 7.8)."""
+    """Upgrades are not supported; a request for one is served over HTTP/1.1 (RFC 9110 section 7.8)."""
     kept = [b"%b: %b" % field for field in fields if field[0] != b"upgrade"]
     return b"\r\n".join((b"%b %b HTTP/%b" % (method, target, version.encode()), *kept, b"\r\n"))

@@ -21,8 +21,8 @@ if TYPE_CHECKING:
     from app.services.accounts.admins import FirstAdmin
 
 GRACE_SECONDS = 30
-# The event loop accepts one connection of each listening socket in a turn. Under a rush its turns are long, and new
-# connections would wait for many of them before they could even be refused: so it listens on several copies of one.
+# The event loop accepts one connection per listening socket and iteration. Under load iterations are long, and new
+# connections would wait for many of them before they could even be rejected: so it listens on several duplicates.
 LISTENERS = 8
 
 
@@ -36,14 +36,14 @@ def serve(
     from app.cli.server import ready_to_run
     from app.core.observability.logging import configure_logging
 
-    # A container's first process ignores the signal until somebody handles it; uvicorn does later on.
+    # PID 1 of a container ignores the signal until it is handled; uvicorn does so later.
     signal.signal(signal.SIGTERM, stop)
     settings = load_settings(1 if reload else workers)
     configure_logging(settings)
     with faults_as_logged(settings), bind(host, port) as listener:
         admin = prepare(settings)
         config = uvicorn_config(settings, reload)
-        # From here on requests queue: the address that is shown works at once.
+        # From here on connections queue: the printed address works at once.
         listener.listen(config.backlog)
         server = ready_to_run(config, [listener, *(listener.dup() for _ in range(LISTENERS - 1))])
         greet(settings, base_url(listener), admin)
@@ -51,7 +51,7 @@ def serve(
 
 
 def load_settings(workers: int | None) -> "Settings":
-    """The workers read the environment too, and take their share of what all of them may have."""
+    """Workers read the environment too, and divide the connection budget by the number of workers."""
     from app.core.config.settings import Settings
 
     if workers is not None:
@@ -61,7 +61,7 @@ def load_settings(workers: int | None) -> "Settings":
 
 @contextmanager
 def faults_as_logged(settings: "Settings") -> Iterator[None]:
-    """Where the log is JSON, whatever ends the start is a line of it; what is wrong with the settings came before."""
+    """With JSON logs, an error that ends the start is logged as JSON; settings errors come before."""
     if not settings.uses_json_logs:
         yield
         return
@@ -70,7 +70,7 @@ def faults_as_logged(settings: "Settings") -> Iterator[None]:
         yield
     except typer.Exit:
         raise
-    except Exception as error:  # noqa: BLE001 - whatever it is, it ends here
+    except Exception as error:  # noqa: BLE001 - logs every error and exits
         log_fault(error)
         raise typer.Exit(1) from None
 
@@ -89,7 +89,7 @@ def log_fault(error: Exception) -> None:
 
 
 def stop(*_: object) -> None:
-    """Until the server runs there is nothing to finish: an open transaction rolls back by itself.
+    """Exit at once: before the server runs there is nothing to finish, and open transactions roll back.
 
     An exception instead could be swallowed by whatever code the signal interrupts.
     """
@@ -97,7 +97,7 @@ def stop(*_: object) -> None:
 
 
 def bind(host: str, port: int) -> socket.socket:
-    """Take the port before anything else is done, so that a busy one is told at once."""
+    """Bind the port before anything else, so that a busy port is reported at once."""
     from app.cli.faults import MistakeError
 
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
@@ -105,7 +105,7 @@ def bind(host: str, port: int) -> socket.socket:
     listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     try:
         listener.bind((host, port))
-        # Linux lets two processes take one port as long as neither listens.
+        # Linux lets two processes bind one port as long as neither listens.
         listener.listen()
     except OSError as error:
         listener.close()
@@ -117,7 +117,7 @@ def bind(host: str, port: int) -> socket.socket:
 
 
 def prepare(settings: "Settings") -> "FirstAdmin | None":
-    """Whatever must be there before the first request."""
+    """Prepare what the first request needs."""
     from app.core.db.engine import check_replica
     from app.core.db.migrations import upgrade
     from app.core.security.keys import Keyring
@@ -131,7 +131,7 @@ def prepare(settings: "Settings") -> "FirstAdmin | None":
 
 
 def load_plugins(settings: "Settings") -> None:
-    """Before anything is written: a worker that failed at its modules would be started again and again."""
+    """Load plugins before anything is written: a worker that fails to load one would be restarted again and again."""
     if settings.modules:
         from app.main import create_app
 
@@ -156,7 +156,7 @@ async def first_admin(settings: "Settings") -> "FirstAdmin | None":
     from app.core.security.passwords import PasswordHasher
     from app.services.accounts.admins import ensure_first_admin, keep_password
 
-    # What cannot be shown to anybody is kept in a file.
+    # Nobody sees the output: the password goes to a file.
     keep = keep_password if settings.uses_json_logs else None
     database = Database(settings)
     try:
@@ -185,14 +185,14 @@ def uvicorn_config(settings: "Settings", reload: bool) -> "uvicorn.Config":
         log_config=None,
         access_log=False,
         server_header=False,
-        http="app.cli.http_protocol:BoundedProtocol",  # by its name, which every worker imports
+        http="app.cli.http_protocol:BoundedProtocol",  # by name, which every worker imports
         timeout_keep_alive=settings.keep_alive_seconds,
-        ws="none",  # there are none, and their library need not be loaded
-        # Nobody's X-Forwarded-For is believed unless the settings name the proxy, loopback's neither.
+        ws="none",  # there are no websockets, and their library need not be loaded
+        # X-Forwarded-For is ignored unless the settings name the proxy, even from loopback.
         proxy_headers=bool(settings.forwarded_allow_ips),
         forwarded_allow_ips=list(settings.forwarded_allow_ips),
         timeout_graceful_shutdown=GRACE_SECONDS,
-        # On a machine that is busy enough a worker that starts is silent for longer than uvicorn's five seconds.
+        # On a busy machine a starting worker may not respond within uvicorn's five seconds.
         timeout_worker_healthcheck=GRACE_SECONDS,
     )
 

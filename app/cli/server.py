@@ -1,4 +1,4 @@
-"""uvicorn's server and its supervisor, which answer everybody who could connect before they end."""
+"""uvicorn's server and supervisor with a graceful shutdown that serves every accepted or queued connection."""
 
 import asyncio
 import signal
@@ -16,27 +16,27 @@ from app.cli.syn_filter import refuse_new_connections, waits_for_accept
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-# In ticks of uvicorn's, a tenth of a second each: how often it is looked for clients that are too slow.
+# In uvicorn's ticks of a tenth of a second: how often slow clients are looked for.
 LOOK_TICKS = 10
-# What is on its way when the port closes: the end of a handshake, and the next request of who has just been answered.
+# Seconds for what is in flight when the port closes: handshakes, and next requests on open connections.
 HANDSHAKE_SECONDS = 0.3
-# For the queue of those who wait to be accepted, where others may still join it.
+# Seconds to drain the accept queue while others may still join it.
 QUEUE_SECONDS = 3
-# How long a worker that is starting is waited for, where none is there to answer those who wait.
+# Seconds to wait for a starting worker if no other can serve the queue.
 START_SECONDS = 10
 
 
 class Server(uvicorn.Server):
-    """Cuts slow clients, and takes the queue of its port along when it ends.
+    """Aborts slow clients, and drains the accept queue at shutdown.
 
-    Where the kernel can, nobody new gets into that queue meanwhile: their SYN is not answered until the port is
-    closed, and then refused.
+    Where the kernel supports it, nobody joins the queue meanwhile: a SYN is dropped until the port is closed, and
+    refused then.
     """
 
     def __init__(
         self, config: uvicorn.Config, *, owns_port: bool, handshake_seconds: float = HANDSHAKE_SECONDS
     ) -> None:
-        """`owns_port`: nobody else is going to serve on it."""
+        """`owns_port`: no other process serves on the port."""
         super().__init__(config)
         self.owns_port = owns_port
         self.handshake_seconds = handshake_seconds
@@ -55,7 +55,7 @@ class Server(uvicorn.Server):
         await super().shutdown(sockets)
 
     def announce_end(self) -> None:
-        """`Connection: close` on every answer from now on: who reads it asks somewhere else next."""
+        """Send `Connection: close` on every response from now on, so that clients go elsewhere."""
         headers = [*self.server_state.default_headers, (b"connection", b"close")]
         self.server_state.default_headers = headers
         for connection in self.server_state.connections:
@@ -64,22 +64,22 @@ class Server(uvicorn.Server):
                 cycle.default_headers = headers
 
     async def accept_the_rest(self, sockets: "Sequence[socket.socket]") -> None:
-        # Ctrl+C goes to all processes of a terminal, so that no worker stays.
+        # Ctrl+C reaches all processes of a terminal, so no worker stays.
         if self.owns_port or signal.SIGINT in self._captured_signals:
             refuse_new_connections(sockets)
         with suppress(TimeoutError):
             async with asyncio.timeout(QUEUE_SECONDS):
                 await asyncio.sleep(self.handshake_seconds)
-                while waits_for_accept(sockets):  # noqa: ASYNC110 - the event loop accepts meanwhile, and tells nobody
+                while waits_for_accept(sockets):  # noqa: ASYNC110 - the event loop accepts meanwhile, without an event to wait for
                     await asyncio.sleep(0.01)
-                await asyncio.sleep(0.01)  # the event loop tells the protocol of who came last
+                await asyncio.sleep(0.01)  # let the event loop create the protocol of the last connection
 
 
 class Worker(multiprocess.Process):
     def start(self) -> None:
         super().start()
-        # The supervisor's copy of the worker's end: without it a worker that dies while it is asked whether it lives
-        # ends the asking at once, and is replaced then.
+        # Close the supervisor's copy of the worker's pipe end: then a worker that dies during a health check ends the
+        # check at once, and is replaced.
         self.child_conn.close()
 
     @property
@@ -91,7 +91,7 @@ class Worker(multiprocess.Process):
 
 
 class Supervisor(Multiprocess):
-    """Closes the port for all of its workers before it ends them."""
+    """Closes the port for all workers before it stops them."""
 
     def terminate_all(self) -> None:
         self.wait_for_one()
@@ -101,7 +101,7 @@ class Supervisor(Multiprocess):
         super().terminate_all()
 
     def wait_for_one(self) -> None:
-        """Somebody must be there for those who wait in the queue; one that is still starting would just be gone."""
+        """A running worker must drain the queue; a starting one would exit without serving."""
         for _ in range(START_SECONDS * 10):
             alive = [process for process in self.processes if process.process.is_alive()]
             if not alive or any(process.is_ready(0.1) for process in alive):
@@ -109,15 +109,14 @@ class Supervisor(Multiprocess):
 
 
 def ready_to_run(config: uvicorn.Config, sockets: "list[socket.socket]") -> Callable[[], bool]:
-    """What serves until a signal ends it, and says whether it could start; signals are heeded from here on.
+    """A function that serves until a signal and returns whether the start succeeded; handles signals from here on.
 
-    Those who wait in the queue by then are answered, though the start has first to come to its end. The function
-    raises KeyboardInterrupt where Ctrl+C has ended it.
+    Connections queued by then are served after the start. The function raises KeyboardInterrupt after Ctrl+C.
     """
     if config.should_reload:
         return always(ChangeReload(config, target=Server(config, owns_port=False).run, sockets=sockets).run)
     if config.workers > 1:
-        multiprocess.Process = Worker  # type: ignore[misc] # what Multiprocess makes them of, in three places
+        multiprocess.Process = Worker  # type: ignore[misc] # the class that Multiprocess instantiates, in three places
         return always(Supervisor(config, sockets).run)
     server = Server(config, owns_port=True)
     signal.signal(signal.SIGTERM, server.handle_exit)
@@ -130,7 +129,7 @@ def ready_to_run(config: uvicorn.Config, sockets: "list[socket.socket]") -> Call
 
 
 def always(run: Callable[[], None]) -> Callable[[], bool]:
-    """True at its end: how its workers fare it tells itself."""
+    """Returns True at the end: the supervisor reports on its workers itself."""
 
     def run_and_report() -> bool:
         run()

@@ -1,4 +1,4 @@
-"""A listening socket that takes nobody new, and keeps those it has: what closing it cannot do."""
+"""Stops a listening socket from accepting handshakes while its queue is drained."""
 
 import ctypes
 import select
@@ -21,10 +21,10 @@ DROP_SYN = (
 
 
 def refuse_new_connections(sockets: Sequence[socket.socket]) -> None:
-    """Close a socket, and the kernel resets whom nobody has accepted; so let nobody begin a handshake first.
+    """Drop new SYNs, since closing a socket resets the connections in its accept queue.
 
-    A client tries again after a second, and is refused once the port is closed. It holds for every copy of a socket,
-    in other processes too. Elsewhere than on Linux, and where a sandbox forbids it, nothing happens.
+    A client retries after a second, and is refused once the port is closed. The filter applies to every duplicate of
+    the socket, in other processes too. It does nothing on other systems than Linux, or where a sandbox forbids it.
     """
     if sys.platform != "linux":
         return
@@ -36,7 +36,7 @@ def refuse_new_connections(sockets: Sequence[socket.socket]) -> None:
 
 
 def waits_for_accept(sockets: Sequence[socket.socket]) -> bool:
-    """Whether somebody has connected and is not accepted yet."""
+    """Whether the accept queue is not empty."""
     poll = select.poll()
     for listener in sockets:
         poll.register(listener, select.POLLIN)

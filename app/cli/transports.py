@@ -1,4 +1,4 @@
-"""How the last answer of a connection is framed, and how the connection is closed after it."""
+"""Framing of a connection's last response, and closing of the connection after it."""
 
 import asyncio
 from typing import TYPE_CHECKING
@@ -10,15 +10,15 @@ if TYPE_CHECKING:
 
     from app.cli.http_protocol import BoundedProtocol
 
-# A connection that is closed while its client sends is reset, and the client may never see the answer.
+# Closing while the client sends resets the connection, and the client may never see the response.
 LINGER_SECONDS = 2
 
 
 class LingeringTransport(asyncio.Transport):
-    """Closes only its own direction at first, and what still arrives is thrown away."""
+    """Lingering close: half-closes first, and discards what still arrives."""
 
     def __init__(self, protocol: "BoundedProtocol", cycle: RequestResponseCycle | None = None) -> None:
-        """With a cycle: only where the client has not sent all of that request."""
+        """With a cycle, linger only if the client has not sent all of that request."""
         super().__init__()
         self.protocol = protocol
         self.transport = protocol.transport
@@ -42,7 +42,7 @@ class LingeringTransport(asyncio.Transport):
 
 
 def without_chunks(app: "ASGI3Application", cycle: RequestResponseCycle) -> "ASGI3Application":
-    """HTTP/1.0 knows none: an answer of unknown length ends with its connection (RFC 9112 section 6.3)."""
+    """HTTP/1.0 has no chunks: a response of unknown length ends with the connection (RFC 9112 section 6.3)."""
 
     async def application(scope: "Scope", receive: "ASGIReceiveCallable", send: "ASGISendCallable") -> None:
         has_length = True

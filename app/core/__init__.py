@@ -1,1 +1,1 @@
-"""Infrastructure that knows nothing of the domain and nothing of the web."""
+"""Infrastructure: no domain, no web."""

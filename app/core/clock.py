@@ -1,14 +1,14 @@
-"""The time of day, and a clock that nobody sets."""
+"""The wall clock, and a monotonic clock."""
 
 import time
 from datetime import UTC, datetime
 
-# Also counts while the machine sleeps, which the monotonic clock of Linux does not.
+# Also advances during suspend, unlike CLOCK_MONOTONIC on Linux.
 BOOT_CLOCK: int | None = getattr(time, "CLOCK_BOOTTIME", None)
 
 
 def seconds() -> float:
-    """Seconds since some moment."""
+    """Seconds since an arbitrary point in time."""
     return time.monotonic() if BOOT_CLOCK is None else time.clock_gettime(BOOT_CLOCK)
 
 

@@ -1,4 +1,4 @@
-"""The one family of errors that reaches clients; each carries its HTTP status and a stable code."""
+"""The errors that reach clients, each with an HTTP status and a stable code."""
 
 from collections.abc import Mapping
 from typing import ClassVar
@@ -7,8 +7,8 @@ from typing import ClassVar
 class AppError(Exception):
     """Raise anywhere below a handler; `app/api/errors.py` turns it into problem+json.
 
-    Whatever the request's session did is rolled back, unless `keeps_changes` says that
-    the change is the very answer to the failure (a replayed token ends its session).
+    The request's transaction is rolled back, unless `keeps_changes` is set because the change is the reaction to the
+    failure (a reused token ends its session).
     """
 
     status: ClassVar[int] = 500
@@ -127,7 +127,7 @@ class DatabaseUnavailableError(UnavailableError):
 
 
 class InsufficientStorageError(AppError):
-    """RFC 4918 section 11.5; it lasts until an operator makes room."""
+    """RFC 4918 section 11.5; lasts until an operator frees space."""
 
     status = 507
     code = "insufficient_storage"
@@ -135,7 +135,7 @@ class InsufficientStorageError(AppError):
 
 
 class OverloadedError(UnavailableError):
-    """More is waiting than can be served in a time that anybody waits."""
+    """The queue is longer than clients would wait."""
 
     code = "overloaded"
     detail = "Too much is waiting to be served; try again shortly."
@@ -145,7 +145,7 @@ class OverloadedError(UnavailableError):
 
 
 class RateLimitedError(AppError):
-    """RFC 6585 section 4. `headers` tell the limit that was reached."""
+    """RFC 6585 section 4. `headers` describe the limit that was reached."""
 
     status = 429
     code = "rate_limited"

@@ -1,4 +1,4 @@
-"""Doing without a service that is down, and noticing when it is back."""
+"""Falls back to a substitute while a service is down."""
 
 import time
 from collections.abc import Awaitable, Callable
@@ -12,12 +12,12 @@ RETRY = timedelta(seconds=30)
 
 
 class Fallback:
-    """Asks a service, and its stand-in while the service fails: one try in a while, not one for each request."""
+    """Calls a service, or its substitute while the service fails; retries it periodically, not per request."""
 
     def __init__(
         self, errors: tuple[type[Exception], ...], lost: str, regained: str, *, retry: timedelta = RETRY
     ) -> None:
-        """`errors` are those by which the service is known to be down, `lost` and `regained` are logged then."""
+        """`errors` mean that the service is down; `lost` and `regained` are log events."""
         self.errors = errors
         self.lost = lost
         self.regained = regained
@@ -29,7 +29,7 @@ class Fallback:
         if time.monotonic() < self.retry_at:
             return await stand_in()
         if self.is_down:
-            # One request finds out whether it is back; the others need not wait with it.
+            # One request probes the service; the others do not wait for it.
             self.retry_at = time.monotonic() + self.retry_seconds
         try:
             answer = await service()

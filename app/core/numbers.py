@@ -1,4 +1,4 @@
-"""Where the numbers end that both databases and the wire have in common."""
+"""Bounds of integers that both databases and the wire can represent."""
 
 # PostgreSQL's INTEGER; SQLite's goes on.
 MAX_INT32 = 2**31 - 1

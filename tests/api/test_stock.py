@@ -339,7 +339,7 @@ def test_only_an_inventory_costs_its_libraries(settings: Settings, url: str, imp
     ("reply", "line"),
     [
         (Reply(status=404), "✓ inventory       answers"),
-        (Reply(status=None), "! inventory       does not answer: start it, or mend or unset INVENTORY_URL."),
+        (Reply(status=None), "! inventory       does not respond: start it, or fix or unset INVENTORY_URL."),
         (Reply(status=401), "✗ inventory       refuses us: check the user and the password in INVENTORY_URL"),
     ],
     ids=["there", "gone", "refuses"],

@@ -355,7 +355,7 @@ def test_a_database_that_does_not_exist_is_told_with_what_to_do(
     monkeypatch.setattr("sys.stdin", io.StringIO(f"{PASSWORD}\n"))
     failure = fails(*(CREATE if command == ["admin", "create"] else command))
     assert failure.code == 1
-    assert failure.lines == ["error: There is no such database: create it (`createdb NAME`) or mend DATABASE_URL."]
+    assert failure.lines == ["error: There is no such database: create it (`createdb NAME`) or fix DATABASE_URL."]
 
 
 @pytest.mark.parametrize(
@@ -392,7 +392,7 @@ def test_a_file_that_is_no_database_is_told_with_what_to_do(
     monkeypatch.setenv("DATABASE_URL", f"sqlite:///{path}")
     failure = fails(*command)
     assert failure.lines[-1:] == [
-        "error: The file is no SQLite database: mend DATABASE_URL, or move the file away.",
+        "error: The file is no SQLite database: fix DATABASE_URL, or move the file away.",
     ]
 
 

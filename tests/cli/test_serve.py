@@ -260,7 +260,7 @@ def test_a_database_out_of_reach_is_told_after_the_last_try(serve: Serve) -> Non
     ("code", "hint"),
     [
         ("28P01", "error: The database refuses this user or password: check DATABASE_URL or DB_USER and DB_PASSWORD."),
-        ("3D000", "error: There is no such database: create it (`createdb NAME`) or mend DATABASE_URL."),
+        ("3D000", "error: There is no such database: create it (`createdb NAME`) or fix DATABASE_URL."),
     ],
 )
 async def test_what_waiting_cannot_mend_is_told_at_once(serve: Serve, code: str, hint: str) -> None:
@@ -281,7 +281,7 @@ def test_a_real_postgresql_without_the_database_is_told_at_once(serve: Serve, em
     url = empty_url.set(database="strata_nowhere").render_as_string(hide_password=False)
     failure = failure_of(serve(DATABASE_URL=url, DB_RETRY_INTERVAL="60", JWT_SECRET_KEY=SECRET))
     assert failure.code == 1
-    assert failure.lines == ["error: There is no such database: create it (`createdb NAME`) or mend DATABASE_URL."]
+    assert failure.lines == ["error: There is no such database: create it (`createdb NAME`) or fix DATABASE_URL."]
 
 
 def test_wrong_settings_are_told_one_a_line(serve: Serve, tmp_path: Path) -> None:

@@ -9,7 +9,7 @@ from app.cli.scaffold.names import Names, camel
 # Names in a generated schema that a field's type must not hide.
 TAKEN = {
     *("Annotated", "Any", "Decimal", "Field", "Flag", "In", "Literal", "MISSING", "MoneyOut", "Out", "Page"),
-    *("OnceDep", "PagingDep", "SessionDep", "CachedDep", "CreatedDep", "ETagDep"),
+    *("IdempotencyDep", "PagingDep", "SessionDep", "CachedDep", "CreatedDep", "ETagDep"),
     *("Amount", "Day", "Email", "Instant", "Int32", "Int32Query", "Line255", "LongText", "JsonId", "Url", "Year"),
     *("AmountQuery", "FlagQuery", "IdParameter", "SearchQuery"),
     *("Depends", "Path", "Query", "Response", "Router", "AsyncSession", "Identity", "CursorPage", "FilterDep"),

@@ -1,1 +1,1 @@
-"""Values kept for a while, in the process or in Redis."""
+"""The cache, in the process or on Redis."""

@@ -1,4 +1,4 @@
-"""What was made a moment ago and need not be made again: kept in this process, or on Redis for all."""
+"""The cache: in this process, or on Redis for all instances."""
 
 import asyncio
 import time
@@ -21,14 +21,14 @@ ENTRY_OVERHEAD_BYTES = 500
 
 
 class Store(Protocol):
-    """Where entries are, each until it is too old or there is no room for it."""
+    """A store whose entries expire, or are evicted for lack of room."""
 
     async def get(self, key: str) -> bytes | None: ...
     async def set(self, key: str, value: bytes) -> None: ...
 
 
 class LocalStore:
-    """Entries in this process; of too many those go that were used least recently."""
+    """An LRU cache in this process."""
 
     def __init__(self, *, ttl: timedelta = TTL, max_bytes: int = MAX_BYTES) -> None:
         self.ttl_seconds = ttl.total_seconds()
@@ -47,7 +47,7 @@ class LocalStore:
     async def set(self, key: str, value: bytes) -> None:
         self.drop(key)
         if size(key, value) > self.max_bytes:
-            return  # it would push all others out, and then itself
+            return  # it would evict all others, and then itself
         self.entries[key] = (time.monotonic() + self.ttl_seconds, value)
         self.bytes += size(key, value)
         while self.bytes > self.max_bytes:
@@ -63,10 +63,10 @@ def size(key: str, value: bytes) -> int:
 
 
 class Cache:
-    """Makes what it does not have, each thing once at a time in a process, however many ask for it together.
+    """Computes missing entries, once per process for concurrent callers.
 
-    It never makes a thing void: a key names a version of what it stands for (see `app/crud/generation.py`),
-    and nobody asks for old ones again.
+    There is no invalidation: a key contains the generation of its resource (see `app/crud/generation.py`), and old
+    keys are never requested again.
     """
 
     def __init__(
@@ -84,11 +84,11 @@ class Cache:
 
     @classmethod
     def from_settings(cls, settings: Settings, prefix: str = PREFIX) -> Self:
-        """`prefix` is the deployment's, of `redis_prefix`."""
+        """`prefix` is the deployment's, from `redis_prefix`."""
         return cls(settings.redis_url.get_secret_value() if settings.redis_url else None, prefix)
 
     async def get_or_create(self, key: str, make: Callable[[], Awaitable[bytes]]) -> bytes:
-        """The entry, or what `make` returns, which then is the entry. What `make` raises is passed on."""
+        """The entry, created by `make` if missing. Exceptions of `make` propagate."""
         if (entry := await self.ask(lambda store: store.get(key))) is not None:
             return entry
         lock = self.locks.setdefault(key, asyncio.Lock())
@@ -110,6 +110,6 @@ class Cache:
 
 
 def open_redis(url: str, prefix: str, ttl: timedelta) -> "RedisStore":
-    from app.core.cache.redis import RedisStore  # noqa: PLC0415 - its library costs those who use none 10 MB
+    from app.core.cache.redis import RedisStore  # noqa: PLC0415 - the library takes 10 MB
 
     return RedisStore(url, prefix, ttl)

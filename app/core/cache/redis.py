@@ -1,4 +1,4 @@
-"""Redis: what instances share."""
+"""State shared on Redis."""
 
 from datetime import timedelta
 
@@ -13,13 +13,13 @@ from redis.exceptions import RedisError
 
 from app.core.limits.windows import Limit
 
-# Requests wait for this: a Redis that is not there must cost little until it is noticed.
+# Requests wait this long: an unreachable Redis must cost little until it is detected.
 TIMEOUT_SECONDS = 0.5
 MAX_CONNECTIONS = 50
 
 
 class RedisWindows:
-    """Moving windows that all instances count in, on connections of their own."""
+    """Moving windows shared by all instances, with their own connections."""
 
     def __init__(self, url: str, prefix: str) -> None:
         self.pool = open_pool(url)
@@ -42,7 +42,7 @@ class RedisWindows:
 
 
 class RedisStore:
-    """Cache entries that all instances use, on connections of their own. Redis throws them away when they are old."""
+    """Cache entries shared by all instances, with their own connections. Redis expires them."""
 
     errors = (RedisError, OSError)
 
@@ -65,20 +65,20 @@ class RedisStore:
 
 
 def open_pool(url: str) -> ConnectionPool:
-    """Connections that give up soon, and wait for each other where there would be too many."""
+    """A bounded, blocking connection pool with short timeouts."""
     return BlockingConnectionPool.from_url(
         url,
         max_connections=MAX_CONNECTIONS,
         timeout=2 * TIMEOUT_SECONDS,
         socket_timeout=TIMEOUT_SECONDS,
         socket_connect_timeout=TIMEOUT_SECONDS,
-        # Once more for a connection that Redis closed while it was idle; the default goes on for seconds.
+        # One retry, for a connection that Redis closed while idle; the default retries for seconds.
         retry=Retry(NoBackoff(), 1, supported_errors=(RedisConnectionError,)),
     )
 
 
 def shared_limiter(pool: ConnectionPool, prefix: str) -> MovingWindowRateLimiter:
-    # The address is the pool's; this one only tells the library which kind of server it talks to.
+    # The pool has the address; this URL only tells the library the kind of server.
     storage = RedisStorage(
         "redis://",
         wrap_exceptions=True,

@@ -1,1 +1,1 @@
-"""What the environment and `.env` set."""
+"""Settings from the environment and `.env` files."""

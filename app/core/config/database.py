@@ -1,4 +1,4 @@
-"""Where the database is: the URL, the parts where there is none, and the settings that a URL brings along."""
+"""Settings of the database: the URL, or its parts, and settings that the URL implies."""
 
 import re
 from collections.abc import Mapping
@@ -16,30 +16,30 @@ if TYPE_CHECKING:
 
 PARTS = ("db_driver", "db_host", "db_port", "db_user", "db_password", "db_database")
 NEEDED = ("db_host", "db_user", "db_database")
-# Whose names say that a pooler shares out its connections for a transaction each.
+# Host names of poolers in transaction mode.
 POOLERS = ((re.compile(r"-pooler\..*\.neon\.tech$"), None), (re.compile(r"\.supabase\.(com|co)$"), 6543))
 
 
 def resolve_database(values: Mapping[str, Any]) -> dict[str, Any]:
-    """All that is set, without the parts that a URL makes meaningless, and with what the URL says of other settings.
+    """Resolve the settings: a URL overrides the parts, and implies other settings.
 
-    A URL that is wrong says nothing; `database_faults` tells of it.
+    An invalid URL implies nothing; `database_faults` reports it.
     """
-    settled = dict(values)
+    resolved = dict(values)
     urls = {name: url_in(values, name) for name in ("database_url", "db_dsn", "database_read_url")}
     primary = urls["database_url"] or urls["db_dsn"]
     if primary is not None or values.get("database_url") or values.get("db_dsn"):
-        settled = {name: value for name, value in settled.items() if name not in PARTS}
+        resolved = {name: value for name, value in resolved.items() if name not in PARTS}
     for url in filter(None, (urls["database_read_url"], primary)):
         if is_pooler(url):
-            settled.setdefault("db_pgbouncer", True)
+            resolved.setdefault("db_pgbouncer", True)
         if url.query.get("pgbouncer") == "true" or (url is primary and "pgbouncer" in url.query):
-            settled["db_pgbouncer"] = url.query["pgbouncer"]
+            resolved["db_pgbouncer"] = url.query["pgbouncer"]
     if primary is not None and "connection_limit" in primary.query:
-        settled |= {"db_pool_size": primary.query["connection_limit"], "db_max_overflow": 0}
+        resolved |= {"db_pool_size": primary.query["connection_limit"], "db_max_overflow": 0}
     if primary is not None and "pool_timeout" in primary.query:
-        settled["db_pool_timeout"] = primary.query["pool_timeout"]
-    return settled
+        resolved["db_pool_timeout"] = primary.query["pool_timeout"]
+    return resolved
 
 
 def url_in(values: Mapping[str, Any], name: str) -> URL | None:
@@ -56,10 +56,10 @@ def is_pooler(url: URL) -> bool:
 
 
 def database_in_parts(settings: "Settings") -> URL | None:
-    """What DB_HOST and its kin name; None where they name nothing.
+    """The URL that `DB_*` describe; None if none is set.
 
     Raises:
-        ValueError: if they name no database, without their values.
+        ValueError: if they describe no database; values are not quoted.
     """
     if DIALECTS[settings.db_driver] == SQLITE:
         return parts_of_sqlite(settings)
@@ -81,18 +81,18 @@ def database_in_parts(settings: "Settings") -> URL | None:
 def parts_of_sqlite(settings: "Settings") -> URL | None:
     if not parts_in_use(settings):
         return None
-    # With the slashes that a path in a URL has, whatever is in it.
+    # In URL syntax, with forward slashes.
     url = URL.create(SQLITE, database=settings.db_database)
     return parse_database_url(url.render_as_string(hide_password=False))
 
 
 def parts_in_use(settings: "Settings") -> list[str]:
-    """The parts that are set, without the driver, which is always one or another and names no database."""
+    """The parts that are set, except the driver, which always has a default."""
     return [name for name in PARTS[1:] if getattr(settings, name) is not None]
 
 
 def part_faults(settings: "Settings") -> list[str]:
-    """A line where some parts are set and others missing: nobody is to guess which database was meant."""
+    """A message if only some of the required parts are set, instead of guessing the rest."""
     if settings.db_driver not in DIALECTS:
         return [f"DB_DRIVER: must be one of {', '.join(DIALECTS)}"]
     if settings.database_url is not None or DIALECTS[settings.db_driver] == SQLITE:
@@ -106,12 +106,12 @@ def part_faults(settings: "Settings") -> list[str]:
 
 
 def check_database(settings: "Settings") -> None:
-    """Raises ValueError, without its values, if the URL or the parts are wrong or what they name is not there."""
+    """Raises ValueError, without values, if the URL or the parts are invalid or name a missing file."""
     check_url(settings.database)
 
 
 def check_replica(text: str, settings: "Settings") -> None:
-    """The pools are as large as those of the primary, whose settings they share."""
+    """The replica's pools use the primary's settings."""
     url = parse_database_url(text, settings.db_ssl)
     for name, setting in (("connection_limit", "DB_POOL_SIZE"), ("pool_timeout", "DB_POOL_TIMEOUT")):
         if name in url.query:

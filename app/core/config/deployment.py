@@ -1,4 +1,4 @@
-"""Which deployment this is: what its instances have in common, and no two deployments."""
+"""The identity of the deployment, shared by its instances only."""
 
 from hashlib import sha256
 
@@ -10,7 +10,7 @@ from app.core.config.settings import Settings
 from app.core.db.sqlite_files import database_path
 
 PREFIX = "strata"
-# The cluster and the database in it: whatever name and port it is reached by, and whoever signs its tokens.
+# Identifies cluster and database, whatever the host name, port and signing key.
 IDENTITY = text(
     "SELECT (SELECT system_identifier FROM pg_control_system()), oid "
     "FROM pg_database WHERE datname = current_database()"
@@ -18,10 +18,10 @@ IDENTITY = text(
 
 
 async def redis_prefix(settings: Settings, engine: AsyncEngine) -> str:
-    """What the names of all that this deployment keeps in Redis begin with.
+    """The prefix of this deployment's keys on Redis.
 
-    By its database, and not by a key: keys are exchanged while instances with the old one and with the new one share
-    what is counted. By the environment too, for a physical copy of a database has the identity of the first.
+    Derived from the database, not from a signing key: during a rotation instances with the old and the new key share
+    counters. The environment is included, since a physical copy of a database has the identity of the original.
     """
     if settings.redis_url is None or settings.redis_prefix is not None:
         return settings.redis_prefix or PREFIX
@@ -32,10 +32,10 @@ async def redis_prefix(settings: Settings, engine: AsyncEngine) -> str:
 async def database_identity(engine: AsyncEngine) -> str:
     if engine.url.get_backend_name() == "sqlite":
         path = database_path(engine.url).resolve()
-        # Every container may have its file at the same path.
+        # Every container may have its SQLite file at the same path.
         return f"{path} {path.stat().st_ino}" if path.exists() else str(path)
     try:
         async with engine.connect() as connection:
             return " ".join(map(str, (await connection.execute(IDENTITY)).one()))
-    except DBAPIError:  # a service that is like PostgreSQL need not have this
+    except DBAPIError:  # services compatible with PostgreSQL may lack this function
         return f"{engine.url.host} {engine.url.port} {engine.url.database}"

@@ -1,4 +1,4 @@
-"""The `.env` files themselves: what keeps one from being read, and what is said in one more than once."""
+"""Reads `.env` files; detects unreadable lines and repeated names."""
 
 from codecs import BOM_UTF16_BE, BOM_UTF16_LE
 from collections.abc import Iterator
@@ -12,7 +12,7 @@ LINE = "must be NAME=value, with a value in quotes closed again"
 
 
 def file_faults(path: Path) -> list[str]:
-    """Whatever would leave a setting in it unread."""
+    """Errors that would leave a setting of the file unread."""
     try:
         lines = [binding for binding in read_bindings(path) if is_fault(binding)]
     except ValueError as error:
@@ -25,13 +25,13 @@ def is_fault(binding: Binding) -> bool:
 
 
 def line_of(binding: Binding) -> int:
-    """Where it begins: the blank lines before it belong to it."""
+    """The line of a binding, whose text includes preceding blank lines."""
     text = binding.original.string
     return binding.original.line + text[: len(text) - len(text.lstrip())].count("\n")
 
 
 def repeated_names(path: Path) -> Iterator[str]:
-    """A line for each setting that another line of the file sets again, to something else."""
+    """A message per setting that a later line of the file overrides with another value."""
     known: dict[str, str | None] = {}
     for binding in read_bindings(path):
         name = (binding.key or "").upper()
@@ -58,12 +58,12 @@ def read_bindings(path: Path) -> list[Binding]:
 
 
 def is_file(path: Path) -> bool:
-    """Raises ValueError for what only looks as if it were none."""
+    """Whether the file exists. Raises ValueError for broken links and directories."""
     if path.is_file():
         return True
     if path.is_symlink() and not path.exists():
         raise ValueError("is a link to a file that is not there")
-    # A virtual environment may have this name.
+    # A virtual environment may be named `.env`.
     if path.is_dir() and not (path / "pyvenv.cfg").exists():
         raise ValueError("is a directory, as Docker makes it where a file to mount is missing; put the file there")
     return False

@@ -1,4 +1,4 @@
-"""Which environment a server is in, and what would leave it in development without anybody having said so."""
+"""The environment of a server, and mistakes that would silently leave it in development."""
 
 import os
 from collections.abc import Iterator
@@ -16,18 +16,18 @@ type Environment = Literal["development", "test", "staging", "production"]
 
 ENVIRONMENTS: tuple[str, ...] = get_args(Environment.__value__)
 EXPOSED = {"staging", "production"}
-# What other programs call it. A shell has a file in ENV, so that of these names only such values count.
+# Names that other programs use. ENV is a file for shells, so these names count only with such values.
 LOOKALIKES = ("env", "app_environment", "strata_env", "strata_environment")
 LOOKALIKE_VALUES = {"prod", "production", "live", "stage", "staging"}
-# How much of a name must be as in ours: all but a letter or so, so that others' variables are left alone.
+# The similarity of a likely typo: all but a letter or so, to ignore variables of other programs.
 LIKENESS = 0.85
-# A name that chooses a file and nothing else.
+# A name that only chooses a file.
 FILE_NAME = r"[\w.-]{1,100}"
 CHOICE = f"{', '.join(ENVIRONMENTS[:-1])} or {ENVIRONMENTS[-1]}"
 
 
 def tidy(value: object) -> object:
-    """Without blanks around it; names of environments in small letters. Others may be those of files."""
+    """Strip; lower-case names of environments. Other names may be those of files."""
     if not isinstance(value, str):
         return value
     return value.strip().lower() if value.strip().lower() in ENVIRONMENTS else value.strip()
@@ -41,7 +41,7 @@ Word = Annotated[str | None, BeforeValidator(tidy_or_none)]
 
 
 class Names(PlainSettings):
-    """What somewhere names an environment, found as every setting is."""
+    """Names of the environment, read as every setting."""
 
     app_env: Word = None
     environment: Word = None
@@ -56,22 +56,22 @@ class Names(PlainSettings):
 
 
 def env_files() -> tuple[str, str]:
-    """`.env`, and the one over it: of APP_ENV, else of the environment that the process or `.env` names."""
+    """`.env`, and the file that overrides it: of APP_ENV, else of the environment named by the process or `.env`."""
     name = Names.of_process().app_env or Names(_env_file=".env").environment or "development"
     return ".env", f".env.{name if fullmatch(FILE_NAME, name) else 'development'}"
 
 
 def env_file_faults() -> list[str]:
-    """Of `.env`, and then of the one that it may choose."""
+    """Errors of `.env`, and then of the file that it chooses."""
     try:
         Path.cwd()
-    except OSError:  # without its files a server would start with the defaults
+    except OSError:  # without the files a server would start with the defaults
         return ["working directory: is gone; go to the folder again"]
     return file_faults(Path(".env")) or file_faults(Path(env_files()[1]))
 
 
 def environment_faults(files: tuple[str, str]) -> list[str]:
-    """Whatever would have it run as development, or as another environment, unnoticed.
+    """Mistakes that would silently run the server in development or another environment.
 
     `files` are those of `env_files`.
     """
@@ -120,7 +120,7 @@ def contradiction(process: Names, found: Names) -> str | None:
 
 
 def missing_file_fault(process: Names, found: Names, file: str) -> str | None:
-    """Where the process itself says which environment it is, that counts, whatever the file was to say."""
+    """Report a missing file of APP_ENV, unless the process itself sets ENVIRONMENT."""
     if process.app_env is None or process.environment is not None or found.environment in EXPOSED:
         return None
     if Path(file).exists():

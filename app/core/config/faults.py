@@ -1,4 +1,4 @@
-"""What is wrong with the settings, in one line a fault and never with a value: it may be a secret."""
+"""Messages for invalid settings, one line each, without values, which may be secrets."""
 
 from collections.abc import Callable
 from typing import TYPE_CHECKING
@@ -21,14 +21,14 @@ HOW_TO_MAKE = {
 
 
 def find_faults(settings: "Settings") -> list[str]:
-    """All that the single fields do not tell, since it takes several or a closer look."""
+    """Errors that involve several fields or a closer look."""
     finders = [database_faults, key_faults, mail_faults, redis_faults, inventory_faults]
     if settings.is_exposed:
         finders.append(exposure_faults)
     return [fault for find in finders for fault in find(settings)]
 
 
-# How to mend what Pydantic says is wrong.
+# Advice for Pydantic's error types.
 MENDS = {
     "int_parsing": "; write a whole number in digits, without a unit",
     "int_from_float": "; write a whole number",
@@ -47,12 +47,12 @@ def describe_fault(fault: object) -> str:
     name = str(fault["loc"][0]).upper() if fault["loc"] else "settings"
     message = (
         fault["msg"].removeprefix("Value error, ").replace(" items", " characters")
-    )  # nothing but texts has a length here
+    )  # only strings have a length here
     return f"{name}: {message[0].lower()}{message[1:]}{MENDS.get(fault['type'], '')}"
 
 
 def faults_of[**P](name: str, check: Callable[P, object], *args: P.args, **kwargs: P.kwargs) -> list[str]:
-    """What a check that raises ValueError says of the setting `name`; nothing if it raises nothing."""
+    """The message of a check's ValueError, after the setting's name; empty if it passes."""
     try:
         check(*args, **kwargs)
     except ValueError as error:
@@ -76,7 +76,7 @@ def name_of_database(settings: "Settings") -> str:
 
 
 def key_faults(settings: "Settings") -> list[str]:
-    """Without telling anything of the keys: a path may be a misplaced secret."""
+    """Errors of keys, without their values: a path may be a misplaced secret."""
     faults = []
     if settings.jwt_secret_key is None and settings.jwt_algorithm != "HS256":
         wanted = f"must be the path of a PEM private key for {settings.jwt_algorithm}"
@@ -94,7 +94,7 @@ def check_key(settings: "Settings", name: str, key: str) -> None:
                 f"is guessable; in {settings.environment} use a random one, as of `openssl rand -base64 48`"
             )
         return
-    from app.core.security.pem import read_key, read_private_key  # noqa: PLC0415 - its library costs those who have a secret 9 MB
+    from app.core.security.pem import read_key, read_private_key  # noqa: PLC0415 - the library takes 9 MB, unused with a secret
 
     read = read_private_key if name == "JWT_SECRET_KEY" else read_key
     read(key, settings.jwt_algorithm)
@@ -113,7 +113,7 @@ def mail_faults(settings: "Settings") -> list[str]:
 
 
 def check_sender(text: str) -> None:
-    # A sender outside ASCII would want SMTPUTF8 of every server on the way; of its domain there is an ASCII form.
+    # A non-ASCII local part needs SMTPUTF8 on every server on the way; the domain has an ASCII form.
     if not parse_address(text).username.isascii():
         raise ValueError("the part before the @ must be ASCII")
 
@@ -125,7 +125,7 @@ def redis_faults(settings: "Settings") -> list[str]:
 
 
 def is_http_url(text: str) -> bool:
-    """Whether paths can be added to it: without a query and a fragment."""
+    """Whether it is an HTTP URL without query and fragment, to which paths can be appended."""
     try:
         url = HttpUrl(text)
     except ValidationError:
@@ -140,7 +140,7 @@ def inventory_faults(settings: "Settings") -> list[str]:
 
 
 def exposure_faults(settings: "Settings") -> list[str]:
-    """What is convenient in development and dangerous where strangers can reach it."""
+    """Settings that are convenient in development and dangerous on an exposed server."""
     faults = []
     where = f"in {settings.environment}"
     if settings.jwt_secret_key is None and settings.jwt_algorithm == "HS256":

@@ -1,4 +1,4 @@
-"""Paths as people write them for a shell."""
+"""Expansion of `~` in paths."""
 
 from pathlib import Path
 

@@ -1,4 +1,4 @@
-"""Hosts and origins as settings may write them, in the form in which requests have them."""
+"""Parses hosts, origins and proxies in settings, and normalizes them to the form of requests."""
 
 from ipaddress import IPv6Address, ip_address, ip_network
 from re import fullmatch
@@ -30,7 +30,7 @@ def read_origin(text: str) -> str:
 
 
 def read_trusted_host(text: str) -> str:
-    """A host name, or `*.` and one; of a URL its host. Ports make no difference: requests are compared without.
+    """A host name, `*.` and a host name, or the host of a URL. Ports are ignored, as in requests.
 
     Raises:
         ValueError: if it is none.
@@ -70,7 +70,7 @@ def read_proxy(text: str) -> str:
     if text == "*":
         return text
     try:
-        # Of a network the bits of a host may be set: 10.0.0.1/8 is 10.0.0.0/8.
+        # Host bits of a network may be set: 10.0.0.1/8 is 10.0.0.0/8.
         return str(ip_network(text, strict=False) if "/" in text else ip_address(text))
     except ValueError:
         raise ValueError(
@@ -79,7 +79,7 @@ def read_proxy(text: str) -> str:
 
 
 def split(text: str) -> SplitResult | None:
-    """None for what is no URL, also where it is the port that is none."""
+    """None for an invalid URL, an invalid port included."""
     try:
         url = urlsplit(text)
         _ = url.port
@@ -93,4 +93,4 @@ def is_ipv6(text: str) -> bool:
         IPv6Address(text)
     except ValueError:
         return False
-    return "%" not in text  # a zone means something to one machine alone
+    return "%" not in text  # a zone identifier is local to one machine

@@ -1,9 +1,9 @@
-"""How many connections a server process may have where the settings do not say."""
+"""Default sizes of connection pools, per server process."""
 
 from typing import Any
 
-# All workers of one `strata serve` together. PostgreSQL allows 100 as it comes: there is room for a pg_dump,
-# a migration, and whoever looks at what is going on.
+# For all workers of one `strata serve`. PostgreSQL's default is 100, which leaves room for a pg_dump, a migration and
+# a psql.
 HOST_BUDGET = 60
 # What one worker gets at most and at least. It runs one event loop, which more connections would not make quicker.
 MOST = 30

@@ -1,4 +1,4 @@
-"""Files and folders for their owner alone, whatever the umask."""
+"""Files and folders that only their owner can read, whatever the umask."""
 
 import os
 import secrets
@@ -6,19 +6,19 @@ from pathlib import Path
 
 
 def make_private_folder(path: Path) -> None:
-    """And what is missing above it; what is there stays as it is."""
+    """Create the folder and missing parents; existing ones are not changed."""
     for folder in (*reversed(path.parents), path):
         folder.mkdir(mode=0o700, exist_ok=True)
 
 
 def make_private_file(path: Path) -> None:
-    """An empty one where there is none. At no time can others open it, however many processes make it at once."""
+    """Create an empty file unless it exists. Others can never open it, even if processes race."""
     if not path.exists():
         os.close(os.open(path, os.O_RDONLY | os.O_CREAT, 0o600))
 
 
 def write_draft(path: Path, text: str) -> Path:
-    """A file beside `path`, to be moved into its place."""
+    """Write a temporary file beside `path`, to be renamed to it."""
     draft = path.with_name(f"{path.name}.{secrets.token_hex(8)}")
     with os.fdopen(os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as file:
         file.write(text)

@@ -5,9 +5,9 @@ from typing import Annotated
 
 from pydantic import AfterValidator
 
-# Of what needs no encoding (RFC 3986 section 2.3): it stands in headers, cookies and documents as it is.
+# Unreserved characters (RFC 3986 section 2.3): it is copied into headers, cookies and documents unencoded.
 SEGMENT = re.compile(r"[A-Za-z0-9._~-]+")
-# Where our own paths begin: below one of these nobody could tell whether the proxy has taken the prefix off.
+# First segments of our own paths: with such a prefix, whether the proxy stripped it would be ambiguous.
 OWN = frozenset(
     {
         ".well-known",

@@ -50,15 +50,15 @@ from app.core.security.addresses import PlainAddress
 from app.core.security.opaque_string import NewPassword
 from app.core.security.usernames import Username
 
-# No list of a user's sessions is longer.
+# Bounds the list of a user's sessions.
 MAX_SESSIONS = 1000
-# Bounds for what would be a slip, or too much for the arithmetic of dates.
+# Bounds against typos and overflow of dates.
 MAX_DAYS = 36_500
 MAX_BODY_SIZE = 1024**4
 
 
 class SettingsError(Exception):
-    """Some settings are wrong; the message has one line for each fault."""
+    """Invalid settings; the message has one line per error."""
 
     def __init__(self, faults: list[str]) -> None:
         super().__init__("\n".join(faults))
@@ -168,7 +168,7 @@ class Settings(PlainSettings):
         try:
             settings = cls(_env_file=files)
         except ValidationError as error:
-            # Where one setting is wrong, defaults that follow from others are not made: no fault of theirs.
+            # Defaults derived from an invalid setting are missing: not errors of their own.
             told = [fault for fault in error.errors() if fault["type"] != "default_factory_not_called"]
             faults += [describe_fault(fault) for fault in told]
         if faults or settings is None:
@@ -183,7 +183,7 @@ class Settings(PlainSettings):
     @model_validator(mode="before")
     @classmethod
     def database_url_wins(cls, values: dict[str, object]) -> dict[str, object]:
-        """Over the parts, and over what it says itself of the pool."""
+        """DATABASE_URL overrides the parts, and settings of the pool that its parameters name."""
         return resolve_database(values)
 
     @model_validator(mode="before")
@@ -204,7 +204,7 @@ class Settings(PlainSettings):
 
     @property
     def is_exposed(self) -> bool:
-        """Whether strangers may reach this server, so that nothing may be left at a convenient default."""
+        """Whether the server is exposed to strangers, so that development defaults are rejected."""
         return self.environment in EXPOSED
 
     @property
@@ -242,7 +242,7 @@ class Settings(PlainSettings):
         return self.log_format == "json" or (self.log_format is None and self.environment != "development")
 
     def named_keys(self) -> Iterator[tuple[str, str]]:
-        """Each key that is set, after the name that a fault gives it."""
+        """Each key that is set, with the name used in error messages."""
         if self.jwt_secret_key is not None:
             yield "JWT_SECRET_KEY", self.jwt_secret_key.get_secret_value()
         for number, key in enumerate(self.jwt_previous_keys, start=1):

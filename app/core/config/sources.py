@@ -1,4 +1,4 @@
-"""Where settings are read, and what surrounds a value without being a part of it."""
+"""The sources of settings, and trimming of their values."""
 
 import re
 from collections.abc import Mapping
@@ -6,7 +6,7 @@ from typing import Any, Literal, get_args, get_origin
 
 from pydantic_settings import BaseSettings, EnvSettingsSource, PydanticBaseSettingsSource, SettingsConfigDict
 
-# White space for readers, which `str.strip` leaves: the mark at the beginning of files, and a blank without width.
+# Invisible characters that `str.strip` leaves: the byte order mark and the zero-width space.
 UNSEEN = "\ufeff\u200b"
 QUOTES = ('"', "'")
 # Docker and Kubernetes tell each container of the services beside it: one named `db` makes DB_PORT=tcp://10.0.0.5:5432.
@@ -14,7 +14,7 @@ SERVICE_LINK = re.compile(r"(tcp|udp|sctp)://\S+", re.IGNORECASE)
 
 
 class PlainSettings(BaseSettings):
-    """Read from the process environment and `.env` files, each value without blanks and line ends around it."""
+    """Settings from the process environment and `.env` files, with trimmed values."""
 
     model_config = SettingsConfigDict(
         extra="ignore", env_ignore_empty=True, hide_input_in_errors=True, allow_inf_nan=False
@@ -29,17 +29,17 @@ class PlainSettings(BaseSettings):
         dotenv_settings: PydanticBaseSettingsSource,
         file_secret_settings: PydanticBaseSettingsSource,  # noqa: ARG003 - there are none
     ) -> tuple[PydanticBaseSettingsSource, ...]:
-        # Here and not at each field: what is empty then must count as not set, so that the next source is asked.
+        # Here and not per field: an empty value counts as not set, so that the next source is used.
         assert isinstance(env_settings, EnvSettingsSource)
         assert isinstance(dotenv_settings, EnvSettingsSource)
-        # Files have a syntax of their own for quotes; what is left of them there is part of the value.
+        # python-dotenv has removed quotes from files; remaining ones are part of the value.
         env_settings.env_vars = plain_values(without_service_links(env_settings.env_vars), is_quoted=True)
         dotenv_settings.env_vars = plain_values(dotenv_settings.env_vars, is_quoted=False)
         return init_settings, env_settings, dotenv_settings
 
 
 def without_service_links(variables: Mapping[str, str | None]) -> dict[str, str | None]:
-    """Without the variables of the environment that nobody has set to be settings."""
+    """Drop variables that Docker and Kubernetes set for linked services."""
     return {
         name: value
         for name, value in variables.items()
@@ -48,7 +48,7 @@ def without_service_links(variables: Mapping[str, str | None]) -> dict[str, str 
 
 
 def read_text(annotation: object, value: object) -> object:
-    """Find a choice in any letter case. Raises ValueError for what no setting can hold."""
+    """Match a choice case-insensitively. Raises ValueError for invalid text."""
     if not isinstance(value, str):
         return value
     if any(is_unprintable(character) for character in value):
@@ -62,9 +62,9 @@ def plain_values(values: Mapping[str, str | None], *, is_quoted: bool) -> dict[s
 
 
 def plain_value(value: str, *, is_quoted: bool) -> str:
-    """Without what surrounds it; `docker run --env-file` and Compose files keep quotes that a shell takes away."""
+    """Trim white space and quotes; `docker run --env-file` and Compose keep quotes that a shell removes."""
     value = trim(value)
-    # With more of them it is a list, or a name in quotes before an address.
+    # More quotes inside: a list, or a quoted display name before an address.
     is_whole = len(value) > 1 and value[0] == value[-1] and value.count(value[0]) == len("''")
     return trim(value[1:-1]) if is_quoted and is_whole and value[0] in QUOTES else value
 
@@ -74,12 +74,12 @@ def trim(text: str) -> str:
 
 
 def is_unprintable(character: str) -> bool:
-    """Control characters but white space, and bytes that are no UTF-8, which Python reads as lone surrogates."""
+    """Whether it is a control character other than white space, or a lone surrogate (invalid UTF-8)."""
     return (character < " " and not character.isspace()) or "\ud800" <= character <= "\udfff" or character == "\x7f"
 
 
 def choices_of(annotation: Any) -> list[str]:
-    """The words of a `Literal`, wherever it is in a type."""
+    """The values of a `Literal` anywhere in a type."""
     annotation = getattr(annotation, "__value__", annotation)  # of a `type` statement
     if get_origin(annotation) is Literal:
         return [choice for choice in get_args(annotation) if isinstance(choice, str)]

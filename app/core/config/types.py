@@ -1,4 +1,4 @@
-"""Kinds of values that several settings have."""
+"""Types shared by several settings."""
 
 import json
 import re
@@ -15,10 +15,10 @@ from app.core.config.host_names import read_origin, read_proxy, read_trusted_hos
 from app.core.config.redis_url import check_prefix
 from app.core.config.sources import plain_value
 
-# A secret, or the path of one, may have blanks in it.
+# A secret, or its path, may contain spaces.
 BETWEEN_WORDS, BETWEEN_SECRETS = re.compile(r"[\s,]+"), re.compile(",")
 SHORT_UNITS = {"s": "second", "sec": "second", "m": "minute", "min": "minute", "h": "hour", "hr": "hour", "d": "day"}
-# A moving window remembers each hit.
+# A moving window stores each hit.
 MAX_RATE, MAX_WINDOW_SECONDS = 1_000_000, 366 * 24 * 60 * 60
 
 
@@ -35,7 +35,7 @@ def split_list(between: re.Pattern[str]) -> Callable[[object], object]:
 
 
 def json_list(text: str) -> list[str] | None:
-    """None for what is no list of texts; an address may have brackets too."""
+    """None if it is not a list of strings; an IPv6 address has brackets too."""
     try:
         parts = json.loads(text) if text.startswith("[") else None
     except (ValueError, RecursionError):
@@ -46,7 +46,7 @@ def json_list(text: str) -> list[str] | None:
 
 
 def each(read: Callable[[str], str]) -> Callable[[tuple[str, ...]], tuple[str, ...]]:
-    """Reads the parts of a list; each once, and `*` alone, since it stands for all of them."""
+    """Parse the parts of a list without duplicates; `*` must be alone."""
 
     def read_all(parts: tuple[str, ...]) -> tuple[str, ...]:
         found = tuple(dict.fromkeys(map(read, parts)))

@@ -1,4 +1,4 @@
-"""Names that look as if they were settings, and are none."""
+"""Warnings for names that look like settings but are not read."""
 
 import os
 from collections.abc import Iterable, Iterator
@@ -12,7 +12,7 @@ from app.core.config.environments import LIKENESS, env_files
 if TYPE_CHECKING:
     from app.core.config.settings import Settings
 
-# What other programs call it, where that is spelled too differently to be found.
+# Names that other programs use, too different to be found by similarity.
 OTHER_NAMES = {
     "ALLOWED_HOSTS": "TRUSTED_HOSTS",
     "ALLOWED_ORIGINS": "CORS_ORIGINS",
@@ -33,7 +33,7 @@ OTHER_NAMES = {
 
 
 def file_warnings(settings: "Settings") -> list[str]:
-    """What the `.env` files say that nobody reads. Raises ValueError for a file that cannot be read."""
+    """Names in the `.env` files that are not read. Raises ValueError for an unreadable file."""
     warnings: list[str] = []
     for path in map(Path, env_files()):
         warnings += repeated_names(path)
@@ -46,7 +46,7 @@ def process_warnings(settings: "Settings") -> list[str]:
 
 
 def unread_names(settings: "Settings", names: Iterable[str]) -> Iterator[str]:
-    """Where what is meant is set too, the other name is another program's."""
+    """The suggested setting; none if that is set, since the name then belongs to another program."""
     known = {"APP_ENV", "DB_DSN", *(name.upper() for name in type(settings).model_fields)}
     for name in names:
         meant = None if name.upper() in known else suggestion_for(name.upper(), known)

@@ -1,1 +1,1 @@
-"""How much of something there may be at once, or in a time."""
+"""Rate limits and concurrency limits."""

@@ -1,4 +1,4 @@
-"""How many downloads go on at once: of each user, and in this process."""
+"""Limits on concurrent downloads, per user and per process."""
 
 from collections import Counter
 from collections.abc import Iterator

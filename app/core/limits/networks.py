@@ -1,4 +1,4 @@
-"""Which addresses are one client's."""
+"""The network that counts as one client."""
 
 from ipaddress import IPv6Address, ip_address
 
@@ -6,7 +6,7 @@ IPV6_SUBSCRIBER_BITS = 64
 
 
 def network_of(host: str) -> str:
-    """An address; of IPv6 the /64, all of which one subscriber has (RFC 6177). What is no address is itself."""
+    """An IPv4 address, or the /64 of an IPv6 address, which one subscriber has (RFC 6177); other text as it is."""
     try:
         address = ip_address(host)
     except ValueError:

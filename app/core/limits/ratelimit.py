@@ -1,4 +1,4 @@
-"""How often something may happen: moving windows, kept in this process or shared by all on Redis."""
+"""Rate limits by moving windows, in this process or shared on Redis."""
 
 import json
 import time
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from app.core.cache.redis import RedisWindows
 
 
-# What clients choose the length of is not kept.
+# Keys are hashed, since clients choose their length.
 MAX_KNOWN_LENGTH = 100
 DIGEST_LENGTH = 32  # hexadecimal digits: 128 bits
 
@@ -30,7 +30,7 @@ type Question[T] = Callable[[Windows, list[Limit], str], Awaitable[T]]
 
 
 class Verdict(NamedTuple):
-    """What the tightest of the windows says; `reset_seconds` is when it next has room for one more."""
+    """The state of the tightest window; `reset_seconds` is the time until it has room for one more."""
 
     allowed: bool
     limit: int
@@ -39,7 +39,7 @@ class Verdict(NamedTuple):
 
     @property
     def headers(self) -> dict[str, str]:
-        """As in draft-ietf-httpapi-ratelimit-headers up to version 7, which is what clients know."""
+        """draft-ietf-httpapi-ratelimit-headers up to version 7, which clients support."""
         return {
             "RateLimit-Limit": str(self.limit),
             "RateLimit-Remaining": str(self.remaining),
@@ -54,15 +54,15 @@ class Verdict(NamedTuple):
 
 
 def tightest(*verdicts: Verdict) -> Verdict:
-    """The one that a client runs into first; of those it has run into, the one that holds it longest."""
+    """The limit that a client reaches first; among reached ones, that with the longest wait."""
     return min(verdicts, key=lambda verdict: (verdict.allowed, verdict.remaining, -verdict.reset_seconds))
 
 
 class RateLimiter:
-    """Counts on Redis where there is one, and by itself while that does not answer.
+    """Counts on Redis if configured, and in the process while Redis is unreachable.
 
-    A rate is text as the library `limits` reads it, `10/minute` or several, `10/minute;50/day`.
-    A key is what is counted, in as many parts as it takes: ("login", "192.0.2.1").
+    A rate is text in the syntax of the library `limits`, `10/minute` or several, `10/minute;50/day`.
+    A key has any number of parts: ("login", "192.0.2.1").
     """
 
     def __init__(self, redis_url: str | None = None, prefix: str = PREFIX, *, retry: timedelta = RETRY) -> None:
@@ -78,13 +78,13 @@ class RateLimiter:
 
     @classmethod
     def from_settings(cls, settings: Settings, prefix: str = PREFIX) -> Self | None:
-        """None where limits are switched off; `prefix` is the deployment's, of `redis_prefix`."""
+        """None if limits are disabled; `prefix` is the deployment's, from `redis_prefix`."""
         if not settings.rate_limit_enabled:
             return None
         return cls(settings.redis_url.get_secret_value() if settings.redis_url else None, prefix)
 
     async def ping(self) -> None:
-        """Raises RedisError or OSError if there is a Redis, and it does not answer."""
+        """Raises RedisError or OSError if Redis is configured and does not respond."""
         if self.redis is not None:
             await self.redis.ping()
 
@@ -93,13 +93,13 @@ class RateLimiter:
             await self.redis.close()
 
     async def hit(self, rate: str, *key: str) -> Verdict:
-        """Count one if every window has room for it; what is refused counts in none."""
+        """Count one hit if every window has room for it; a rejected hit counts in none."""
         if self.shared is None:
             return await hit_all(self.local, limits_of(rate), digest(key))
         return await self.ask(hit_all, rate, key)
 
     async def check(self, rate: str, *key: str) -> Verdict:
-        """Whether one more would be allowed; counts nothing."""
+        """Whether one more hit would be allowed; does not count."""
         return await self.ask(check_all, rate, key)
 
     async def clear(self, rate: str, *key: str) -> None:
@@ -127,7 +127,7 @@ def limits_of(rate: str) -> list[Limit]:
 
 
 def digest(key: tuple[str, ...]) -> str:
-    """One name for a key, whose last part clients may choose: no two keys share it, and it tells no address or name."""
+    """A digest of a key: collision-free although clients choose the last part, and free of addresses and names."""
     return known_digest(key) if len(key[-1]) <= MAX_KNOWN_LENGTH else make_digest(key)
 
 
@@ -135,7 +135,7 @@ def make_digest(key: tuple[str, ...]) -> str:
     return sha256(json.dumps(key).encode()).hexdigest()[:DIGEST_LENGTH]
 
 
-# Of ids and addresses, which come with every request.
+# For ids and addresses, which come with every request.
 known_digest = lru_cache(maxsize=4096)(make_digest)
 
 

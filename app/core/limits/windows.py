@@ -1,4 +1,4 @@
-"""Moving windows in which something is counted."""
+"""Moving windows of counted hits."""
 
 import time
 from array import array
@@ -8,15 +8,15 @@ from typing import NamedTuple, Protocol
 
 from limits import RateLimitItem, WindowStats
 
-# Of one limit: about 2 MiB, and more than a process has clients that come near to a limit at the same time.
+# Per limit: about 2 MiB, and more keys than a process has clients near a limit at the same time.
 MAX_KEYS = 10_000
-# How many of the keys that were looked at longest ago are looked at for each new one.
+# How many of the keys that were checked longest ago are checked per new one.
 LOOKED_AT = 2
 LOOKED_AT_WHEN_FULL = 16
 
 
 class Limit(NamedTuple):
-    """So many in so many seconds; `item` is how the library `limits` has it."""
+    """An amount per number of seconds; `item` is the object of the library `limits`."""
 
     item: RateLimitItem
     amount: int
@@ -24,27 +24,27 @@ class Limit(NamedTuple):
 
 
 class Windows(Protocol):
-    """Where the hits of keys are counted."""
+    """A store of hits by key."""
 
     async def hit(self, limit: Limit, key: str) -> tuple[bool, WindowStats]:
-        """Count one if there is room for it; whether there was, and what the window says then."""
+        """Count a hit if there is room; return whether there was, and the window's state."""
 
     async def look(self, limit: Limit, key: str) -> WindowStats: ...
     async def clear(self, limit: Limit, key: str) -> None: ...
 
 
-# When each counted hit of one key was, the oldest first; never more than the limit.
+# Times of the counted hits of a key, the oldest first; never more than the limit.
 type Hits = array[float]
 
 
 class LocalWindows:
     """Moving windows in this process.
 
-    In place of `limits.aio.storage.MemoryStorage`, which after every hit walks over all keys with one thread
-    hop each (~80 µs of CPU a key) and fails in the background on a key that was cleared meanwhile.
+    Replaces `limits.aio.storage.MemoryStorage`, which after every hit walks over all keys with a thread hop each
+    (~80 µs of CPU per key) and fails in the background on keys that were cleared meanwhile.
 
-    There are at most MAX_KEYS of each limit. Where more are counted at once, those with the fewest hits are forgotten:
-    whoever wants to have the count of somebody else's account forgotten needs thousands with as many hits.
+    There are at most MAX_KEYS per limit. Beyond that, the keys with the fewest hits are evicted: to evict the count of
+    somebody else's account, an attacker needs thousands of keys with as many hits.
     """
 
     def __init__(self) -> None:
@@ -84,7 +84,7 @@ def stats(hits: Hits, limit: Limit, now: float) -> WindowStats:
 
 
 def make_room(keys: dict[str, Hits], until: float) -> None:
-    """Drop what has run out; more than one for each new key, so that a hit pays for it with O(1) and no pause."""
+    """Drop expired keys, a few per new key, so that each hit does O(1) work without pauses."""
     is_full = len(keys) >= MAX_KEYS
     oldest = list(islice(keys, LOOKED_AT_WHEN_FULL if is_full else LOOKED_AT))
     looked_at = [(key, keys.pop(key)) for key in oldest]

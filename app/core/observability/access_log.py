@@ -1,4 +1,4 @@
-"""One line for each request; as JSON they are put together here, and written in batches by a thread of their own."""
+"""The access log: JSON lines are formatted here and written in batches by a thread."""
 
 import atexit
 import logging
@@ -14,14 +14,14 @@ import structlog
 
 NAME = "strata.access"
 INTERVAL = 0.05
-# About 3 MiB of usual lines. More have not been written in time: nobody reads them.
+# About 3 MiB of typical lines; if more are pending, stderr is not being read.
 MAX_WAITING = 10_000
 
 log = structlog.get_logger(NAME)
 
 
 class AccessLog:
-    """There is one, as there is one configuration of logging; without a stream lines go the way of all others."""
+    """A singleton, as the logging configuration is; without a stream, lines go to structlog."""
 
     def __init__(self) -> None:
         self.stream: TextIO | None = None
@@ -37,7 +37,7 @@ class AccessLog:
         self.done = threading.Event()
 
     def open(self, stream: TextIO | None) -> None:
-        """From now on write to the stream; with none, leave the lines to structlog."""
+        """Write to the stream from now on; with None, log through structlog."""
         self.flush()
         self.stream = stream
 
@@ -78,14 +78,14 @@ class AccessLog:
             self.hurry.wait(INTERVAL)
             self.due.clear()
             self.hurry.clear()
-            # Before the lines are taken: one that comes in between wakes this thread once more than needed.
+            # Cleared before the lines are taken: a line in between causes one needless wake-up instead of a lost one.
             self.is_awake = False
             self.write_lines()
             if not self.lines:
                 self.done.set()
 
     def flush(self, patience: float = 1) -> None:
-        """Return when all lines are written, or when nobody has read them for so many seconds."""
+        """Wait until all lines are written, at most `patience` seconds."""
         if self.thread is not None and self.thread.is_alive():
             self.done.clear()
             self.hurry.set()
@@ -99,13 +99,13 @@ class AccessLog:
             for piece in pieces(lines):
                 put(self.stream, piece)
         except (OSError, ValueError):
-            pass  # the stream is closed, and with it the only place where one could tell
+            pass  # the stream is closed, and there is no other place to report it
         if dropped:
             log.warning("access log lines dropped: stderr is not read fast enough", count=dropped)
 
 
 def pieces(lines: Iterable[str]) -> Iterator[str]:
-    """As much at once as a pipe takes in one piece, so that the lines of several processes do not get mixed."""
+    """Chunks of at most PIPE_BUF bytes, which pipes write atomically: lines of several processes do not mix."""
     piece: list[str] = []
     size = 0
     for line in lines:
@@ -119,12 +119,12 @@ def pieces(lines: Iterable[str]) -> Iterator[str]:
 
 
 def put(stream: TextIO | None, text: str) -> None:
-    """Past Python's own buffers, whose locks would be held for as long as nobody reads."""
+    """Bypass Python's buffers, whose locks would be held while nobody reads."""
     if stream is None:
         return
     try:
         target = stream.fileno()
-    except (AttributeError, OSError):  # no file: a test's
+    except (AttributeError, OSError):  # not a file: a test's stream
         stream.write(text)
         return
     waiting = text.encode("ascii")

@@ -1,4 +1,4 @@
-"""Log lines: readable in a terminal, JSON for machines, each with the request's id."""
+"""Configuration of logging: readable in a terminal, JSON for machines, with the request ID."""
 
 import logging
 import sys
@@ -10,7 +10,7 @@ from structlog.typing import EventDict, Processor, WrappedLogger
 from app.core.config.settings import Settings
 from app.core.observability.access_log import access_log
 
-# Chatty where nothing is wrong; what matters of them Strata says itself.
+# Verbose loggers; Strata logs what matters of them itself.
 QUIET = {
     "aiosqlite": logging.INFO,
     "alembic": logging.WARNING,
@@ -24,7 +24,7 @@ QUIET = {
 
 
 def configure_logging(settings: Settings) -> None:
-    """Send structlog's and the standard library's records through one formatter to stderr."""
+    """Send records of structlog and the standard library through one formatter to stderr."""
     level = logging.DEBUG if settings.debug else getattr(logging, settings.log_level.upper())
     shared: list[Processor] = [
         structlog.contextvars.merge_contextvars,
@@ -60,7 +60,7 @@ def configure_logging(settings: Settings) -> None:
 
 
 def shorten(_: WrappedLogger, __: str, event: EventDict) -> EventDict:
-    """For people: a request as one phrase, and no logger names."""
+    """For people: a request as one phrase, without logger names."""
     event.pop("logger", None)
     if event["event"] == "request":
         event["event"] = f"{event.pop('method')} {event.pop('path')} {event.pop('status')}"

@@ -1,4 +1,4 @@
-"""Whether the database can serve what this code asks of it: one verdict for all who ask within a second."""
+"""Readiness of the database, checked at most once a second."""
 
 import asyncio
 from datetime import timedelta
@@ -20,7 +20,7 @@ READ_ONLY = "The database takes no writes at the moment."
 
 
 class Readiness:
-    """Probes have no limit, and each would be a connection and a query."""
+    """Cached, since probes are not rate-limited, and each check takes a connection and a query."""
 
     def __init__(self, database: Database, migration_head: str | None) -> None:
         self.database = database
@@ -28,7 +28,7 @@ class Readiness:
         self.asking = asyncio.Lock()
         self.asked_at = float("-inf")
         self.verdicts = 0
-        # Made anew for each who gets it: an exception that is raised twice gathers tracebacks.
+        # Created anew for each caller: an exception that is raised twice accumulates tracebacks.
         self.fault: tuple[str, str] | None = None
 
     async def require(self) -> None:
@@ -36,7 +36,7 @@ class Readiness:
         if not self.is_recent():
             before = self.verdicts
             async with self.asking:
-                if self.verdicts == before:  # else somebody has asked meanwhile, for all who wait
+                if self.verdicts == before:  # else another caller has checked meanwhile
                     await self.ask()
         if self.fault is not None:
             code, detail = self.fault

@@ -1,1 +1,1 @@
-"""Mail, and requests to other services."""
+"""Mail and HTTP requests to other services."""

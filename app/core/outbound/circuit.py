@@ -1,4 +1,4 @@
-"""Leaving a service alone while it keeps failing; the one module that knows purgatory."""
+"""The circuit breaker; the only module that imports purgatory."""
 
 import time
 from collections.abc import AsyncIterator
@@ -17,7 +17,7 @@ PAUSE = timedelta(seconds=10)
 
 
 class CircuitOpenError(Exception):
-    """The service is not to be asked now."""
+    """The circuit is open: no request may be sent now."""
 
     def __init__(self, retry_after: int) -> None:
         super().__init__(f"not before {retry_after} s")
@@ -25,7 +25,7 @@ class CircuitOpenError(Exception):
 
 
 class Circuit:
-    """Opens after `threshold` failures in a row, for `pause`; then one request finds out whether to close."""
+    """Opens after `threshold` consecutive failures for `pause`; then one probe decides whether to close."""
 
     def __init__(self, name: str, *, threshold: int = THRESHOLD, pause: timedelta = PAUSE) -> None:
         self.name = name
@@ -34,30 +34,30 @@ class Circuit:
 
     @asynccontextmanager
     async def passing(self) -> AsyncIterator[None]:
-        """Whatever leaves the block as an exception is a failure.
+        """An exception that leaves the block counts as a failure.
 
         Raises:
             CircuitOpenError: instead of entering it.
         """
         breaker = await self.breakers.get_breaker(self.name)
-        # Before the library does: it would raise the same exception each time, whose traceback grows and grows.
+        # Checked here, since the library raises one exception object again and again, whose traceback grows.
         if seconds := seconds_to_wait(breaker.context):
             raise CircuitOpenError(seconds)
         async with breaker:
             yield
 
     async def seconds_to_wait(self) -> int:
-        """0 while requests may go out."""
+        """0 while requests may be sent."""
         return seconds_to_wait((await self.breakers.get_breaker(self.name)).context)
 
 
 def seconds_to_wait(context: Context) -> int:
     if context.state == HALF_OPENED:
-        return 1  # somebody else is trying
+        return 1  # another request is the probe
     if context.opened_at is None:
         return 0
     left = context.opened_at + context.ttl - time.time()
-    # At most the pause, also after the clock was set back.
+    # At most the pause, even if the clock was set back.
     return ceil(min(max(left, 1), context.ttl)) if left >= 0 else 0
 
 

@@ -1,4 +1,4 @@
-"""Sending mail: to a folder or to an SMTP server. What mails say is none of its business."""
+"""Mailers: to a folder or an SMTP server."""
 
 import os
 import secrets
@@ -29,13 +29,13 @@ class Mailer(Protocol):
         """Hand the message over.
 
         Raises:
-            OSError, aiosmtplib.SMTPException: if it was not taken; their texts may hold addresses.
+            OSError, aiosmtplib.SMTPException: if it was not accepted; their texts may contain addresses.
         """
         ...
 
 
 class FileMailer:
-    """Writes one `.eml` a message, named so that the newest sorts last; for development and tests."""
+    """Writes one `.eml` file per message, sorted by name; for development and tests."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
@@ -44,33 +44,33 @@ class FileMailer:
         await run_sync(self.write, message)
 
     def write(self, message: EmailMessage) -> None:
-        # Mails hold links that open accounts: nobody else may read them.
+        # Mails contain links that give access to accounts: readable by the owner only.
         make_private_folder(self.folder)
         name = f"{datetime.now(UTC):%Y%m%dT%H%M%S.%fZ}-{secrets.token_hex(4)}.eml"
         draft = self.folder / f".{name}"
         try:
             with os.fdopen(os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as file:
                 file.write(message.as_bytes(policy=default.clone(utf8=True)))
-            # Whoever watches the folder sees whole messages only.
+            # Atomic, so that watchers of the folder see complete messages only.
             draft.rename(self.folder / name)
         finally:
             draft.unlink(missing_ok=True)
 
 
 class SmtpMailer:
-    """Sends each message over a connection of its own; the server's certificate is always verified."""
+    """Sends each message over a new connection; the server's certificate is always verified."""
 
     def __init__(
         self, server: MailServer, *, tls_context: ssl.SSLContext | None = None, timeout: float = TIMEOUT_SECONDS
     ) -> None:
         self.server = server
-        # Made once: reading the system's certificates takes long enough to be felt by other requests.
+        # Created once: loading the system's certificates would delay other requests noticeably.
         self.tls_context = tls_context or ssl.create_default_context()
         self.timeout = timeout
 
     async def send(self, message: EmailMessage) -> None:
         server = self.server
-        import aiosmtplib  # noqa: PLC0415 - not for those who mail into files
+        import aiosmtplib  # noqa: PLC0415 - not needed to write files
 
         await aiosmtplib.send(
             message,
@@ -79,7 +79,7 @@ class SmtpMailer:
             username=server.username,
             password=server.password,
             use_tls=server.encryption == "tls",
-            # None takes STARTTLS where the server offers it; True refuses to go on without.
+            # None uses STARTTLS if offered; True requires it.
             start_tls={"starttls": True, "opportunistic": None}.get(server.encryption, False),
             tls_context=self.tls_context,
             timeout=self.timeout,
@@ -87,7 +87,7 @@ class SmtpMailer:
 
 
 def open_mailer(settings: Settings) -> Mailer:
-    """The mailer that MAIL_URL asks for: a folder in DATA_DIR unless it is set."""
+    """The mailer for MAIL_URL; a folder in DATA_DIR if it is not set."""
     if settings.mail_url is None:
         if settings.is_exposed:
             log.warning("MAIL_URL is not set: mail is written to files and not delivered")
@@ -97,7 +97,7 @@ def open_mailer(settings: Settings) -> Mailer:
 
 
 def compose(sender: Address, to: str, subject: str, text: str, html: str) -> EmailMessage:
-    """A message in two forms, text and HTML, that says no human wrote it.
+    """A message in text and HTML, marked as auto-generated.
 
     Raises:
         ValueError: if `to` is not exactly one address, or a header would hold a line break.
@@ -107,9 +107,9 @@ def compose(sender: Address, to: str, subject: str, text: str, html: str) -> Ema
     message["To"] = mail_route(parse_address(to))
     message["Subject"] = subject
     message["Date"] = localtime()
-    # With the domain given: asking the system for its name may wait for a DNS server.
+    # With an explicit domain: looking up the host name may wait for DNS.
     message["Message-ID"] = make_msgid(domain=ascii_domain(sender.domain))
-    # RFC 3834: keeps out-of-office replies from answering.
+    # RFC 3834: suppresses automatic replies.
     message["Auto-Submitted"] = "auto-generated"
     message.set_content(text, cte=transfer_encoding(text))
     message.add_alternative(html, subtype="html", cte=transfer_encoding(html))
@@ -117,5 +117,5 @@ def compose(sender: Address, to: str, subject: str, text: str, html: str) -> Ema
 
 
 def transfer_encoding(text: str) -> str:
-    """Never quoted-printable, which would break long links for whoever reads the file as it is."""
+    """Never quoted-printable, which breaks long links in the raw file."""
     return "7bit" if text.isascii() else "8bit"

@@ -1,4 +1,4 @@
-"""Asking another service over HTTP, within bounds of time and size; the one module that knows httpx."""
+"""HTTP requests to another service, bounded in time and size; the only module that imports httpx."""
 
 import asyncio
 import ssl
@@ -20,21 +20,21 @@ CONNECT_TIMEOUT_SECONDS = 0.5
 RETRY_AFTER_SECONDS = 5
 LIMITS = httpx.Limits(max_connections=50, max_keepalive_connections=10)
 MAX_BODY_BYTES = 64 * 1024
-# Three attempts, with up to 0.1 and 0.2 s between them. How long the service wants us to wait is not asked: where
-# that is less than the deadline it makes no difference, and where it is more nobody can wait for it.
+# Three attempts, with up to 0.1 and 0.2 s between them. `Retry-After` is ignored: no caller could wait longer than
+# the deadline.
 RETRY = Retry(total=2, backoff_factor=0.05, status_forcelist=(500, 502, 503, 504), respect_retry_after_header=False)
 
 
 @dataclass(frozen=True, slots=True)
 class RemoteResponse:
-    """`body` is empty where it was larger than anybody wants to read."""
+    """`body` is empty if it exceeded the limit."""
 
     status: int
     body: bytes
 
 
 class Remote:
-    """One service, over connections that are kept; `unavailable` is what is raised while it is down."""
+    """A client of one service with pooled connections; `unavailable` is the error raised while it is down."""
 
     def __init__(
         self, url: str, unavailable: type[UnavailableError], circuit: Circuit, *, deadline: timedelta = DEADLINE
@@ -48,10 +48,10 @@ class Remote:
         await self.client.aclose()
 
     async def get(self, path: str) -> RemoteResponse:
-        """Ask, and again if that fails at once. Any status below 500 but 429 is an answer, redirects included.
+        """GET with retries. Any status below 500 other than 429 is a response, redirects included.
 
         Raises:
-            UnavailableError: of the given kind, if there is no answer in time, or the service is left alone.
+            UnavailableError: of the class `unavailable`, if there is no response in time or the circuit is open.
         """
         try:
             async with self.circuit.passing(), asyncio.timeout(self.deadline_seconds):
@@ -73,12 +73,12 @@ class Remote:
 def open_client(text: str, deadline: timedelta) -> httpx.AsyncClient:
     url = httpx.URL(str(HttpUrl(text)))
     return httpx.AsyncClient(
-        # Apart from the address, which is logged more easily.
+        # Separate from the URL, which is more likely to be logged.
         base_url=url.copy_with(userinfo=b""),
         auth=(url.username, url.password) if url.userinfo else None,
-        # Compressed, a small answer could become a large one.
+        # No compression: a small response could expand to a large one.
         headers={"Accept": "application/json", "Accept-Encoding": "identity", "User-Agent": "strata"},
-        # A slow answer is waited for until the deadline: to ask again would make the service slower still.
+        # A slow response is awaited until the deadline: a retry would make the service slower still.
         timeout=httpx.Timeout(deadline.total_seconds(), connect=CONNECT_TIMEOUT_SECONDS),
         transport=RetryTransport(
             # The system's certificates, as for mail.
@@ -100,11 +100,11 @@ async def read_bounded(response: httpx.Response) -> bytes:
 
 
 def request_id() -> dict[str, str]:
-    """So that the service's log lines and ours can be told to belong together."""
+    """The request ID to pass on, so that log lines of both services can be correlated."""
     current = structlog.contextvars.get_contextvars().get("request_id")
     return {"X-Request-ID": current} if current else {}
 
 
 def reason(error: Exception) -> str:
-    """Without the exception's text: it may hold the address."""
+    """The reason without the exception's text, which may contain the URL."""
     return f"status {error.response.status_code}" if isinstance(error, httpx.HTTPStatusError) else type(error).__name__

@@ -1,1 +1,1 @@
-"""Tokens, keys, passwords and names."""
+"""Tokens, keys, passwords, usernames and addresses."""

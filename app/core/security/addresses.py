@@ -1,4 +1,4 @@
-"""E-mail addresses as accounts have them."""
+"""Validation of e-mail addresses."""
 
 from typing import Annotated
 
@@ -10,11 +10,11 @@ from app.core.security.invisible import refuse_invisible, strip_around
 MAX_LENGTH = 254  # RFC 5321 section 4.5.3.1.3, without the brackets
 SCHEMA = {"type": "string", "format": "email", "maxLength": MAX_LENGTH, "examples": ["alice@example.com"]}
 
-import_email_validator()  # now, and not while the first request that has an address waits
+import_email_validator()  # loaded now, not during the first request with an address
 
 
 def check_address(text: str) -> str:
-    """An address and nothing else, with its domain in Unicode, whichever way it is given. Raises ValueError."""
+    """Validate a bare address; its domain is returned in Unicode. Raises ValueError."""
     text = strip_around(text)
     if "<" in text:
         raise ValueError("must be an e-mail address alone, such as alice@example.com")

@@ -1,4 +1,4 @@
-"""The passwords that everybody tries first."""
+"""The list of common passwords."""
 
 from functools import cache
 

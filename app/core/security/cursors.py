@@ -1,4 +1,4 @@
-"""What a list hands out to continue where it ended."""
+"""Signed list cursors."""
 
 import json
 from hashlib import sha256
@@ -12,24 +12,24 @@ from app.core.security.keys import Keyring
 
 
 class CursorSigner:
-    """Makes list cursors opaque and tamper-proof, and ties each to the list it continues."""
+    """Makes list cursors opaque and tamper-proof, and binds each to its list."""
 
     def __init__(self, keyring: Keyring) -> None:
-        # In the library's order: the last one signs, all of them verify. They are derived for this alone.
+        # In itsdangerous' order: the last key signs, all verify. The keys are derived for this purpose.
         self.signer = Signer(keyring.derive("cursor")[::-1], key_derivation="none", digest_method=sha256)
 
     def sign(self, values: list[Any], belongs_to: str) -> str:
-        # Instants and decimals, which JSON lacks, become texts.
+        # Timestamps and decimals, which JSON lacks, become strings.
         payload = to_json(values)
         signature = self.signer.get_signature(bound(payload, belongs_to))
         return f"{base64_encode(payload).decode()}.{signature.decode()}"
 
     def read(self, cursor: str, belongs_to: str) -> list[Any] | None:
-        """The values signed for this very list, or None."""
+        """The values signed for this list, or None."""
         encoded, _, signature = cursor.rpartition(".")
         try:
             payload, digest = base64_decode(encoded), base64_decode(signature)
-            # The last letters have bits that decoding drops: of their spellings only ours is the cursor.
+            # The last base64 characters have unused bits: only the canonical spelling is accepted.
             is_ours = f"{base64_encode(payload).decode()}.{base64_encode(digest).decode()}" == cursor
             if is_ours and self.signer.verify_signature(bound(payload, belongs_to), signature):
                 values: list[Any] = json.loads(payload)

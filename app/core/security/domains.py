@@ -1,10 +1,10 @@
-"""International domain names: as people read them, and as mail servers do (IDNA 2008, RFC 5890)."""
+"""International domain names in Unicode and in ASCII (IDNA 2008, RFC 5890)."""
 
 import idna
 
 
 def unicode_domain(domain: str) -> str:
-    """`xn--bcher-kva.example` as `bücher.example`; a name that is none is left as it is."""
+    """`xn--bcher-kva.example` as `bücher.example`; an invalid name is returned unchanged."""
     if "xn--" not in domain.lower():
         return domain
     try:
@@ -14,7 +14,7 @@ def unicode_domain(domain: str) -> str:
 
 
 def ascii_domain(domain: str) -> str:
-    """`Bücher.example` as `xn--bcher-kva.example`, which any mail server takes. Raises ValueError."""
+    """`Bücher.example` as `xn--bcher-kva.example`, which every mail server accepts. Raises ValueError."""
     if domain.isascii():
         return domain
     try:

@@ -1,4 +1,4 @@
-"""What identifies a key pair, and what others are told of it."""
+"""Key pairs: JWK representation and thumbprint."""
 
 from base64 import urlsafe_b64encode
 from hashlib import sha256
@@ -13,14 +13,14 @@ P256_BYTES = 32
 
 
 def halves(key: PrivateKey | PublicKey) -> tuple[PrivateKey | None, PublicKey]:
-    """The private one is None where only the other is known."""
+    """The private and the public half; the private one is None for a public key."""
     if isinstance(key, RSAPublicKey | EllipticCurvePublicKey):
         return None, key
     return key, key.public_key()
 
 
 def private_number(key: PrivateKey) -> bytes:
-    """The secret part alone: the same whichever way the file spells the key."""
+    """The secret number alone, independent of how the file encodes the key."""
     numbers = key.private_numbers()
     number = numbers.d if isinstance(key, RSAPrivateKey) else numbers.private_value  # type: ignore[union-attr] # told apart by the key
     return number.to_bytes((key.key_size + 7) // 8)
@@ -36,12 +36,12 @@ def jwk(key: PublicKey) -> dict[str, str]:
 
 
 def thumbprint(key: PublicKey) -> str:
-    """RFC 7638: anybody who has the public key finds the same id."""
+    """RFC 7638: an id that can be computed from the public key."""
     canonical = dumps(jwk(key), sort_keys=True, separators=(",", ":"))
     return base64url(int.from_bytes(sha256(canonical.encode()).digest()), sha256().digest_size)
 
 
 def base64url(number: int, length: int | None = None) -> str:
-    """RFC 7518 section 2: big-endian, in no more bytes than it needs unless a length is given, unpadded."""
+    """RFC 7518 section 2: big-endian, minimal unless `length` is set, unpadded base64url."""
     octets = number.to_bytes(length or (number.bit_length() + 7) // 8)
     return urlsafe_b64encode(octets).decode().rstrip("=")

@@ -1,4 +1,4 @@
-"""Which keys sign and which still verify, and where the settings say they are."""
+"""The keys that sign and verify, loaded from the settings."""
 
 import hmac
 from collections.abc import Iterator
@@ -11,7 +11,7 @@ from app.core.security.secret_file import generated_secrets
 if TYPE_CHECKING:
     from app.core.security.pem import KeyPairAlgorithm, PrivateKey, PublicKey
 
-# `key_pairs` and `pem` are imported where there are pairs: their library costs those who have a secret 9 MB.
+# `key_pairs` and `pem` are imported only for key pairs: their library takes 9 MB.
 # ruff: noqa: PLC0415
 
 type Algorithm = Literal["HS256"] | KeyPairAlgorithm
@@ -22,15 +22,15 @@ class Key:
     """A secret, a key pair, or the public half of one."""
 
     id: str
-    # What signs; None where only the public half is known.
+    # The signing key; None if only the public half is known.
     signer: "bytes | PrivateKey | None" = field(repr=False)
     verifier: "bytes | PublicKey" = field(repr=False)
-    # What the keys for other purposes are derived from; None where nothing secret is known.
+    # The material from which other keys are derived; None if only the public half is known.
     seed: bytes | None = field(repr=False)
 
     @classmethod
     def of_secret(cls, secret: bytes) -> Self:
-        # The id names the secret in a token's header without telling anything of it.
+        # The id identifies the secret in a token's header without revealing it.
         return cls(derive_key(secret, "jwt-key-id").hex()[:16], secret, secret, secret)
 
     @classmethod
@@ -43,7 +43,7 @@ class Key:
 
 @dataclass(frozen=True, slots=True)
 class Keyring:
-    """The keys of one algorithm, the newest first: that one signs, and all of them verify."""
+    """The keys of one algorithm, the newest first: that one signs, all verify."""
 
     algorithm: Algorithm
     keys: tuple[Key, ...]
@@ -73,7 +73,7 @@ class Keyring:
         return [derive_key(key.seed, purpose) for key in self.keys if key.seed is not None]
 
     def public_keys(self) -> list[dict[str, str]]:
-        """What others verify with, as RFC 7517 writes it; none for secrets, which have no public half."""
+        """The public keys as JWKs (RFC 7517); none for secrets, which have no public half."""
         pairs = {key.id: key.verifier for key in self.keys if not isinstance(key.verifier, bytes)}
         if not pairs:
             return []
@@ -83,7 +83,7 @@ class Keyring:
 
 
 def derive_key(secret: bytes, purpose: str) -> bytes:
-    """A key for one purpose, so that no signature made for one can serve another."""
+    """Derive a key for one purpose, so that its signatures are not valid for another."""
     return hmac.digest(secret, f"strata:{purpose}".encode(), "sha256")
 
 
@@ -91,7 +91,7 @@ def signing_pairs(settings: Settings, algorithm: "KeyPairAlgorithm") -> "Iterato
     from app.core.security.pem import read_key, read_private_key
 
     name = "JWT_SECRET_KEY"
-    assert settings.jwt_secret_key is not None  # the settings refuse to be without it
+    assert settings.jwt_secret_key is not None  # the settings require it
     try:
         yield read_private_key(settings.jwt_secret_key.get_secret_value(), algorithm)
         name = "JWT_PREVIOUS_KEYS"

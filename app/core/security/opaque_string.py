@@ -1,4 +1,4 @@
-"""Passwords as texts: one spelling for what looks the same, whichever keyboard it was typed on."""
+"""Normalization of passwords, so that equal-looking ones are equal on every keyboard."""
 
 import re
 import unicodedata
@@ -8,14 +8,14 @@ from pydantic import AfterValidator, Field, SecretStr
 
 MIN_LENGTH = 8
 MAX_LENGTH = 128
-# Before it is normalized: one letter may come as a few, as Macs have it.
+# Before normalization: one letter may arrive decomposed, as on Macs.
 MAX_TYPED_LENGTH = 1024
 CONTROL_CHARACTERS = r"\x00-\x1f\x7f-\x9f"
 CONTROL = re.compile(f"[{CONTROL_CHARACTERS}]")
 
 
 def opaque_string(text: str) -> str:
-    """Unicode NFC, with plain spaces for all others; letter case and width stay.
+    """Unicode NFC, with ASCII spaces for all others; case and width are kept.
 
     Source: RFC 8265 section 4.2.2.
     """

@@ -1,4 +1,4 @@
-"""Passwords: the only module that knows which library hashes them."""
+"""Password hashing; the only module that imports passlib."""
 
 import asyncio
 import os
@@ -17,22 +17,22 @@ ARGON2_MEMORY_KIB = 19 * 1024
 ARGON2_PASSES = 2
 BCRYPT_MAX_BYTES = 72
 HASHING_THREADS = max(1, (os.cpu_count() or 2) // 2)
-# At some 28 ms for a hash the last of them waits for less than three seconds.
+# At about 28 ms per hash the last one waits for less than three seconds.
 WAITING_PER_THREAD = 100
 
 
 class PasswordHasher:
-    """argon2id with OWASP's parameters (19 MiB, 2 passes, 1 lane), in threads of its own.
+    """argon2id with OWASP's parameters (19 MiB, 2 passes, 1 lane), in dedicated threads.
 
-    As few as these bound the memory and leave a core to the event loop in a login storm. They are always the
-    same ones: the C library keeps a buffer for each thread that has ever hashed, and others come and go.
+    The few threads bound the memory and leave a core to the event loop in a login storm. They are never replaced: the
+    C library keeps a buffer for each thread that has ever hashed.
     bcrypt hashes of an imported user base verify too and are replaced at the next login.
     Source: OWASP Password Storage Cheat Sheet; RFC 9106.
     """
 
     def __init__(self, threads: int = HASHING_THREADS) -> None:
-        # One more than there are threads: a thread that is done finds the next password beside it, and does not
-        # stand idle until the event loop, busy with other requests, has handed it over.
+        # One more than there are threads: a thread that finishes finds the next password in the queue, and does not
+        # idle until the busy event loop submits it.
         self.limiter = anyio.CapacityLimiter(threads + 1)
         self.most_waiting = WAITING_PER_THREAD * threads
         self.threads = ThreadPoolExecutor(threads, "password-hashing")
@@ -44,7 +44,7 @@ class PasswordHasher:
             argon2__time_cost=ARGON2_PASSES,
             argon2__parallelism=1,
         )
-        # A hash that no password has: checking one against it costs what a real check costs.
+        # A hash that matches no password, and costs as much to verify as a real one.
         salt, digest = (b64encode(secrets.token_bytes(size)).decode().rstrip("=") for size in (16, 32))
         self.nobody = f"$argon2id$v=19$m={ARGON2_MEMORY_KIB},t={ARGON2_PASSES},p=1${salt}${digest}"
 
@@ -52,20 +52,20 @@ class PasswordHasher:
         return await self.run(lambda: self.hash_now(password))
 
     async def verify(self, password: str, hashed: str | None, *, other: str | None = None) -> tuple[bool, str | None]:
-        """Whether the password fits, and the hash to store instead if the old one is out of date.
+        """Whether the password matches, and the new hash if the stored one is outdated.
 
-        Pass None for an unknown user: the answer is no, after the same time. Where some users have bcrypt hashes pass
-        one like theirs as `other`: then each no is the work of one hash of either kind.
+        Pass None for an unknown user: the result is False, after the same time. If some users have bcrypt hashes, pass
+        one like theirs as `other`: then each failure does the work of one hash of either kind.
         """
         return await self.run(lambda: self.verify_now(password, hashed, other))
 
     def require_room(self) -> None:
-        """Raises OverloadedError if so many wait already that one more would wait for too long, whoever it is."""
+        """Raises OverloadedError if the queue is so long that one more would wait too long."""
         if self.limiter.statistics().tasks_waiting >= self.most_waiting:
             raise OverloadedError
 
     async def run[T](self, work: Callable[[], T]) -> T:
-        """Whoever is cancelled while waiting frees the place and is not hashed; what is being hashed goes on."""
+        """Cancellation removes a waiting password from the queue; a hash in progress runs to its end."""
         self.require_room()
         async with self.limiter:
             return await asyncio.get_running_loop().run_in_executor(self.threads, work)
@@ -75,9 +75,9 @@ class PasswordHasher:
         return hashed
 
     def verify_now(self, password: str, hashed: str | None, other: str | None = None) -> tuple[bool, str | None]:
-        """As it is spelled today, and else as it was typed: old hashes, and imported ones, are of that.
+        """Verify the normalized password, and else the typed one, of which old and imported hashes are.
 
-        What it is hashed twice for is seen in the password alone: whether there is such a user makes no difference.
+        Whether it is hashed twice depends on the password only, not on whether the user exists.
         """
         spelled = opaque_string(password)
         verdict = self.verify_spelling(spelled, hashed, other)
@@ -87,7 +87,7 @@ class PasswordHasher:
         return fits, self.hash_now(spelled) if fits else None
 
     def verify_spelling(self, password: str, hashed: str | None, other: str | None) -> tuple[bool, str | None]:
-        # Imported accounts without a password have things like `!` in its place.
+        # Imported accounts without a password have values such as `!`.
         if hashed is None or self.context.identify(hashed) is None or len(password) > MAX_TYPED_LENGTH:
             password, hashed = password[:MAX_TYPED_LENGTH], self.nobody
         is_argon2 = hashed.startswith("$argon2")
@@ -101,13 +101,13 @@ class PasswordHasher:
         return verdict
 
     def verify_bcrypt(self, password: str, hashed: str) -> tuple[bool, str | None]:
-        """bcrypt reads 72 bytes at most and no NUL; the library raises where older ones cut."""
+        """bcrypt reads at most 72 bytes and no NUL; the library raises where older ones truncated."""
         cut = password.encode()[:BCRYPT_MAX_BYTES]
-        # With a NUL nothing fits, after the same time.
+        # A NUL never matches, after the same time.
         fits = self.context.verify(cut.replace(b"\0", b"0"), hashed) and b"\0" not in cut
         return fits, self.context.hash(password) if fits else None
 
 
 def bcrypt_like(hashed: str) -> str:
-    """A bcrypt hash that no password has, and whose check costs what that of `hashed` does."""
+    """A bcrypt hash that matches no password and costs as much to verify as `hashed`."""
     return f"{hashed[: hashed.rindex('$')]}${'.' * 53}"

@@ -1,4 +1,4 @@
-"""Key files: the PEM files that RS256 and ES256 sign and verify with, and what is wrong with them."""
+"""Reads and writes the PEM files of RS256 and ES256 keys."""
 
 import os
 from pathlib import Path
@@ -33,19 +33,19 @@ KINDS = {"RS256": f"an RSA key of at least {MIN_RSA_BITS} bits", "ES256": "an EC
 
 
 def read_private_key(path: str, algorithm: KeyPairAlgorithm) -> PrivateKey:
-    """The key that signs.
+    """The private key of a file.
 
     Raises:
-        ValueError: saying what is wrong with the file; never its path, which may be a secret put in the wrong place.
+        ValueError: says what is wrong with the file, without the path, which may be a misplaced secret.
     """
     key = read_key(path, algorithm)
     if isinstance(key, RSAPublicKey | EllipticCurvePublicKey):
-        raise ValueError("is a public key; signing needs the private one")  # noqa: TRY004 - a setting's fault, as the others
+        raise ValueError("is a public key; signing needs the private one")  # noqa: TRY004 - a settings error, as the others
     return key
 
 
 def read_key(path: str, algorithm: KeyPairAlgorithm) -> PrivateKey | PublicKey:
-    """A private or a public key, told apart by what the file says. Raises ValueError, as above."""
+    """A private or a public key, by the content of the file. Raises ValueError, as above."""
     key = parse_key(read_file(path))
     match algorithm, key:
         case "RS256", RSAPrivateKey() | RSAPublicKey() if key.key_size >= MIN_RSA_BITS:
@@ -88,10 +88,10 @@ def generate_key(algorithm: KeyPairAlgorithm) -> PrivateKey:
 
 
 def write_private_key(path: Path, key: PrivateKey) -> None:
-    """Write a new file that its owner alone may read.
+    """Write a new file that only its owner can read.
 
     Raises:
-        FileExistsError: rather than lose the key that is there.
+        FileExistsError: an existing key is never overwritten.
         OSError: if it can't be written.
     """
     text = key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())

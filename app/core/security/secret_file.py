@@ -1,4 +1,4 @@
-"""The signing secret that is generated in `DATA_DIR` where none is set, and those it has replaced."""
+"""The signing secret generated in `DATA_DIR` if none is set, and its predecessors."""
 
 import os
 import secrets
@@ -10,7 +10,7 @@ from app.core.security.signing_secret import MIN_SECRET_BYTES
 
 
 def generated_secrets(data_dir: Path) -> list[str]:
-    """The secret of `DATA_DIR`, made first if there is none, and those that `strata keys rotate` has replaced."""
+    """The secret of `DATA_DIR`, generated if missing, and those that `strata keys rotate` replaced."""
     path, replaced = secret_path(data_dir), replaced_path(data_dir)
     current, older = [generated_secret(path)], replaced.read_text().split() if replaced.exists() else []
     check_length(path, current, "it will be made anew")
@@ -19,7 +19,7 @@ def generated_secrets(data_dir: Path) -> list[str]:
 
 
 def check_length(path: Path, found: list[str], then: str) -> None:
-    """Somebody else's or half a secret must not sign anything."""
+    """A truncated secret must not sign anything."""
     if any(len(secret.encode()) < MIN_SECRET_BYTES for secret in found):
         raise SettingsError([f"{path}: has less than {MIN_SECRET_BYTES} bytes; delete it and {then}"])
 
@@ -33,14 +33,14 @@ def replaced_path(data_dir: Path) -> Path:
 
 
 def generated_secret(path: Path) -> str:
-    """Read the secret, made first if there is none; of several processes at once all get the same."""
+    """Read the secret, generated if missing; concurrent processes all get the same one."""
     try:
         return path.read_text().strip()
     except FileNotFoundError:
         make_private_folder(path.parent)
     draft = write_draft(path, new_secret())
     try:
-        # A link appears whole or not at all, and never replaces the one that came first.
+        # link() is atomic, and never replaces an existing file.
         os.link(draft, path)
     except FileExistsError:
         pass
@@ -50,13 +50,13 @@ def generated_secret(path: Path) -> str:
 
 
 def replace_secret(data_dir: Path) -> None:
-    """Make a new secret, and keep those that were there for the tokens they have signed.
+    """Generate a new secret, and keep the previous ones to verify their tokens.
 
-    A crash half-way leaves the old secret in use, and in both files, which does no harm.
+    A crash in between leaves the old secret in use and in both files, which is harmless.
     """
     path, replaced = secret_path(data_dir), replaced_path(data_dir)
     older = replaced.read_text() if replaced.exists() else ""
-    # Renaming puts a whole file in the place of a whole file.
+    # rename() is atomic.
     write_draft(replaced, f"{path.read_text().strip()}\n{older}").replace(replaced)
     write_draft(path, new_secret()).replace(path)
 

@@ -1,4 +1,4 @@
-"""Access and refresh tokens: the only module that knows which library signs them."""
+"""Access and refresh tokens; the only module that imports python-jose."""
 
 import re
 import time
@@ -17,19 +17,19 @@ from app.core.security.keys import Keyring
 type TokenType = Literal["access", "refresh"]
 
 MAX_TOKEN_LENGTH = 4096
-# RFC 7515 section 7.1. The library skips what is not base64url, and so takes many spellings of one token.
+# RFC 7515 section 7.1. The library ignores characters outside base64url, and so accepts many spellings of a token.
 MAX_KNOWN_TOKENS = 4096
 COMPACT_JWS = re.compile(r"[A-Za-z0-9_-]+\.[A-Za-z0-9_-]+\.[A-Za-z0-9_-]+")
 CLOCK_SKEW_SECONDS = 5
-# A session's id, which a restored database gives again, and its random key, which never comes twice.
+# A session's id, which a restored database may reuse, and its random key, which is unique.
 SESSION = re.compile(r"([1-9][0-9]{0,18})\.([0-9a-f]{32})")
-# Of `iat` and `nbf` read_claims takes care: python-jose, told to require one, also checks it to the second.
+# `iat` and `nbf` are checked by read_claims: python-jose would check them without leeway.
 REQUIRED_CLAIMS = ("iss", "aud", "sub", "jti", "exp")
 
 
 @dataclass(frozen=True, slots=True)
 class Claims:
-    """What a verified token says."""
+    """The claims of a verified token."""
 
     user_id: int
     session_id: int
@@ -41,12 +41,12 @@ class Claims:
 
 
 class Signer:
-    """The keys that one type of token is signed and verified with, and the one algorithm it may have."""
+    """The keys of one type of token, and its one algorithm."""
 
     def __init__(self, keyring: Keyring) -> None:
         self.algorithm = keyring.algorithm
         self.key_id = keyring.current.id
-        # Bound to the algorithm here, so that a token can't have one kind of key used as another.
+        # Bound to the algorithm, against algorithm confusion.
         self.signing_key = jose_key(keyring.current.signer, self.algorithm)
         self.verifying_keys = {key.id: jose_key(key.verifier, self.algorithm) for key in keyring.keys}
 
@@ -54,20 +54,20 @@ class Signer:
         return jwt.encode(claims, self.signing_key, self.algorithm, headers={"kid": self.key_id})
 
     def find_key(self, header: dict[str, Any]) -> JoseKey:
-        """The key that a token names, if its header is the very one that we would give it."""
+        """The key that a token names, if its header equals the one we would write."""
         key = self.verifying_keys[header["kid"]]
-        # Equality of the whole header also refuses `crit`, `jku`, `x5u`, `jwk` and whatever comes next.
+        # Comparing the whole header also rejects `crit`, `jku`, `x5u`, `jwk` and any other member.
         if header != {"alg": self.algorithm, "typ": "JWT", "kid": header["kid"]}:
             raise InvalidTokenError
         return key
 
 
 def is_canonical(token: str) -> bool:
-    """Whether the signature is spelled as an encoder would: its last letter has bits that decoding drops."""
+    """Whether the signature is canonical base64url: the last character has unused bits."""
     signature = token.rpartition(".")[2].encode()
     try:
         return bool(base64url_encode(base64url_decode(signature)) == signature)
-    except ValueError:  # of a length that no bytes have
+    except ValueError:  # an impossible length
         return False
 
 
@@ -78,9 +78,9 @@ def jose_key(key: object, algorithm: str) -> JoseKey:
 class Tokens:
     """Signs and verifies JWTs (RFC 7519) with the guards of RFC 8725 that python-jose leaves to us.
 
-    Access tokens have the configured algorithm, so that other services can verify them. Refresh tokens, which only
-    this one reads, always have HMAC: an ES256 signature is another one each time, and a refresh token that is asked
-    for twice must be the same.
+    Access tokens use the configured algorithm, so that other services can verify them. Refresh tokens, which only
+    Strata reads, always use HMAC: ES256 signatures differ each time, and a refresh token that is requested twice must
+    be the same.
     """
 
     def __init__(self, keyring: Keyring, issuer: str, audience: str) -> None:
@@ -90,8 +90,8 @@ class Tokens:
         }
         self.issuer = issuer
         self.audience = audience
-        # Access tokens that were found good, the oldest first. Whether their sessions still exist is asked elsewhere.
-        # By their hashes: a token may have several thousand characters.
+        # Verified access tokens, the oldest first, by hash: a token may have several thousand characters. Whether the
+        # session still exists is checked elsewhere.
         self.known: dict[bytes, Claims] = {}
 
     def issue(
@@ -106,7 +106,7 @@ class Tokens:
         expires_at: datetime,
         scope: str = "",
     ) -> str:
-        """Sign a token. The same arguments give the same refresh token, to the byte."""
+        """Sign a token. The same arguments give the same refresh token, byte for byte."""
         issued = int(issued_at.timestamp())
         claims = {
             "iss": self.issuer,
@@ -125,7 +125,7 @@ class Tokens:
     def verify(self, token: str, kind: TokenType) -> Claims:
         """Check everything about a token that can be checked without the database.
 
-        An access token comes with every request of half an hour: its signature is checked the first time.
+        The result for an access token is cached, since it comes with every request for half an hour.
 
         Raises:
             InvalidTokenError: `token_expired` once it is past its time, else `invalid_token`.
@@ -157,7 +157,7 @@ class Tokens:
         key = signer.find_key(jwt.get_unverified_header(token))
         options = {
             "leeway": 0,
-            "verify_nbf": False,  # read_claims does, with a little skew between machines
+            "verify_nbf": False,  # read_claims does, with leeway for clock skew
             "verify_iat": False,
             **{f"require_{claim}": True for claim in REQUIRED_CLAIMS},
         }
@@ -166,7 +166,7 @@ class Tokens:
         )
 
     def read_claims(self, claims: dict[str, Any], kind: TokenType) -> Claims:
-        """Types and values that the library does not check, each a hole seen in the wild."""
+        """Checks of types and values that the library omits, each a known vulnerability elsewhere."""
         times = [claims["iat"], claims["nbf"], claims["exp"]]
         if claims["type"] != kind or not all(type(instant) is int for instant in times):
             raise InvalidTokenError

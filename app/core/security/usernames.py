@@ -1,4 +1,4 @@
-"""What a user's name may be: one that nobody can take for another one's."""
+"""Validation of usernames, against look-alikes."""
 
 import re
 import unicodedata
@@ -12,19 +12,19 @@ from app.core.security.invisible import AROUND, refuse_invisible, strip_around
 if TYPE_CHECKING:
     from regex import Pattern
 
-# Begins with a letter or digit, after underscores if any, and does not end with a full stop or hyphen.
+# Begins with a letter or digit after optional underscores, and does not end with a full stop or hyphen.
 PATTERN = r"_*[^\W_]([\w.-]*\w)?"
-# The scripts in everyday use (UAX 31 table 5); the others are hardly known and full of look-alikes.
+# The recommended scripts (UAX 31 table 5); the others are little known and full of look-alikes.
 SCRIPTS = """
     Arabic Armenian Bengali Bopomofo Cyrillic Devanagari Ethiopic Georgian Greek Gujarati Gurmukhi Hangul Han Hebrew
     Hiragana Kannada Katakana Khmer Lao Latin Malayalam Myanmar Oriya Sinhala Tamil Telugu Thaana Thai Tibetan
 """
-# Which are written together (UTS 39 section 5.1).
+# Scripts that are written together (UTS 39 section 5.1).
 MIXED_SCRIPTS = (("Han", "Hiragana", "Katakana"), ("Han", "Hangul"), ("Han", "Bopomofo"))
 
 
 def check_username(name: str) -> str:
-    """In one spelling (Unicode NFKC), with the letters of one script and the digits of one system. Raises ValueError.
+    """Normalize to NFKC, and require letters of one script and digits of one system. Raises ValueError.
 
     Source: UTS 39, sections 5.1 and 5.3.
     """
@@ -39,7 +39,7 @@ def check_username(name: str) -> str:
 
 
 def refuse_mixture(name: str) -> None:
-    # The value of a digit takes it to the zero of its system.
+    # Subtracting a digit's value gives the zero of its system.
     zeros = {ord(character) - unicodedata.decimal(character) for character in name if character.isdecimal()}
     if len(zeros) > 1 or not one_script().fullmatch(name):
         raise ValueError("must have the letters of one script only, and digits of one kind")
@@ -47,8 +47,8 @@ def refuse_mixture(name: str) -> None:
 
 @cache
 def one_script() -> "Pattern[str]":
-    """Made for the first name that needs it: Python's own `re` knows no scripts."""
-    import regex  # noqa: PLC0415 - not for processes that see plain names alone
+    """Compiled for the first name that needs it: Python's `re` does not know scripts."""
+    import regex  # noqa: PLC0415 - not needed for ASCII names
 
     choices = [(script,) for script in SCRIPTS.split()] + list(MIXED_SCRIPTS)
     return regex.compile("|".join(f"[{properties(*scripts, 'Common', 'Inherited')}]*" for scripts in choices))

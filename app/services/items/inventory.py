@@ -50,7 +50,7 @@ class Inventory:
         """Whether the inventory accepts our credentials, tried with any item.
 
         Raises:
-            InventoryUnavailableError: if it does not answer.
+            InventoryUnavailableError: if it does not respond.
         """
         answer = await self.remote.get("/stock/1")
         return answer.status not in {HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN}
@@ -61,7 +61,7 @@ class Inventory:
         An item unknown to the inventory (404) is an error, not a stock of 0, which would read as sold out.
 
         Raises:
-            InventoryUnavailableError: if it does not answer, or with anything but a count.
+            InventoryUnavailableError: if it does not respond, or not with a count.
         """
         answer = await self.remote.get(f"/stock/{item_id}")
         try:

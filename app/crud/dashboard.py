@@ -9,13 +9,19 @@ from typing import Any
 from sqlalchemy import func, select
 from sqlalchemy.ext.asyncio import AsyncSession
 
+from app.crud.order_counts import count_orders, sum_paid
 from app.models.base import Base
 from app.models.device_session import DeviceSession
 from app.models.item import Item
-from app.models.order import Order, OrderStatus
+from app.models.order import Order
 from app.models.user import Role, User
 
 DAYS = 30
+COUNTED_BY_DAY: list[type[Base]] = [
+    User,
+    Item,
+    Order,
+]
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,24 +48,17 @@ async def read_dashboard(session: AsyncSession, now: datetime) -> DashboardRows:
             Item
         )
     )
-    orders = await session.execute(
-        select(
-            func.count().label("total"),
-            *(func.count().filter(Order.status == status).label(status.value) for status in OrderStatus),
-        ).select_from(Order)
-    )
-    revenue = await session.scalar(select(func.sum(Order.total)).where(Order.status == OrderStatus.PAID))
     sessions = await session.scalar(
         select(func.count()).select_from(DeviceSession).where(DeviceSession.expires_at > now)
     )
     since = (now - timedelta(days=DAYS - 1)).replace(hour=0, minute=0, second=0, microsecond=0)
-    new = {model.__tablename__: await count_by_day(session, model, since) for model in (User, Item, Order)}
+    new = {model.__tablename__: await count_by_day(session, model, since) for model in COUNTED_BY_DAY}
     days = [(since + timedelta(days=number)).date() for number in range(DAYS)]
     return DashboardRows(
         users=dict(users.mappings().one()),
         items=dict(items.mappings().one()),
-        orders=dict(orders.mappings().one()),
-        revenue=revenue or Decimal(0),
+        orders=await count_orders(session),
+        revenue=await sum_paid(session),
         sessions=sessions or 0,
         days=[{"day": day.isoformat(), **{name: counts[day] for name, counts in new.items()}} for day in days],
     )

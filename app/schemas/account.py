@@ -10,7 +10,7 @@ from app.core.security.opaque_string import NewPassword
 from app.core.security.usernames import Username
 from app.schemas.base import Flag, In, MoneyOut, Out
 from app.schemas.item import ItemRead
-from app.schemas.order import OrderRead
+from app.schemas.order import OrderCounts, OrderRead
 from app.schemas.parameters import IdParameter
 from app.schemas.user import FullName, RoleName, UserCreate, UserRead
 
@@ -138,13 +138,6 @@ class UserCounts(Out):
 class ItemCounts(Out):
     total: int
     open: int
-
-
-class OrderCounts(Out):
-    total: int
-    placed: int
-    paid: int
-    cancelled: int
 
 
 class Day(Out):

@@ -46,3 +46,10 @@ class OrderRead(Out):
     lines: list[LineRead]
     buyer_id: Annotated[int | None, Field(description="Null once the account is deleted.", examples=[7])]
     created_at: datetime
+
+
+class OrderCounts(Out):
+    total: int
+    placed: int
+    paid: int
+    cancelled: int

@@ -19,7 +19,7 @@ from app.models.audit import Action, AuditEvent
 from app.models.item import Item
 from app.models.order import Order, OrderLine
 from app.schemas.account import Export
-from app.services.accounts.export import FEW
+from app.services.accounts.exported_orders import FEW
 from app.services.audit import Device, record
 from app.services.batches import BATCH
 from tests.api.calls import code

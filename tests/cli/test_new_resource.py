@@ -2,6 +2,7 @@
 
 import os
 import re
+import shlex
 import shutil
 import subprocess
 import sys
@@ -252,6 +253,41 @@ def test_where_lines_stand_does_not_depend_on_what_came_first(path: str) -> None
     other = ROUTERS.insert(path, ROUTERS.insert(path, text, zebra), ant)
     assert one == other != text
     assert one.index(ant) < one.index(zebra)
+
+
+def code_blocks(language: str, marker: str) -> list[str]:
+    """Those of the documentation that have `marker` in them."""
+    text = (ROOT / "docs/add-a-resource.md").read_text().partition("## Without the command")[2]
+    return [block for block in re.findall(rf"```{language}\n(.*?)```", text, re.DOTALL) if marker in block]
+
+
+def make_edit(copy: Path, block: str) -> str:
+    """What the documentation says of a registry: another import, and a line before that of orders."""
+    heading, import_, line = (line for line in block.splitlines() if line)
+    path = heading.removeprefix("# ")
+    beginning = import_.partition(" import ")[0]
+    text = re.sub(rf"{beginning} import .*", import_, (copy / path).read_text())
+    next_ = "router.include_router(orders.router)"
+    (copy / path).write_text(text.replace(next_, f"{line}\n{next_}"))
+    return path
+
+
+def test_by_hand_a_resource_is_its_own_files_and_two_edits(copy: Path) -> None:
+    """As docs/add-a-resource.md says it."""
+    before = tree_of(copy)
+    (copying,) = code_blocks("sh", "sed ")
+    subprocess.run(["bash", "-euc", copying], cwd=copy, check=True)
+    assert [make_edit(copy, block) for block in code_blocks("python", "__init__.py")] == list(EDITED)
+    (commands,) = code_blocks("sh", "strata db revision")
+    for command in commands.splitlines():
+        program, *arguments = shlex.split(command)
+        strata_in(copy, *arguments) if program == "strata" else run(copy, program, *arguments)
+    changed = [name for name, digest in tree_of(copy).items() if before.get(name, digest) != digest]
+    assert changed == sorted([*EDITED, SNAPSHOT])
+    written = [name for name in tree_of(copy) if name not in before and name.endswith(".py")]
+    assert len(written) == 7
+    run(copy, "ruff", "check", *written)
+    run(copy, "pytest", "-q", "-n", "0", "tests/api/test_notes.py", "tests/api/test_openapi.py")
 
 
 def test_without_fields_the_usage_is_shown(strata: Strata) -> None:

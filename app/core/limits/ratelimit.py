@@ -19,7 +19,7 @@ from app.core.fallback import RETRY, Fallback
 from app.core.limits.windows import Limit, LocalWindows, Windows
 
 if TYPE_CHECKING:
-    from app.core.cache.redis import RedisWindows
+    from app.core.limits.redis_windows import RedisWindows
 
 
 # Keys are hashed, since clients choose their length.
@@ -114,7 +114,7 @@ class RateLimiter:
 
 
 def open_redis(url: str, prefix: str) -> "RedisWindows":
-    from app.core.cache.redis import RedisWindows  # noqa: PLC0415 - its library costs those who use none 10 MB
+    from app.core.limits.redis_windows import RedisWindows  # noqa: PLC0415 - its library costs those who use none 10 MB
 
     return RedisWindows(url, prefix)
 

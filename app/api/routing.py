@@ -17,8 +17,8 @@ from app.api.fastpath.route_entry import Handler, effective_route, set_direct_ha
 from app.api.forms import require_usual_form
 from app.api.middleware.exchange import request_header
 from app.api.rows import FromRows
+from app.core.db.caller_check import CallerChangedError
 from app.core.db.retry import ATTEMPTS, pause_after
-from app.core.db.transaction import CallerChangedError
 
 # Where FastAPI keeps what is to end with the handler, before the answer leaves (`scope="function"`).
 STACK = "fastapi_function_astack"

@@ -12,12 +12,13 @@ from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 
 from app.core.clock import utc_now
 from app.core.config.settings import Settings
+from app.core.db.caller_check import CallerChangedError, CallerCheck, CallerCondition
 from app.core.db.driver.lending_pool import LendingPool
 from app.core.db.engine import Database
 from app.core.db.errors import is_connection_failure, sqlstate
 from app.core.db.prepared import Prepared
 from app.core.db.session import DriverSession, fetch
-from app.core.db.transaction import CallerChangedError, CallerCheck, DriverTransaction, require_transaction
+from app.core.db.transaction import DriverTransaction, require_transaction
 from app.models.generation import Generation
 
 pytestmark = pytest.mark.real_database
@@ -214,7 +215,7 @@ async def single(database: Database, claim: CallerCheck | None = None) -> AsyncI
 
 def claiming(found: int) -> CallerCheck:
     condition = select(literal_column("1")).where(bindparam("found", type_=BigInteger()) > 0).exists()
-    return CallerCheck(condition, {"found": found}, lambda: f"SELECT 1 WHERE {found} > 0")
+    return CallerCheck(CallerCondition(condition), {"found": found})
 
 
 async def test_a_single_statement_is_stored_when_it_returns(database: Database) -> None:

@@ -9,7 +9,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from app.core.db.caller_check import CallerChangedError, CallerCheck
 from app.core.db.driver.pool import Loan
-from app.core.db.errors import is_worth_repeating
+from app.core.db.errors import is_worth_repeating, mark_as_commit
 from app.core.db.prepared import Prepared, Row
 from app.core.db.session import DriverSession, WriteSession
 from app.core.errors import AppError
@@ -83,7 +83,7 @@ class DriverTransaction(DriverSession, WriteSession):
                 raise CallerChangedError
         except DBAPIError as error:
             if prepared.writes:
-                error.statement = None  # as of a COMMIT, nobody knows whether it was done
+                mark_as_commit(error)
             raise
         finally:
             await self.pool.give_back(loan)

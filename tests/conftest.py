@@ -22,13 +22,16 @@ import pytest
 from asgi_lifespan import LifespanManager
 from fastapi import FastAPI
 from pydantic import TypeAdapter
+from sqlalchemy import Connection
 from sqlalchemy.engine import URL, make_url
-from sqlalchemy.ext.asyncio import AsyncSession
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncSession
 
 from app.api.deps import AppServices
 from app.api.rows import Shape
 from app.core.config.settings import Settings
 from app.core.db import migrations
+from app.core.db.engine import BEGIN
+from app.core.db.read_only import read_only
 from app.core.observability.logging import configure_logging
 from app.main import create_app, lifespan_of
 from tests.factories import PASSWORD, Factory
@@ -266,14 +269,24 @@ async def running(settings: Settings) -> AsyncIterator[tuple[FastAPI, LifespanMa
             yield app, manager, manager._state["services"]
 
 
+async def reading(connection: AsyncConnection) -> AsyncConnection:
+    """The same connection of the database's, and its transaction, with an engine that refuses to write."""
+    engine = read_only(connection.engine.execution_options(**{BEGIN: None}))
+    shared = await connection.run_sync(lambda outer: Connection(engine.sync_engine, connection=outer.connection))
+    reader = AsyncConnection(engine, shared)
+    await reader.begin()
+    return reader
+
+
 @asynccontextmanager
 async def in_one_transaction(services: AppServices) -> AsyncIterator[AsyncSession]:
     """Bind all the application's sessions, and the test's own, to one connection, and roll it back at the end."""
     database = services.database
     async with database.engine.connect() as connection:
         transaction = await connection.begin()
-        for sessionmaker in (database.write, database.primary, database.read):
-            sessionmaker.configure(bind=connection, join_transaction_mode="create_savepoint")
+        shared = await reading(connection)
+        for sessionmaker, bind in ((database.write, connection), (database.primary, shared), (database.read, shared)):
+            sessionmaker.configure(bind=bind, join_transaction_mode="create_savepoint")
         async with database.write() as session:
             yield session
         await transaction.rollback()

@@ -14,8 +14,8 @@ from app.api.fastpath.endpoint import Endpoint
 from app.api.fastpath.route_entry import Handler, effective_route, set_direct_handler
 from app.api.forms import require_usual_form
 from app.api.middleware.exchange import request_header
+from app.core.db.caller_check import CallerChangedError
 from app.core.db.retry import ATTEMPTS, pause_after
-from app.core.db.transaction import CallerChangedError
 
 # Where FastAPI keeps what is to end with the handler, before the answer leaves (`scope="function"`).
 STACK = "fastapi_function_astack"

@@ -2,69 +2,49 @@
 
 from dataclasses import fields
 from datetime import datetime
-from functools import partial
+from typing import Any
 
-from sqlalchemy import bindparam, delete, func, literal_column, select
+from sqlalchemy import and_, bindparam, delete, literal_column, select
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from app.core.config.settings import MAX_SESSIONS
+from app.core.db.caller_check import CallerCheck, CallerCondition
 from app.core.db.prepared import Prepared
 from app.core.db.session import fetch
-from app.core.db.transaction import CallerCheck
 from app.crud.account import Account
 from app.crud.base import ExpiringCRUD
 from app.crud.filters import Filter, after, equals
 from app.crud.typed import StoredRow
 from app.models.device_session import DeviceSession
-from app.models.user import Role, User
+from app.models.user import User
 
 USERS, SESSIONS = (model.metadata.tables[model.__tablename__] for model in (User, DeviceSession))
-ACCOUNT = Prepared(
-    select(*(USERS.c[field.name] for field in fields(Account)), SESSIONS.c.expires_at)
-    .join_from(USERS, SESSIONS, SESSIONS.c.user_id == USERS.c.id)
-    .where(
-        SESSIONS.c.id == bindparam("session_id"),
-        SESSIONS.c.key == bindparam("session_key"),
-        SESSIONS.c.expires_at > bindparam("now"),
-        USERS.c.id == bindparam("user_id"),
-        USERS.c.is_active,
-    )
+# The caller: an active user with a session that has neither ended nor expired.
+IS_CALLER = and_(
+    SESSIONS.c.user_id == USERS.c.id,
+    SESSIONS.c.id == bindparam("caller_session_id"),
+    SESSIONS.c.key == bindparam("caller_session_key"),
+    SESSIONS.c.expires_at > bindparam("caller_now"),
+    USERS.c.id == bindparam("caller_id"),
+    USERS.c.is_active,
 )
-
-
-ACCOUNT_IS_SAME = (
+ACCOUNT = Prepared(select(*(USERS.c[field.name] for field in fields(Account)), SESSIONS.c.expires_at).where(IS_CALLER))
+CALLER_IS_SAME = CallerCondition(
     select(literal_column("1"))
-    .join_from(USERS, SESSIONS, SESSIONS.c.user_id == USERS.c.id)
-    .where(
-        SESSIONS.c.id == bindparam("claimed_session_id"),
-        SESSIONS.c.key == bindparam("claimed_session_key"),
-        SESSIONS.c.expires_at > func.now(),
-        USERS.c.id == bindparam("claimed_user_id"),
-        USERS.c.is_active,
-        USERS.c.role == bindparam("claimed_role"),
-    )
+    .select_from(USERS, SESSIONS)
+    .where(IS_CALLER, USERS.c.role == bindparam("caller_role"))
     .correlate(None)
     .exists()
 )
 
 
-def account_claim(id_: int, key: str, account: Account) -> CallerCheck:
-    """That the session is there and its user what they are."""
-    values = {
-        "claimed_session_id": id_,
-        "claimed_session_key": key,
-        "claimed_user_id": account.id,
-        "claimed_role": account.role,
-    }
-    return CallerCheck(ACCOUNT_IS_SAME, values, partial(account_claim_sql, id_, key, account))
+def caller_parameters(id_: int, key: str, user_id: int, now: datetime) -> dict[str, Any]:
+    return {"caller_session_id": id_, "caller_session_key": key, "caller_id": user_id, "caller_now": now}
 
 
-def account_claim_sql(id_: int, key: str, account: Account) -> str:
-    return (
-        f"SELECT 1 FROM sessions JOIN users ON users.id = sessions.user_id WHERE sessions.id = {int(id_)} "  # noqa: S608 - numbers, and a name of ours
-        f"AND sessions.key = '{int(key, 16):032x}' AND sessions.expires_at > now() "
-        f"AND users.id = {int(account.id)} AND users.is_active AND users.role = '{Role(account.role)}'"
-    )
+def caller_check(id_: int, key: str, account: Account, now: datetime) -> CallerCheck:
+    """That the session is there, and its user active and of the same role."""
+    return CallerCheck(CALLER_IS_SAME, {**caller_parameters(id_, key, account.id, now), "caller_role": account.role})
 
 
 LAST_USED_FIRST = (DeviceSession.rotated_at.desc(), DeviceSession.id.desc())
@@ -92,7 +72,7 @@ class DeviceSessionCRUD(ExpiringCRUD[DeviceSession, DeviceSessionRow]):
         self, session: AsyncSession, id_: int, key: str, user_id: int, now: datetime
     ) -> tuple[Account, datetime] | None:
         """The active user behind a session that has neither ended nor expired, and when it will expire."""
-        found = await fetch(session, ACCOUNT, session_id=id_, session_key=key, user_id=user_id, now=now)
+        found = await fetch(session, ACCOUNT, **caller_parameters(id_, key, user_id, now))
         return (Account(*found[0][:-1]), found[0][-1]) if found else None
 
     async def find_named_for_update(self, session: AsyncSession, id_: int, key: str) -> DeviceSession | None:

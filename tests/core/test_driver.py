@@ -12,12 +12,13 @@ from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 
 from app.core.clock import utc_now
 from app.core.config.settings import Settings
+from app.core.db.caller_check import CallerChangedError, CallerCheck, CallerCondition
 from app.core.db.driver.lending_pool import LendingPool
 from app.core.db.engine import Database
-from app.core.db.errors import is_connection_failure, sqlstate
+from app.core.db.errors import is_connection_failure, is_undone, is_worth_repeating, sqlstate
 from app.core.db.prepared import Prepared
 from app.core.db.session import DriverSession, fetch
-from app.core.db.transaction import CallerChangedError, CallerCheck, DriverTransaction, require_transaction
+from app.core.db.transaction import DriverTransaction, require_transaction
 from app.models.generation import Generation
 
 pytestmark = pytest.mark.real_database
@@ -41,6 +42,9 @@ NEW = Prepared(
     TABLE.insert().values({name: bindparam(name) for name in NAMES}).returning(TABLE.c.resource), inserts=NAMES
 )
 REMOVE = Prepared(TABLE.delete().where(TABLE.c.resource == bindparam("wanted")).returning(TABLE.c.resource))
+REMOVE_SLOWLY = Prepared(
+    TABLE.delete().where(func.pg_sleep(bindparam("seconds")).is_(None)).returning(TABLE.c.resource)
+)
 
 
 def new(resource: str) -> dict[str, object]:
@@ -214,7 +218,7 @@ async def single(database: Database, claim: CallerCheck | None = None) -> AsyncI
 
 def claiming(found: int) -> CallerCheck:
     condition = select(literal_column("1")).where(bindparam("found", type_=BigInteger()) > 0).exists()
-    return CallerCheck(condition, {"found": found}, lambda: f"SELECT 1 WHERE {found} > 0")
+    return CallerCheck(CallerCondition(condition), {"found": found})
 
 
 async def test_a_single_statement_is_stored_when_it_returns(database: Database) -> None:
@@ -241,6 +245,23 @@ async def test_a_statement_that_finds_nothing_is_no_claim_that_fails(database: D
         assert await fetch(session, REMOVE, wanted="nothing") == []
         # Why, it may still be asked.
         assert len(await fetch(session, PID)) == 1
+
+
+async def test_a_single_write_that_is_cut_off_may_have_been_done(database: Database) -> None:
+    async def remove() -> None:
+        async with single(database) as session:
+            await fetch(session, REMOVE_SLOWLY, seconds=30)
+
+    async with single(database) as session:
+        await fetch(session, NEW, **new("there"))
+    task = asyncio.create_task(remove())
+    await asyncio.sleep(0.1)
+    await kill(database)
+    with pytest.raises(DBAPIError) as caught:
+        await task
+    assert is_worth_repeating(caught.value)
+    assert not is_undone(caught.value)
+    assert (caught.value.statement or "").startswith("DELETE")
 
 
 async def test_nothing_may_follow_a_single_statement(database: Database) -> None:

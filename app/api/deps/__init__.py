@@ -12,8 +12,9 @@ from app.api.deps.caching import CachedDep
 from app.api.deps.conditional import ConditionalDep, CreatedDep, ETagDep, IfMatchDep
 from app.api.deps.paging import CursorPagingDep, PagingDep
 from app.api.routing import end_with_handler, until_answered
+from app.core.db.caller_check import CallerChangedError, CallerCheck
 from app.core.db.session import DriverSession, ReadSession, WriteSession
-from app.core.db.transaction import CallerChangedError, CallerCheck, DriverTransaction, Transaction
+from app.core.db.transaction import DriverTransaction, Transaction
 from app.core.errors import InsufficientScopeError
 from app.services.accounts.accounts import Accounts
 from app.services.audit import Device
@@ -73,13 +74,14 @@ def commit_with_handler(request: Request, session: WriteSession) -> None:
 async def require_claim(request: Request, session: AsyncSession) -> None:
     """Ask before COMMIT where something else than a prepared statement began the transaction."""
     has_claimed = isinstance(session, DriverTransaction) and session.claimed is not None
-    if claim_of(request) is not None and not has_claimed and not await request.state.identity.still_holds(session):
+    check = None if has_claimed else claim_of(request)
+    if check is not None and not await check.holds(session):
         raise CallerChangedError
 
 
 def claim_of(request: Request) -> CallerCheck | None:
     identity: Identity | None = request.scope["state"].get("identity")
-    return identity.claim if identity is not None else None
+    return identity.caller_check if identity is not None else None
 
 
 async def get_read_session(request: Request) -> ReadSession:

@@ -23,6 +23,7 @@ from app.core.db.driver.pool import DriverPool
 from app.core.db.driver.watch import Watch
 from app.core.db.errors import Meaning, is_hopeless, meaning, replace_spoiled_connection
 from app.core.db.fitness import check_fitness
+from app.core.db.read_only import read_only
 from app.core.db.session import DriverReads, ReadSession, WriteSession
 from app.core.db.sqlite_files import database_path, make_database_file
 from app.core.db.transaction import DriverTransaction, Transaction
@@ -64,7 +65,7 @@ class Database:
         self.pool = DriverPool(self.engine, self.watch) if self.watch and is_direct else None
         has_own_pool = replica and self.pool
         read_pool = DriverPool(self.read_engine, self.read_watch) if has_own_pool and self.read_watch else self.pool
-        reading, primary = autocommitting(self.read_engine, settings), autocommitting(self.engine, settings)
+        reading, primary = (read_only(autocommitting(engine, settings)) for engine in (self.read_engine, self.engine))
         self.write: Sessions[WriteSession] = sessions(self.engine, WriteSession, DriverTransaction, self.pool)
         self.primary: Sessions[ReadSession] = sessions(primary, ReadSession, DriverReads, self.pool)
         self.read: Sessions[ReadSession] = sessions(reading, ReadSession, DriverReads, read_pool)

@@ -23,6 +23,8 @@ from app.core.db.error_codes import (
 __all__ = ["Meaning"]
 
 LOCK_TIMED_OUT = "55P03"
+# On an error, beside what SQLAlchemy says of it.
+IS_COMMIT = "strata_is_commit"
 NO_ROOM = {errno.ENOSPC, errno.EDQUOT}
 REPEATABLE = {Meaning.TRY_AGAIN, Meaning.PLAN_AGAIN}
 
@@ -66,12 +68,17 @@ def is_worth_repeating(error: DBAPIError) -> bool:
     return error.connection_invalidated and not isinstance(error.orig, OSError)
 
 
+def mark_as_commit(error: DBAPIError) -> None:
+    """Of a write that PostgreSQL commits by itself: as of a COMMIT, nobody knows whether it was done."""
+    setattr(error, IS_COMMIT, True)
+
+
 def is_undone(error: DBAPIError) -> bool:
     """Whether the connection was lost before the transaction's COMMIT was sent, or is given up as it takes no writes.
 
-    SQLAlchemy's COMMIT has no statement, and what commits by itself has none here either.
+    SQLAlchemy's COMMIT has no statement.
     """
-    is_before_commit = error.statement not in {None, "COMMIT"}
+    is_before_commit = error.statement not in {None, "COMMIT"} and not getattr(error, IS_COMMIT, False)
     return is_worth_repeating(error) and (is_before_commit or is_wrong_server(error))
 
 

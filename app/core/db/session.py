@@ -1,7 +1,7 @@
 """Sessions that also run what is `Prepared`, straight on the driver's connection where they can."""
 
 from collections.abc import Callable, Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any, Never
 
 from sqlalchemy import Connection, Engine
 from sqlalchemy.exc import DBAPIError
@@ -11,6 +11,7 @@ from sqlalchemy.orm import Session
 from app.core.db.driver.pool import DriverPool, Loan
 from app.core.db.errors import is_worth_repeating
 from app.core.db.prepared import Prepared, Row
+from app.core.db.read_only import require_read
 
 
 async def fetch(session: AsyncSession, prepared: Prepared, **values: Any) -> list[Row]:
@@ -22,7 +23,14 @@ async def fetch(session: AsyncSession, prepared: Prepared, **values: Any) -> lis
 
 
 class ReadSession(AsyncSession):
-    """Statements that read, each by itself."""
+    """Statements that read, each by itself. Its engine refuses all others, and mypy what is for writing alone."""
+
+    if TYPE_CHECKING:
+        # What a `WriteSession` is for.
+        def add(self, instance: Never, *, _warn: bool = True) -> None: ...  # type: ignore[override] # on purpose
+        def add_all(self, instances: Never) -> None: ...  # type: ignore[override] # on purpose
+        async def delete(self, instance: Never) -> None: ...  # type: ignore[override] # on purpose
+        async def merge(self, instance: Never, **options: Any) -> Any: ...  # type: ignore[override] # on purpose
 
 
 class WriteSession(AsyncSession):
@@ -92,6 +100,7 @@ class DriverReads(DriverSession, ReadSession):
         return self.may_use_driver and not self.holds_connection
 
     async def fetch(self, prepared: Prepared, values: Mapping[str, Any]) -> list[Row]:
+        require_read(self.pool.form(prepared).sql)
         loan = await self.pool.take()
         try:
             return await self.pool.fetch(loan, prepared, values)

@@ -1,37 +1,20 @@
-"""Transactions: where they begin and end, and what has to be so for them to do anything."""
+"""Transactions: where they begin and end."""
 
 from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import dataclass
 from types import TracebackType
 from typing import Any
 
-from sqlalchemy import ColumnElement
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import AsyncSession
 
+from app.core.db.caller_check import CallerChangedError, CallerCheck
 from app.core.db.driver.pool import Loan
-from app.core.db.errors import is_worth_repeating
+from app.core.db.errors import is_worth_repeating, mark_as_commit
 from app.core.db.prepared import Prepared, Row
 from app.core.db.session import DriverSession, WriteSession
 from app.core.errors import AppError
 
 FOUND = "SELECT 1"
-
-
-@dataclass(frozen=True, slots=True)
-class CallerCheck:
-    """What has to be so for a transaction to do anything: as a condition with parameters, and as SQL without any.
-
-    The SQL is a SELECT, free of what users have sent, that has to find one row.
-    """
-
-    condition: ColumnElement[bool]
-    values: Mapping[str, Any]
-    write_sql: Callable[[], str]
-
-
-class CallerChangedError(Exception):
-    """The caller is no longer who they were; the transaction has done nothing."""
 
 
 class DriverTransaction(DriverSession, WriteSession):
@@ -91,7 +74,7 @@ class DriverTransaction(DriverSession, WriteSession):
         self.require_more()
         claim = self.find_claim() if prepared.writes else None
         if claim is not None:
-            prepared, values = prepared.provided(claim.condition), {**values, **claim.values}
+            prepared, values = prepared.provided(claim.condition.expression), {**values, **claim.values}
         loan = await self.pool.take()
         try:
             rows = await self.pool.fetch(loan, prepared, values)
@@ -100,7 +83,7 @@ class DriverTransaction(DriverSession, WriteSession):
                 raise CallerChangedError
         except DBAPIError as error:
             if prepared.writes:
-                error.statement = None  # as of a COMMIT, nobody knows whether it was done
+                mark_as_commit(error)
             raise
         finally:
             await self.pool.give_back(loan)
@@ -136,7 +119,7 @@ class DriverTransaction(DriverSession, WriteSession):
         self.claimed = self.find_claim()
         if self.claimed is None:
             await loan.execute("BEGIN")
-        elif await loan.execute(f"BEGIN; {self.claimed.write_sql()}") != FOUND:
+        elif await loan.execute(f"BEGIN; {self.claimed.sql(loan.dialect)}") != FOUND:
             raise CallerChangedError
 
     async def commit(self) -> None:
@@ -229,7 +212,7 @@ def no_claim() -> None:
 
 
 async def holds(loan: Loan, claim: CallerCheck) -> bool:
-    return await loan.execute(claim.write_sql()) == FOUND
+    return await loan.execute(claim.sql(loan.dialect)) == FOUND
 
 
 def require_transaction(session: AsyncSession) -> None:

@@ -14,6 +14,6 @@ class Part(NamedTuple):
     """Its name, whose rows they are, who finds them up to an id, and how each is shown."""
 
     name: str
-    crud: CRUD[Any]
+    crud: CRUD[Any, Any]
     find: Callable[[AsyncSession, Place | None, int], Awaitable[Batch]]
     show: Callable[[Any], BaseModel]

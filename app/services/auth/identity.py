@@ -2,14 +2,12 @@
 
 from dataclasses import dataclass
 
-from sqlalchemy.ext.asyncio import AsyncSession
-
 from app.core.clock import utc_now
-from app.core.db.transaction import CallerCheck
+from app.core.db.caller_check import CallerCheck
 from app.core.errors import InsufficientScopeError
 from app.core.security.tokens import Claims
 from app.crud.account import Account
-from app.crud.device_session import account_claim, sessions
+from app.crud.device_session import caller_check
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,14 +22,9 @@ class Identity:
     is_recalled: bool = False
 
     @property
-    def claim(self) -> CallerCheck | None:
-        """What has to be asked, for a transaction to begin with; None where it was asked just now."""
-        return account_claim(self.session_id, self.session_key, self.user) if self.is_recalled else None
-
-    async def still_holds(self, session: AsyncSession) -> bool:
-        """The same question for a transaction that has begun."""
-        found = await sessions.find_account(session, self.session_id, self.session_key, self.user.id, utc_now())
-        return found is not None and found[0].role is self.user.role
+    def caller_check(self) -> CallerCheck | None:
+        """None where the database was asked for this request."""
+        return caller_check(self.session_id, self.session_key, self.user, utc_now()) if self.is_recalled else None
 
     def require(self, scope: str) -> None:
         """Raises InsufficientScopeError."""

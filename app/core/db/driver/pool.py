@@ -5,7 +5,7 @@ from collections.abc import Awaitable, Mapping
 from typing import Any
 
 import asyncpg
-from sqlalchemy import PoolProxiedConnection
+from sqlalchemy import Dialect, PoolProxiedConnection
 from sqlalchemy.exc import DBAPIError, IntegrityError, OperationalError
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 from sqlalchemy.ext.asyncio import AsyncEngine
@@ -16,7 +16,7 @@ from app.core.db.driver.lending_pool import LendingPool
 from app.core.db.driver.places import Places
 from app.core.db.driver.watch import FRESH_SECONDS, Watch, driver_of
 from app.core.db.errors import Meaning, meaning
-from app.core.db.prepared import Prepared, Row
+from app.core.db.prepared import DriverStatement, Prepared, Row
 
 # SQLAlchemy looks after the age of its connections when they are given to it.
 LOAN_SECONDS = 60
@@ -33,6 +33,10 @@ class Loan:
         self.connection = connection
         self.driver = driver_of(connection)
         self.taken_at = clock.seconds()
+
+    @property
+    def dialect(self) -> Dialect:
+        return self.pool.engine.dialect
 
     async def execute(self, sql: str) -> str:
         """Run SQL without parameters; return what PostgreSQL says of the last statement, as in `SELECT 1`."""
@@ -142,8 +146,11 @@ class DriverPool:
             # One too many, since SQLAlchemy has taken some itself: it is closed, which has to be awaited.
             await asyncio.shield(greenlet_spawn(loan.connection.close))
 
+    def form(self, prepared: Prepared) -> DriverStatement:
+        return prepared.for_driver(self.engine.dialect, asyncpg.Record)
+
     async def fetch(self, loan: Loan, prepared: Prepared, values: Mapping[str, Any]) -> list[Row]:
-        form = prepared.for_driver(self.engine.dialect, asyncpg.Record)
+        form = self.form(prepared)
         answer = loan.driver.fetch(form.sql, *form.arguments(values), record_class=form.row)
         return prepared.driver_rows(await loan.answered(form.sql, answer), form.results)
 

@@ -1,0 +1,44 @@
+"""What mypy is to refuse: each of these lines, and nothing around them."""
+
+import re
+from pathlib import Path
+
+import pytest
+from mypy import api
+
+PREAMBLE = """
+from app.api.deps import ReadSessionDep, SessionDep
+from app.models.item import Item
+
+
+async def use(reader: ReadSessionDep, session: SessionDep, item: Item) -> None:
+    session.add(item)
+    session.add_all([item])
+    await session.delete(item)
+    await session.merge(item)
+"""
+# A wrong line, and the kind of error that mypy gives it.
+WRONG = [
+    ("reader.add(item)", "arg-type"),
+    ("reader.add_all([item])", "arg-type"),
+    ("await reader.delete(item)", "arg-type"),
+    ("await reader.merge(item)", "arg-type"),
+    ("session = reader", "assignment"),
+]
+
+
+@pytest.mark.slow
+def test_mypy_refuses_what_would_fail_or_do_harm(tmp_path: Path) -> None:
+    lines = [*PREAMBLE.splitlines(), *(f"    {line}" for line, _ in WRONG)]
+    source = tmp_path / "wrong.py"
+    source.write_text("\n".join(lines) + "\n")
+    output, problems, _ = api.run(["--no-error-summary", "--hide-error-context", str(source)])
+    assert not problems
+    first = len(lines) - len(WRONG) + 1
+    assert told(output) == {first + number: kind for number, (_, kind) in enumerate(WRONG)}
+
+
+def told(output: str) -> dict[int, str]:
+    """The codes of errors by their lines."""
+    errors = re.findall(r"wrong\.py:(\d+): error: .* \[([\w-]+)\]$", output, re.MULTILINE)
+    return {int(line): code for line, code in errors}

@@ -18,7 +18,7 @@ from app.api.forms import require_usual_form
 from app.api.middleware.exchange import request_header
 from app.api.rows import FromRows
 from app.core.db.retry import ATTEMPTS, pause_after
-from app.core.db.transaction import ClaimError
+from app.core.db.transaction import CallerChangedError
 
 # Where FastAPI keeps what is to end with the handler, before the answer leaves (`scope="function"`).
 STACK = "fastapi_function_astack"
@@ -52,7 +52,7 @@ class Route(APIRoute):
         for number in range(1, ATTEMPTS):
             try:
                 return await attempt(handle, request)
-            except ClaimError:
+            except CallerChangedError:
                 # Who asks has changed since they were last seen.
                 state["asks_first"] = True
             except DBAPIError as error:

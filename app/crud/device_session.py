@@ -10,7 +10,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from app.core.config.settings import MAX_SESSIONS
 from app.core.db.prepared import Prepared
 from app.core.db.session import fetch
-from app.core.db.transaction import Claim
+from app.core.db.transaction import CallerCheck
 from app.crud.account import Account
 from app.crud.base import ExpiringCRUD
 from app.crud.filters import Filter, after, equals
@@ -48,7 +48,7 @@ ACCOUNT_IS_SAME = (
 )
 
 
-def account_claim(id_: int, key: str, account: Account) -> Claim:
+def account_claim(id_: int, key: str, account: Account) -> CallerCheck:
     """That the session is there and its user what they are."""
     values = {
         "claimed_session_id": id_,
@@ -56,7 +56,7 @@ def account_claim(id_: int, key: str, account: Account) -> Claim:
         "claimed_user_id": account.id,
         "claimed_role": account.role,
     }
-    return Claim(ACCOUNT_IS_SAME, values, partial(account_claim_sql, id_, key, account))
+    return CallerCheck(ACCOUNT_IS_SAME, values, partial(account_claim_sql, id_, key, account))
 
 
 def account_claim_sql(id_: int, key: str, account: Account) -> str:

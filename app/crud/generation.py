@@ -6,7 +6,8 @@ from sqlalchemy import select
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from app.core.db.prepared import Prepared
-from app.core.db.transaction import expect_more
+from app.core.db.session import WriteSession
+from app.core.db.transaction import require_transaction
 from app.crud.base import CRUD
 from app.crud.invalidation import IS_CACHED, bump_generation
 from app.crud.typed import StoredRow
@@ -38,8 +39,8 @@ class CachedCRUD[M: Base, R: StoredRow](CRUD[M, R]):
         await super().flush(session)
         await bump_generation(session, self.resource)
 
-    async def write(self, session: AsyncSession, statement: Prepared, **values: Any) -> list[R]:
-        expect_more(session)
+    async def write(self, session: WriteSession, statement: Prepared, **values: Any) -> list[R]:
+        require_transaction(session)
         rows = await super().write(session, statement, **values)
         await bump_generation(session, self.resource)
         return rows

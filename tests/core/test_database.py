@@ -105,8 +105,8 @@ async def test_a_hundred_transactions_that_read_and_then_write_all_succeed(datab
             row.full_name = str(int(row.full_name or 0) + 1)
 
     await asyncio.gather(*(count_up() for _ in range(100)))
-    async with database.primary() as session:
-        row = (await session.scalars(select(User))).one()
+    async with database.primary() as reader:
+        row = (await reader.scalars(select(User))).one()
     assert (row.full_name, row.version) == ("100", 101)
 
 

@@ -17,7 +17,7 @@ from app.core.db.engine import Database
 from app.core.db.errors import is_connection_failure, sqlstate
 from app.core.db.prepared import Prepared
 from app.core.db.session import DriverSession, fetch
-from app.core.db.transaction import Claim, ClaimError, DriverTransaction, expect_more
+from app.core.db.transaction import CallerChangedError, CallerCheck, DriverTransaction, require_transaction
 from app.models.generation import Generation
 
 pytestmark = pytest.mark.real_database
@@ -205,16 +205,16 @@ async def test_a_savepoint_takes_back_what_prepared_statements_did_in_it(databas
 
 
 @asynccontextmanager
-async def single(database: Database, claim: Claim | None = None) -> AsyncIterator[DriverTransaction]:
+async def single(database: Database, claim: CallerCheck | None = None) -> AsyncIterator[DriverTransaction]:
     async with database.transaction() as session:
         assert isinstance(session, DriverTransaction)
-        session.is_single, session.find_claim = True, lambda: claim
+        session.autocommits, session.find_claim = True, lambda: claim
         yield session
 
 
-def claiming(found: int) -> Claim:
+def claiming(found: int) -> CallerCheck:
     condition = select(literal_column("1")).where(bindparam("found", type_=BigInteger()) > 0).exists()
-    return Claim(condition, {"found": found}, lambda: f"SELECT 1 WHERE {found} > 0")
+    return CallerCheck(condition, {"found": found}, lambda: f"SELECT 1 WHERE {found} > 0")
 
 
 async def test_a_single_statement_is_stored_when_it_returns(database: Database) -> None:
@@ -230,7 +230,7 @@ async def test_a_single_statement_does_nothing_where_its_claim_does_not_hold(dat
     async with single(database) as session:
         await fetch(session, NEW, **new("there"))
     for prepared, values in ((NEW, new("new")), (REMOVE, {"wanted": "there"})):
-        with pytest.raises(ClaimError):
+        with pytest.raises(CallerChangedError):
             async with single(database, claiming(0)) as session:
                 await fetch(session, prepared, **values)
         assert await stored(database) == {"there"}
@@ -263,7 +263,7 @@ async def test_nothing_may_follow_a_single_statement(database: Database) -> None
 async def test_what_expects_more_is_one_transaction(database: Database) -> None:
     with suppress(ZeroDivisionError):
         async with single(database) as session:
-            expect_more(session)
+            require_transaction(session)
             await fetch(session, ADD, resource="first")
             await fetch(session, ADD, resource="second")
             raise ZeroDivisionError

@@ -120,8 +120,8 @@ async def test_each_batch_is_a_transaction_of_its_own(real_settings: Settings, m
         monkeypatch.setattr(purge, "SWEEPS", (once,))
         with pytest.raises(ConnectionError):
             await purge_expired(services.database)
-        async with services.database.read() as session:
-            assert await count(session, DeviceSession) == 1
+        async with services.database.read() as reader:
+            assert await count(reader, DeviceSession) == 1
 
 
 async def broken(*_: Any) -> int:

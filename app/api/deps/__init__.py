@@ -12,8 +12,8 @@ from app.api.deps.caching import CachedDep
 from app.api.deps.conditional import ConditionalDep, CreatedDep, ETagDep, IfMatchDep
 from app.api.deps.paging import CursorPagingDep, PagingDep
 from app.api.routing import end_with_handler, until_answered
-from app.core.db.session import DriverSession
-from app.core.db.transaction import Claim, ClaimError, DriverTransaction, Transaction
+from app.core.db.session import DriverSession, ReadSession, WriteSession
+from app.core.db.transaction import CallerChangedError, CallerCheck, DriverTransaction, Transaction
 from app.core.errors import InsufficientScopeError
 from app.services.accounts.accounts import Accounts
 from app.services.audit import Device
@@ -55,13 +55,13 @@ MAX_USER_AGENT = 500
 ASK_FIRST = ADMIN_ONLY | {"account"}
 
 
-async def get_session(request: Request) -> AsyncSession:
+async def get_session(request: Request) -> WriteSession:
     """A transaction, which begins when it is used.
 
     Who asks may be known from before; they still must be who they were when something is written.
 
     Raises:
-        ClaimError: at the end, if they are not; `Route` then begins anew, and asks first.
+        CallerChangedError: at the end, if they are not; `Route` then begins anew, and asks first.
     """
     session = app_services_of(request).database.write()
     if not isinstance(session, DriverTransaction):
@@ -72,11 +72,11 @@ async def get_session(request: Request) -> AsyncSession:
     return session
 
 
-def transaction_of(request: Request, session: AsyncSession) -> Transaction:
+def transaction_of(request: Request, session: WriteSession) -> Transaction:
     return Transaction(session, partial(require_claim, request, session))
 
 
-def commit_with_handler(request: Request, session: AsyncSession) -> None:
+def commit_with_handler(request: Request, session: WriteSession) -> None:
     end_with_handler(request, transaction_of(request, session))
 
 
@@ -84,15 +84,15 @@ async def require_claim(request: Request, session: AsyncSession) -> None:
     """Ask before COMMIT where something else than a prepared statement began the transaction."""
     has_claimed = isinstance(session, DriverTransaction) and session.claimed is not None
     if claim_of(request) is not None and not has_claimed and not await request.state.identity.still_holds(session):
-        raise ClaimError
+        raise CallerChangedError
 
 
-def claim_of(request: Request) -> Claim | None:
+def claim_of(request: Request) -> CallerCheck | None:
     identity: Identity | None = request.scope["state"].get("identity")
     return identity.claim if identity is not None else None
 
 
-async def get_read_session(request: Request) -> AsyncSession:
+async def get_read_session(request: Request) -> ReadSession:
     session = app_services_of(request).database.read()
     if not isinstance(session, DriverSession):
         return await until_answered(request, session)
@@ -100,18 +100,18 @@ async def get_read_session(request: Request) -> AsyncSession:
     return session
 
 
-SessionDep = Annotated[AsyncSession, Depends(get_session)]
+SessionDep = Annotated[WriteSession, Depends(get_session)]
 
 
-async def get_autocommit_session(session: SessionDep) -> AsyncSession:
+async def get_autocommit_session(session: SessionDep) -> WriteSession:
     if isinstance(session, DriverTransaction):
-        session.is_single = True
+        session.autocommits = True
     return session
 
 
 # For a handler that writes with one statement of a CRUD object, and nothing after it: the session of SessionDep.
-AutocommitSessionDep = Annotated[AsyncSession, Depends(get_autocommit_session)]
-ReadSessionDep = Annotated[AsyncSession, Depends(get_read_session)]
+AutocommitSessionDep = Annotated[WriteSession, Depends(get_autocommit_session)]
+ReadSessionDep = Annotated[ReadSession, Depends(get_read_session)]
 
 
 async def get_auth(services: AppServicesDep) -> Auth:

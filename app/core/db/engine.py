@@ -23,7 +23,7 @@ from app.core.db.driver.pool import DriverPool
 from app.core.db.driver.watch import Watch
 from app.core.db.errors import Meaning, is_hopeless, meaning, replace_spoiled_connection
 from app.core.db.fitness import check_fitness
-from app.core.db.session import DriverReads, DriverSession
+from app.core.db.session import DriverReads, ReadSession, WriteSession
 from app.core.db.sqlite_files import database_path, make_database_file
 from app.core.db.transaction import DriverTransaction, Transaction
 from app.core.db.url.driver_arguments import driver_arguments
@@ -38,10 +38,10 @@ READ_ONLY = "SELECT current_setting('transaction_read_only')::bool"
 IDLE_IN_TRANSACTION_SECONDS = 60
 
 
-class Sessions(async_sessionmaker[AsyncSession]):
+class Sessions[Kind: AsyncSession](async_sessionmaker[Kind]):
     """SQLAlchemy's own looks at each of its options each time."""
 
-    def __call__(self, **options: Any) -> AsyncSession:
+    def __call__(self, **options: Any) -> Kind:
         return self.class_(**self.kw, **options)
 
 
@@ -64,9 +64,10 @@ class Database:
         self.pool = DriverPool(self.engine, self.watch) if self.watch and is_direct else None
         has_own_pool = replica and self.pool
         read_pool = DriverPool(self.read_engine, self.read_watch) if has_own_pool and self.read_watch else self.pool
-        self.write = sessions(self.engine, DriverTransaction, self.pool)
-        self.primary = sessions(autocommitting(self.engine, settings), DriverReads, self.pool)
-        self.read = sessions(autocommitting(self.read_engine, settings), DriverReads, read_pool)
+        reading, primary = autocommitting(self.read_engine, settings), autocommitting(self.engine, settings)
+        self.write: Sessions[WriteSession] = sessions(self.engine, WriteSession, DriverTransaction, self.pool)
+        self.primary: Sessions[ReadSession] = sessions(primary, ReadSession, DriverReads, self.pool)
+        self.read: Sessions[ReadSession] = sessions(reading, ReadSession, DriverReads, read_pool)
 
     def transaction(self) -> Transaction:
         """A session whose work is kept when it ends, unless an error ends it."""
@@ -102,11 +103,13 @@ def watch_over(engine: AsyncEngine, settings: Settings, *, has_primary: bool = T
     return Watch(engine, arguments, has_primary=has_primary, is_pooled=settings.db_pgbouncer)
 
 
-def sessions(engine: AsyncEngine, kind: type[DriverSession] | None = None, pool: DriverPool | None = None) -> Sessions:
-    """Sessions of a kind that uses the driver's connections, where there is a pool of them."""
-    if kind is None or pool is None:
-        return Sessions(engine, expire_on_commit=False)
-    return Sessions(engine, class_=kind, expire_on_commit=False, pool=pool)
+def sessions[Kind: AsyncSession](
+    engine: AsyncEngine, kind: type[Kind], on_driver: type[Kind], pool: DriverPool | None
+) -> Sessions[Kind]:
+    """Sessions that use the driver's connections, where there is a pool of them."""
+    if pool is None:
+        return Sessions(engine, class_=kind, expire_on_commit=False)
+    return Sessions(engine, class_=on_driver, expire_on_commit=False, pool=pool)
 
 
 def create_engine(url: URL, settings: Settings) -> AsyncEngine:

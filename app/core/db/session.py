@@ -21,6 +21,14 @@ async def fetch(session: AsyncSession, prepared: Prepared, **values: Any) -> lis
     return prepared.rows((await session.execute(prepared.statement, values)).all())
 
 
+class ReadSession(AsyncSession):
+    """Statements that read, each by itself."""
+
+
+class WriteSession(AsyncSession):
+    """A transaction."""
+
+
 class DriverSession(AsyncSession):
     """SQLAlchemy's session on PostgreSQL, until it has done something itself; then all goes its way.
 
@@ -73,7 +81,7 @@ class DriverSession(AsyncSession):
             self.sync_session.close()  # there is nothing to wait for
 
 
-class DriverReads(DriverSession):
+class DriverReads(DriverSession, ReadSession):
     """Each statement by itself, on a connection that is given back at once; one whose connection is lost, once more."""
 
     has_repeated = False

@@ -12,14 +12,14 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from app.core.db.driver.pool import Loan
 from app.core.db.errors import is_worth_repeating
 from app.core.db.prepared import Prepared, Row
-from app.core.db.session import DriverSession
+from app.core.db.session import DriverSession, WriteSession
 from app.core.errors import AppError
 
 FOUND = "SELECT 1"
 
 
 @dataclass(frozen=True, slots=True)
-class Claim:
+class CallerCheck:
     """What has to be so for a transaction to do anything: as a condition with parameters, and as SQL without any.
 
     The SQL is a SELECT, free of what users have sent, that has to find one row.
@@ -30,11 +30,11 @@ class Claim:
     write_sql: Callable[[], str]
 
 
-class ClaimError(Exception):
-    """What a transaction claims is not so; nothing has been done in it."""
+class CallerChangedError(Exception):
+    """The caller is no longer who they were; the transaction has done nothing."""
 
 
-class DriverTransaction(DriverSession):
+class DriverTransaction(DriverSession, WriteSession):
     """A transaction that the first of its prepared statements begins, and that SQLAlchemy joins when it is needed.
 
     BEGIN and COMMIT are then ours; SQLAlchemy, told that its connection commits by itself, sends neither. Where a
@@ -45,10 +45,10 @@ class DriverTransaction(DriverSession):
         super().__init__(bind, **options)
         self.loan: Loan | None = None
         # It costs no round trip of its own.
-        self.find_claim: Callable[[], Claim | None] = no_claim
-        self.claimed: Claim | None = None
+        self.find_claim: Callable[[], CallerCheck | None] = no_claim
+        self.claimed: CallerCheck | None = None
         # Whether the first statement that writes is the only one, and whether it has done so.
-        self.is_single = False
+        self.autocommits = False
         self.has_ended = False
         # As far as SQLAlchemy's events are concerned; the database hears of it with the first statement.
         self.is_begun = False
@@ -80,14 +80,14 @@ class DriverTransaction(DriverSession):
     async def fetch(self, prepared: Prepared, values: Mapping[str, Any]) -> list[Row]:
         loan = self.loan
         if loan is None:
-            if self.is_single and not self.is_made:
+            if self.autocommits and not self.is_made:
                 return await self.fetch_single(prepared, values)
             self.prepare_to_hold()
             loan = await self.begin_loan()
         return await self.pool.fetch(loan, prepared, values)
 
     async def fetch_single(self, prepared: Prepared, values: Mapping[str, Any]) -> list[Row]:
-        """Raises ClaimError if the claim does not hold."""
+        """Raises CallerChangedError if the claim does not hold."""
         self.require_more()
         claim = self.find_claim() if prepared.writes else None
         if claim is not None:
@@ -97,7 +97,7 @@ class DriverTransaction(DriverSession):
             rows = await self.pool.fetch(loan, prepared, values)
             # Nothing may have been found for another reason, but to insert.
             if not rows and claim is not None and (prepared.inserts or not await holds(loan, claim)):
-                raise ClaimError
+                raise CallerChangedError
         except DBAPIError as error:
             if prepared.writes:
                 error.statement = None  # as of a COMMIT, nobody knows whether it was done
@@ -132,12 +132,12 @@ class DriverTransaction(DriverSession):
         return loan
 
     async def begin_on(self, loan: Loan) -> None:
-        """Raises ClaimError if the claim does not hold."""
+        """Raises CallerChangedError if the claim does not hold."""
         self.claimed = self.find_claim()
         if self.claimed is None:
             await loan.execute("BEGIN")
         elif await loan.execute(f"BEGIN; {self.claimed.write_sql()}") != FOUND:
-            raise ClaimError
+            raise CallerChangedError
 
     async def commit(self) -> None:
         loan = self.loan
@@ -193,11 +193,11 @@ class Transaction:
     `before_commit` may still raise what takes it back.
     """
 
-    def __init__(self, session: AsyncSession, before_commit: Callable[[], Awaitable[None]] | None = None) -> None:
+    def __init__(self, session: WriteSession, before_commit: Callable[[], Awaitable[None]] | None = None) -> None:
         self.session = session
         self.before_commit = before_commit
 
-    async def __aenter__(self) -> AsyncSession:
+    async def __aenter__(self) -> WriteSession:
         if isinstance(self.session, DriverTransaction):
             self.session.is_begun = True
         else:
@@ -228,12 +228,12 @@ def no_claim() -> None:
     return None
 
 
-async def holds(loan: Loan, claim: Claim) -> bool:
+async def holds(loan: Loan, claim: CallerCheck) -> bool:
     return await loan.execute(claim.write_sql()) == FOUND
 
 
-def expect_more(session: AsyncSession) -> None:
+def require_transaction(session: AsyncSession) -> None:
     """More than one statement is to come, or something that may take the first one back."""
     if isinstance(session, DriverTransaction):
         session.require_more()
-        session.is_single = False
+        session.autocommits = False

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from app.core.clock import utc_now
-from app.core.db.transaction import Claim
+from app.core.db.transaction import CallerCheck
 from app.core.errors import InsufficientScopeError
 from app.core.security.tokens import Claims
 from app.crud.account import Account
@@ -25,7 +25,7 @@ class Identity:
     is_recalled: bool = False
 
     @property
-    def claim(self) -> Claim | None:
+    def claim(self) -> CallerCheck | None:
         """What has to be asked, for a transaction to begin with; None where it was asked just now."""
         return account_claim(self.session_id, self.session_key, self.user) if self.is_recalled else None
 

@@ -30,10 +30,10 @@ BOUNDED = {
     ("one_time_token.py", "issue"): "a delete that returns nothing",
     ("one_time_token.py", "end_all"): "a delete that returns nothing",
     ("order.py", "lines_of"): "the hundred lines of each of some orders",
-    ("rows.py", "show"): "one row",
+    ("rows.py", "read_row"): "one row",
     ("rows.py", "write"): "one row",
-    ("session.py", "find_account"): "one row",
-    ("session.py", "end_all"): "MAX_SESSIONS_PER_USER",
+    ("device_session.py", "find_account"): "one row",
+    ("device_session.py", "end_all"): "MAX_SESSIONS_PER_USER",
     ("admins.py", "ensure_first_admin"): "a lock",
 }
 

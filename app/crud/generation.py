@@ -6,6 +6,7 @@ from sqlalchemy import select
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from app.core.db.prepared import Prepared
+from app.core.db.session import WriteSession
 from app.core.db.transaction import require_transaction
 from app.crud.base import CRUD
 from app.crud.invalidation import IS_CACHED, bump_generation
@@ -38,7 +39,7 @@ class CachedCRUD[M: Base, R: StoredRow](CRUD[M, R]):
         await super().flush(session)
         await bump_generation(session, self.resource)
 
-    async def write(self, session: AsyncSession, statement: Prepared, **values: Any) -> list[R]:
+    async def write(self, session: WriteSession, statement: Prepared, **values: Any) -> list[R]:
         require_transaction(session)
         rows = await super().write(session, statement, **values)
         await bump_generation(session, self.resource)

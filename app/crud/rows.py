@@ -9,7 +9,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from app.core.db.errors import violated_constraint
 from app.core.db.prepared import Prepared
-from app.core.db.session import fetch
+from app.core.db.session import WriteSession, fetch
 from app.core.db.transaction import require_transaction
 from app.core.errors import AppError, ConflictError, NotFoundError, PreconditionFailedError, VersionConflictError
 from app.crud.batch import BatchCRUD
@@ -31,7 +31,7 @@ class RowCRUD[M: Base, R: StoredRow](BatchCRUD[M, R]):
     def selected_by_id(self) -> Prepared:
         return Prepared(select(*self.shown).where(self.table.c.id == bindparam("id")))
 
-    async def insert(self, session: AsyncSession, new: Insert[M]) -> R:
+    async def insert(self, session: WriteSession, new: Insert[M]) -> R:
         """Return the row as it is shown. Columns that are left out get their defaults."""
         values = new.values()
         if "version" in self.columns:
@@ -44,7 +44,7 @@ class RowCRUD[M: Base, R: StoredRow](BatchCRUD[M, R]):
         return Prepared(new.returning(*self.shown), inserts=names)
 
     async def update_row(
-        self, session: AsyncSession, id_: int, guard: Guard = UNGUARDED, *, version: int | None = None, **changes: Any
+        self, session: WriteSession, id_: int, guard: Guard = UNGUARDED, *, version: int | None = None, **changes: Any
     ) -> R:
         """Change columns of a row; return it as it is shown then. `version`, if given, must be the row's.
 
@@ -77,7 +77,7 @@ class RowCRUD[M: Base, R: StoredRow](BatchCRUD[M, R]):
             changed = changed.values(version=self.table.c.version + 1)
         return Prepared(changed.returning(*self.shown))
 
-    async def delete_row(self, session: AsyncSession, id_: int, guard: Guard = UNGUARDED) -> None:
+    async def delete_row(self, session: WriteSession, id_: int, guard: Guard = UNGUARDED) -> None:
         """Delete a row; raises what `update_row` does."""
         require_transaction(session)
         rows = await self.write(session, self.cached_statement(self.removed), guard_id=id_, **guard.parameters(None))
@@ -111,7 +111,7 @@ class RowCRUD[M: Base, R: StoredRow](BatchCRUD[M, R]):
         if (refusal := guard.refusal(row, version)) is not None:
             raise self.missing(id_) if isinstance(refusal, NotFoundError) else refusal
 
-    async def write(self, session: AsyncSession, statement: Prepared, **values: Any) -> list[R]:
+    async def write(self, session: WriteSession, statement: Prepared, **values: Any) -> list[R]:
         """What all statements pass that change rows as they are shown."""
         try:
             found: list[Any] = await fetch(session, statement, **values)

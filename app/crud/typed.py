@@ -13,7 +13,7 @@ from app.models.base import Base
 # A field of an `Insert` that is left out: the column's default stands.
 UNSET: Any = type("Unset", (), {"__repr__": lambda _: "UNSET", "__slots__": ()})()
 # Beside what a row shows, for the list's own use.
-TOTAL = "total_count"
+TOTAL = "rows_in_total"
 
 
 class StoredRow:

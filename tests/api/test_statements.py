@@ -1,5 +1,6 @@
 """What each GET operation costs the database: as many statements for many rows as for few."""
 
+from itertools import permutations
 from typing import Any
 
 import httpx
@@ -28,10 +29,8 @@ async def people(make: Factory, services: AppServices) -> list[User]:
         async with services.database.transaction() as session:
             device = Device("192.0.2.1", "a browser", "a-request")
             await record(session, Action.USER_CREATED, device, actor_id=people[0].id, subject_id=person.id)
-    for buyer in people:
-        for seller in people:
-            if buyer is not seller:
-                await make.order(buyer, await make.item(seller, stock=1))
+    for buyer, seller in permutations(people, 2):
+        await make.order(buyer, await make.item(seller, stock=1))
     return people
 
 

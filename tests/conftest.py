@@ -186,10 +186,16 @@ def key_files(tmp_path_factory: pytest.TempPathFactory) -> KeyFiles:
     return KeyFiles(tmp_path_factory.mktemp("keys"))
 
 
-@pytest.fixture
-def settings(migrated_url: URL, tmp_path: Path) -> Settings:
+@pytest.fixture(scope="session")
+def usual_settings(migrated_url: URL, tmp_path_factory: pytest.TempPathFactory) -> Settings:
+    """Read once: that takes pydantic-settings seven milliseconds, and most tests have the same."""
     # Without what sees committed transactions alone: each test is in one that never is.
-    return settings_for(migrated_url, tmp_path, session_cache=False)
+    return settings_for(migrated_url, tmp_path_factory.mktemp("data"), session_cache=False)
+
+
+@pytest.fixture
+def settings(usual_settings: Settings, tmp_path: Path) -> Settings:
+    return usual_settings.model_copy(update={"data_dir": tmp_path})
 
 
 @pytest.fixture

@@ -159,8 +159,8 @@ def test_a_first_start_in_an_empty_folder_is_all_it_takes(serve: Serve, tmp_path
 
 
 @pytest.mark.parametrize("workers", ["1", "2"])
-def test_the_last_access_lines_are_written_before_the_server_ends(serve: Serve, empty_url: URL, workers: str) -> None:
-    url = empty_url.render_as_string(hide_password=False)
+def test_the_last_access_lines_are_written_before_the_server_ends(serve: Serve, real_url: URL, workers: str) -> None:
+    url = real_url.render_as_string(hide_password=False)
     arguments = ("--port", "0", "--workers", workers)
     server = serve(*arguments, DATABASE_URL=url, JWT_SECRET_KEY=SECRET, LOG_FORMAT="json")
     with server.client() as client:
@@ -172,8 +172,8 @@ def test_the_last_access_lines_are_written_before_the_server_ends(serve: Serve, 
     assert paths == [f"/nothing/{number}" for number in range(50)]
 
 
-def test_a_password_from_the_settings_is_not_shown(serve: Serve, empty_url: URL) -> None:
-    url = empty_url.render_as_string(hide_password=False)
+def test_a_password_from_the_settings_is_not_shown(serve: Serve, real_url: URL) -> None:
+    url = real_url.render_as_string(hide_password=False)
     server = serve(DATABASE_URL=url, FIRST_ADMIN_PASSWORD=PASSWORD, JWT_SECRET_KEY=SECRET)
     with server.client() as client:
         assert server.log_in(client, PASSWORD).status_code == 200
@@ -302,8 +302,8 @@ def test_a_server_that_waits_for_its_database_can_be_stopped(serve: Serve) -> No
     assert "Traceback" not in server.complaints
 
 
-def test_several_workers_serve_and_stop_together(serve: Serve, empty_url: URL) -> None:
-    url = empty_url.render_as_string(hide_password=False)
+def test_several_workers_serve_and_stop_together(serve: Serve, real_url: URL) -> None:
+    url = real_url.render_as_string(hide_password=False)
     server = serve("--port", "0", "--workers", "2", DATABASE_URL=url, JWT_SECRET_KEY=SECRET)
     with server.client() as client:
         assert client.get("/ready").status_code == 200

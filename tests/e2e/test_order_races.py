@@ -18,13 +18,15 @@ from app.main import create_app
 from app.models.item import Item
 from app.models.order import Order, OrderLine, OrderStatus
 from tests.api.test_orders import basket
+from tests.conftest import POSTGRES_URL
 from tests.factories import Factory
 from tests.process import ServerProcess, factory_for, serve_process
 from tests.server import Server, serve
 
 ORDERS = "/api/v1/orders"
 ITEMS = "/api/v1/items"
-WORKERS = 4
+# SQLite has one writer at a time, whoever it is.
+WORKERS = 2 if POSTGRES_URL is None else 4
 BUYERS = 8
 
 pytestmark = pytest.mark.real_database

@@ -1,13 +1,16 @@
 """The application: `create_app()` puts the layers together; importing this module does nothing."""
 
 import asyncio
+import os
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from importlib.metadata import version
+from importlib.util import find_spec
 from typing import TypedDict
 
 from fastapi import FastAPI
 from fastapi.routing import APIRoute
+from fastapi.telemetry import TelemetryConfig
 from starlette.middleware import Middleware
 from starlette.types import Lifespan
 
@@ -15,8 +18,10 @@ from app.api import system, v1, v2
 from app.api.application import Application
 from app.api.deps import AppServices
 from app.api.errors import install_error_handlers
+from app.api.fastpath.middleware import FastPath
 from app.api.middleware.checks import Checks
 from app.api.middleware.context import RequestContext
+from app.api.middleware.control_characters import ControlCharacters
 from app.api.middleware.cross_origin import cors_options, with_cors
 from app.api.middleware.head_limit import HeadLimit, head_refusals
 from app.api.middleware.headers import ResponseHeaders
@@ -78,6 +83,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         generate_unique_id_function=operation_id,
         lifespan=lifespan_of(settings),
         middleware=middleware(settings),
+        telemetry=telemetry(),
     )
     install_error_handlers(app)
     system.include_system(app, settings)
@@ -85,6 +91,15 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     app.include_router(v2.router)
     install_plugins(app, settings.modules)
     return app
+
+
+def telemetry() -> TelemetryConfig:
+    """A span for each request, and none for its parts, which would cost more than most requests.
+
+    Without OpenTelemetry's SDK, FastAPI would look for its providers with each request all the same.
+    """
+    is_used = find_spec("opentelemetry.sdk") is not None or any(name.startswith("OTEL_") for name in os.environ)
+    return {"tracing": is_used, "metrics": is_used, "logs": is_used, "operation_spans": False}
 
 
 def middleware(settings: Settings) -> list[Middleware]:
@@ -102,6 +117,9 @@ def middleware(settings: Settings) -> list[Middleware]:
             cors=cors_options(settings),
             max_body_size=settings.max_body_size,
         ),
+        Middleware(FastPath, mode=settings.fast_path),
+        # For FastAPI's own way alone: the fast path knows no such paths.
+        Middleware(ControlCharacters),
     ]
 
 

@@ -27,7 +27,7 @@ from sqlalchemy.engine import URL, make_url
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncSession
 
 from app.api.deps import AppServices
-from app.api.rows import Shape
+from app.api.rows import ENCODER, RowEncoder
 from app.core.config.settings import Settings
 from app.core.db import migrations
 from app.core.db.engine import BEGIN
@@ -40,6 +40,8 @@ from tests.server import Server, serve
 from tests.statements import MaxQueries, at_most
 
 SECRET = "tests-sign-with-these-48-bytes-0123456789abcdefgh"
+# `off`: the accelerators are out, and no response may differ.
+FAST_PATH = os.environ.get("STRATA_TEST_FAST_PATH", "auto")
 POSTGRES_URL = os.environ.get("STRATA_TEST_DATABASE_URL")
 # Of password hashes and of JWTs; and the password of the tests' users.
 SECRET_MARKS = ("$argon2id$", "eyJhbGciOi", PASSWORD, SECRET)
@@ -111,16 +113,17 @@ def no_settings_from_outside(tmp_path_factory: pytest.TempPathFactory) -> Iterat
 @pytest.fixture(autouse=True)
 def rows_are_checked(monkeypatch: pytest.MonkeyPatch) -> None:
     """What is not validated in production is validated here: each answer made of rows fits its schema, to the byte."""
-    encode = Shape.encode
+    content_of = RowEncoder.content
 
-    def checked(shape: Shape, value: object) -> bytes | None:
-        encoded = encode(shape, value)
-        if encoded is not None:
-            adapter: TypeAdapter[object] = TypeAdapter(shape.model)
+    def checked(encoder: RowEncoder, value: object) -> object:
+        content = content_of(encoder, value)
+        if content is not None:
+            encoded = ENCODER.encode(content)
+            adapter: TypeAdapter[object] = TypeAdapter(encoder.model)
             assert json.loads(encoded) == json.loads(adapter.dump_json(adapter.validate_json(encoded)))
-        return encoded
+        return content
 
-    monkeypatch.setattr(Shape, "encode", checked)
+    monkeypatch.setattr(RowEncoder, "content", checked)
 
 
 def settings_for(url: URL, data_dir: Path, **changes: object) -> Settings:
@@ -131,6 +134,7 @@ def settings_for(url: URL, data_dir: Path, **changes: object) -> Settings:
         "jwt_secret_key": SECRET,
         "log_level": "warning",
         "rate_limit_enabled": False,
+        "fast_path": FAST_PATH,
     }
     return Settings.model_validate(values | changes)
 

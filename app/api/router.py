@@ -4,7 +4,6 @@ from collections.abc import Callable, Iterator
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Security
-from fastapi.datastructures import DefaultPlaceholder
 
 from app.api.body import SMALL_BODY
 from app.api.deps import get_identity
@@ -44,8 +43,8 @@ class Router(APIRouter):
             yield from router.walk()
 
     def add_api_route(self, path: str, endpoint: Callable[..., Any], **options: Any) -> None:
-        model = options.get("response_model")
-        if model is not None and not isinstance(model, DefaultPlaceholder):
+        # FastAPI's placeholder for what was not given is as false as what it stands for.
+        if model := options.get("response_model"):
             options["response_model"] = Annotated[model, FromRows()]
         if self.takes_little and options.get("max_body_size") is None:
             options["max_body_size"] = SMALL_BODY

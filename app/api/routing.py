@@ -1,5 +1,6 @@
 """The routes of the API: what every operation gets, whichever resource it belongs to."""
 
+from collections.abc import Callable, Coroutine
 from contextlib import AbstractAsyncContextManager, AsyncExitStack
 from functools import partial
 from typing import Any
@@ -10,15 +11,14 @@ from sqlalchemy.exc import DBAPIError
 
 from app.api.body import StrictRequest
 from app.api.deps.limits import limit_requests
-from app.api.fastpath.endpoint import Endpoint
-from app.api.fastpath.route_entry import Handler, effective_route, set_direct_handler
+from app.api.fastpath._fastapi import FUNCTION_STACK
 from app.api.forms import require_usual_form
 from app.api.middleware.exchange import request_header
 from app.core.db.caller_check import CallerChangedError
 from app.core.db.retry import ATTEMPTS, pause_after
 
-# Where FastAPI keeps what is to end with the handler, before the answer leaves (`scope="function"`).
-STACK = "fastapi_function_astack"
+type Handler = Callable[[Request], Coroutine[Any, Any, Response]]
+
 READS = ("GET", "HEAD")
 
 
@@ -33,9 +33,6 @@ class Route(APIRoute):
     is_limited = True
 
     def get_route_handler(self) -> Handler:
-        route = effective_route(self)
-        if (endpoint := Endpoint.of(route)) is not None:
-            set_direct_handler(route, partial(self.run, endpoint))
         return partial(self.run_walk, super().get_route_handler())
 
     async def run_walk(self, handle: Handler, request: Request) -> Response:
@@ -68,6 +65,7 @@ class UnlimitedRoute(Route):
 async def read_form(handle: Handler, request: Request) -> Response:
     """What FastAPI itself answers may read a form."""
     require_usual_form(request_header(request, b"content-type") or "")
+    stack_of(request)
     return await handle(request)
 
 
@@ -75,21 +73,21 @@ async def attempt(handle: Handler, request: Request) -> Response:
     """One answer, and the commit of what it tells of.
 
     FastAPI would leave what ends with the handler outside of the handler it hands out, where nothing could be tried
-    again; the stack it leaves them on is replaced by one that ends here. An `Endpoint` has none until it needs one.
+    again; the stack it leaves them on is replaced by one that ends here, made when there is something for it.
     """
     scope = request.scope
     state = scope["state"]
     state["identity"] = None
-    scope[STACK] = None if isinstance(handle, Endpoint) else AsyncExitStack()
+    scope[FUNCTION_STACK] = None
     try:
         # For what wants to see the answer when it ends, as idempotency does.
         state["answer"] = response = await handle(request)
     except BaseException as error:
-        if scope[STACK] is not None:
-            await scope[STACK].__aexit__(type(error), error, error.__traceback__)
+        if scope[FUNCTION_STACK] is not None:
+            await scope[FUNCTION_STACK].__aexit__(type(error), error, error.__traceback__)
         raise
-    if scope[STACK] is not None:
-        await scope[STACK].__aexit__(None, None, None)
+    if scope[FUNCTION_STACK] is not None:
+        await scope[FUNCTION_STACK].__aexit__(None, None, None)
     return response
 
 
@@ -107,7 +105,7 @@ def end_with_handler(request: Request, context: AbstractAsyncContextManager[Any]
 
 
 def stack_of(request: Request) -> AsyncExitStack:
-    stack: AsyncExitStack | None = request.scope[STACK]
+    stack: AsyncExitStack | None = request.scope[FUNCTION_STACK]
     if stack is None:
-        stack = request.scope[STACK] = AsyncExitStack()
+        stack = request.scope[FUNCTION_STACK] = AsyncExitStack()
     return stack

@@ -1,11 +1,10 @@
-"""Answers made of rows: what the schema names of them, as JSON, and not validated again."""
+"""Responses made of rows: what the schema names of them, as JSON, and not validated again."""
 
-import json
 from collections.abc import Callable, Sequence
 from operator import itemgetter
 from typing import Annotated, Any, cast, get_args, get_origin
 
-from msgspec import defstruct
+from msgspec import defstruct, to_builtins
 from msgspec.json import Encoder
 from pydantic import BaseModel, GetCoreSchemaHandler
 from pydantic_core import CoreSchema, core_schema
@@ -13,13 +12,13 @@ from pydantic_core import CoreSchema, core_schema
 from app.core.db.prepared import Row
 
 # Structs are written, and made, several times as fast as dictionaries.
-type Pick = Callable[[Sequence[Row]], list[Any]]
+type MakeStructs = Callable[[Sequence[Row]], list[Any]]
 
 ENCODER = Encoder(decimal_format="string")
 
 
-class Shaped(dict[str, Any]):
-    """An answer in the form of its schema: it only needs to be written."""
+class Encoded(dict[str, Any]):
+    """What a row or a page becomes, of nothing but JSON's own types: it only needs to be written."""
 
 
 class FromRows:
@@ -30,55 +29,60 @@ class FromRows:
     """
 
     def __get_pydantic_core_schema__(self, source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
-        shape = Shape(source)
+        encoder = RowEncoder(source)
 
         def validate(value: Any, validate_otherwise: Callable[[Any], Any]) -> Any:
-            encoded = shape.encode(value)
-            return validate_otherwise(value) if encoded is None else Shaped(json.loads(encoded))
+            content = encoder.content(value)
+            return validate_otherwise(value) if content is None else Encoded(to_builtins(content))
 
         return core_schema.no_info_wrap_validator_function(
             validate,
             handler(source),
             serialization=core_schema.wrap_serializer_function_ser_schema(
-                lambda value, serialize: value if type(value) is Shaped else serialize(value)
+                lambda value, serialize: value if type(value) is Encoded else serialize(value)
             ),
         )
 
 
-class Shape:
+class RowEncoder:
     """How a schema, or a page of a schema, shows rows."""
 
     def __init__(self, model: Any) -> None:
         self.model = model
         self.fields = tuple(model.model_fields) if is_schema(model) else ()
         self.lists = lists_of(model)
-        self.picks: dict[tuple[str, type[Row]], Pick] = {}
+        self.makers: dict[tuple[str, type[Row]], MakeStructs] = {}
 
     @classmethod
-    def of(cls, response_model: Any) -> "Shape | None":
+    def of(cls, response_model: Any) -> "RowEncoder | None":
         """That of a model which is marked by `FromRows`."""
         model, *marks = get_args(response_model) if get_origin(response_model) is Annotated else (None,)
         return cls(model) if any(isinstance(mark, FromRows) for mark in marks) else None
 
     def encode(self, value: Any) -> bytes | None:
         """None where there are no rows to show."""
+        content = self.content(value)
+        return None if content is None else ENCODER.encode(content)
+
+    def content(self, value: Any) -> Any:
+        """Structs of what is shown, for msgspec to write; None where there are no rows."""
         if isinstance(value, Row):
-            return ENCODER.encode(self.pick("", self.model, [value])[0])
+            return self.structs("", self.model, [value])[0]
         if type(value) is not dict:
             return None
         for name, model in self.lists.items():
             rows = value.get(name)
             if rows and isinstance(rows[0], Row):
                 page = {field: value[field] for field in self.fields}
-                page[name] = self.pick(name, model, rows)
-                return ENCODER.encode(page)
+                page[name] = self.structs(name, model, rows)
+                return page
         return None
 
-    def pick(self, name: str, model: type[BaseModel], rows: Sequence[Row]) -> list[Any]:
+    def structs(self, name: str, model: type[BaseModel], rows: Sequence[Row]) -> list[Any]:
         key = (name, type(rows[0]))
-        if key not in self.picks:
-            self.picks[key] = picker(model, rows[0]._fields)
-        return self.picks[key](rows)
+        if key not in self.makers:
+            self.makers[key] = maker(model, rows[0]._fields)
+        return self.makers[key](rows)
 
 
 def lists_of(model: Any) -> dict[str, type[BaseModel]]:
@@ -93,7 +97,7 @@ def lists_of(model: Any) -> dict[str, type[BaseModel]]:
     }
 
 
-def picker(model: type[BaseModel], columns: tuple[str, ...], prefix: str = "") -> Pick:
+def maker(model: type[BaseModel], columns: tuple[str, ...], prefix: str = "") -> MakeStructs:
     """What `model` shows of rows. The fields of a model within it are columns with its name before theirs.
 
     Raises:
@@ -101,7 +105,7 @@ def picker(model: type[BaseModel], columns: tuple[str, ...], prefix: str = "") -
     """
     names = [name for name in model.model_fields if prefix + name in columns]
     nested = {
-        name: picker(cast(type[BaseModel], field.annotation), columns, f"{prefix}{name}_")
+        name: maker(cast(type[BaseModel], field.annotation), columns, f"{prefix}{name}_")
         for name, field in model.model_fields.items()
         if name not in names and is_schema(field.annotation)
     }
@@ -112,13 +116,13 @@ def picker(model: type[BaseModel], columns: tuple[str, ...], prefix: str = "") -
     struct = defstruct(model.__name__, [*names, *nested], gc=False)
     inner = list(nested.values())
 
-    def pick(rows: Sequence[Row]) -> list[Any]:
+    def make(rows: Sequence[Row]) -> list[Any]:
         if not inner:
             return [struct(*values(row)) for row in rows]
-        within = zip(*(pick_inner(rows) for pick_inner in inner), strict=True)
+        within = zip(*(make_inner(rows) for make_inner in inner), strict=True)
         return [struct(*values(row), *more) for row, more in zip(rows, within, strict=True)]
 
-    return pick
+    return make
 
 
 def is_schema(kind: Any) -> bool:

@@ -207,3 +207,14 @@ async def check_plugins(settings: "Settings") -> str:
         "installed but not listed in MODULES": unlisted_plugins(settings.modules),
     }
     return "; ".join(f"{how}: {', '.join(map(str, modules))}" for how, modules in parts.items() if modules)
+
+
+async def check_fast_path(settings: "Settings") -> str:
+    """Without plugins: one that fails has been told of already."""
+    from app.api.fastpath.status import describe
+    from app.main import create_app
+
+    told = describe(create_app(settings.model_copy(update={"modules": ()})), settings.fast_path)
+    if told.startswith("off") and settings.fast_path != "off":
+        raise CheckWarningError(told)
+    return told

@@ -15,6 +15,7 @@ from app.cli.checks import (
     check_connections,
     check_data_dir,
     check_database,
+    check_fast_path,
     check_inventory,
     check_migrations,
     check_plugins,
@@ -71,6 +72,7 @@ async def examine(settings: "Settings") -> list[Verdict]:
         verdicts.append(await report("redis", lambda: check_redis(settings)))
     if has_plugins(settings):
         verdicts.append(await report("plugins", lambda: check_plugins(settings)))
+    verdicts.append(await report("fast path", lambda: check_fast_path(settings)))
     if settings.inventory_url is not None:
         verdicts.append(await report("inventory", lambda: check_inventory(settings)))
     return verdicts

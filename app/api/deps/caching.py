@@ -12,7 +12,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from app.api.deps.app_services import AppServices, app_services_of
 from app.api.deps.conditional import HasVersion, IfNoneMatchHeader, etag, require_modified
-from app.api.rows import Shape
+from app.api.rows import RowEncoder
 from app.crud.generation import CachedCRUD, generations
 
 type Load[T] = Callable[[AsyncSession], Awaitable[T]]
@@ -67,7 +67,7 @@ class Cached:
         return Response(body, headers={"ETag": tag.decode(), **headers}, media_type="application/json")
 
 
-shape_of = lru_cache(Shape)
+encoder_of = lru_cache(RowEncoder)
 
 
 @lru_cache
@@ -76,7 +76,7 @@ def adapter(schema: type[BaseModel]) -> TypeAdapter[Any]:
 
 
 def written(schema: type[BaseModel], answer: Any) -> bytes:
-    encoded = shape_of(schema).encode(answer)
+    encoded = encoder_of(schema).encode(answer)
     # An empty page has no rows.
     return encoded if encoded is not None else adapter(schema).dump_json(adapter(schema).validate_python(answer))
 

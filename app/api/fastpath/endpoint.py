@@ -2,14 +2,13 @@
 
 FastAPI's own handler does the same, with three exit stacks and two wrappers for each request, for which such routes
 have no use.
-`tests/api/test_plan.py` compares the answers.
+`tests/api/test_fast_path.py` compares the responses.
 """
 
 import json
 from typing import Any, Self
 
 from fastapi import Request, Response
-from fastapi._compat import ModelField, Undefined
 from fastapi.encoders import jsonable_encoder
 from fastapi.exceptions import RequestValidationError, ResponseValidationError
 from fastapi.utils import is_body_allowed_for_status_code
@@ -17,18 +16,18 @@ from starlette.responses import JSONResponse
 from starlette.types import Receive, Scope, Send
 
 from app.api.body import loads
+from app.api.fastpath._fastapi import DefaultPlaceholder, Undefined
 from app.api.fastpath.plan import Plan
-from app.api.fastpath.route_entry import has_plain_answer
 from app.api.fastpath.written_plan import written
 from app.api.middleware.exchange import request_header
-from app.api.rows import Shape
+from app.api.rows import RowEncoder
 from app.core.errors import BadRequestError, BodyTooLargeError
 
 JSON = (b"content-type", b"application/json")
 WITHOUT_BODY = {status for status in range(100, 600) if not is_body_allowed_for_status_code(status)}
 
 
-class Answer(Response):
+class PlannedResponse(Response):
     """What dependencies and handlers put their headers on; the body comes last."""
 
     def __init__(self) -> None:  # not Response's: it would encode a body, and headers that change again
@@ -55,33 +54,34 @@ class Answer(Response):
 
 
 class Endpoint:
-    def __init__(
-        self, plan: Plan, status: int, field: ModelField | None, shape: Shape | None, max_body_size: int | None
-    ) -> None:
+    def __init__(self, plan: Plan, status: int, field: Any, rows: RowEncoder | None, max_body_size: int | None) -> None:
+        self.function = plan.handler.call
+        # What `dependency_overrides` may replace.
+        self.calls = frozenset(step.call for step in plan.dependencies)
         self.takes_body = plan.body is not None
         self.run = written(plan)
         self.status = status
         self.field = field
-        self.shape = shape
+        self.rows = rows
         self.max_body_size = max_body_size
 
     @classmethod
     def of(cls, route: Any) -> Self | None:
         """None where FastAPI has to answer: the route has no plan, or answers with something else than plain JSON."""
-        plan = Plan.of(route.dependant) if has_plain_answer(route) else None
+        plan = Plan.of(route.dependant) if has_plain_response(route) else None
         if plan is None:
             return None
-        status, shape = route.status_code or 200, Shape.of(route.response_model)
-        return cls(plan, status, route.response_field, shape, route.max_body_size)
+        status, rows = route.status_code or 200, RowEncoder.of(route.response_model)
+        return cls(plan, status, route.response_field, rows, route.max_body_size)
 
     async def __call__(self, request: Request) -> Response:
         body = await read_json(request, self.max_body_size) if self.takes_body else Undefined
-        answer = Answer()
-        content = await self.run(request, answer, body)
-        return content if isinstance(content, Response) else answer.complete(self.status, self.encode(content))
+        response = PlannedResponse()
+        content = await self.run(request, response, body)
+        return content if isinstance(content, Response) else response.complete(self.status, self.encode(content))
 
     def encode(self, content: Any) -> bytes:
-        encoded = None if self.shape is None else self.shape.encode(content)
+        encoded = None if self.rows is None else self.rows.encode(content)
         if encoded is not None:
             return encoded
         if self.field is None:
@@ -89,7 +89,22 @@ class Endpoint:
         value, errors = self.field.validate(content, loc=("response",))
         if errors:
             raise ResponseValidationError(errors, body=content)
-        return self.field.serialize_json(value)
+        return bytes(self.field.serialize_json(value))
+
+
+def has_plain_response(route: Any) -> bool:
+    """Takes JSON or nothing, and responds with its model, all of it, as JSON."""
+    alters = (
+        route.response_model_include,
+        route.response_model_exclude,
+        route.response_model_exclude_unset,
+        route.response_model_exclude_defaults,
+        route.response_model_exclude_none,
+        route.stream_item_field,
+    )
+    is_default = isinstance(route.response_class, DefaultPlaceholder)
+    is_usual = route.response_model_by_alias and bool(route.strict_content_type)
+    return is_default and is_usual and not any(alters)
 
 
 async def read_json(request: Request, limit: int | None) -> Any:

@@ -7,116 +7,27 @@ generators, plain functions, forms, several bodies. `tests/api/test_plan.py` com
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from decimal import Decimal
-from enum import Enum
 from typing import Any, Self
-from urllib.parse import parse_qsl
 
 from fastapi import Request, Response, params
-from fastapi._compat import ModelField, Undefined, field_annotation_is_sequence
-from fastapi.dependencies.models import Dependant, _get_cache_key, _get_oauth_scopes, _is_coroutine_callable
-from fastapi.dependencies.utils import (
-    _get_param_aliases,
-    _get_param_model,
-    _is_json_field,
-    _should_embed_body_fields,
-    _validate_value_with_model_field,
-    request_params_to_args,
-)
 from fastapi.exceptions import RequestValidationError
 from fastapi.security import SecurityScopes
 
-from app.api.middleware.exchange import request_header
+from app.api.fastpath._fastapi import (
+    Undefined,
+    get_cache_key,
+    get_oauth_scopes,
+    is_coroutine_callable,
+    should_embed_body_fields,
+    validate_value,
+)
+from app.api.fastpath.parameters import PARTS, NotPlannableError, Parameter
 
-# Defaults that need no copy for each request.
-IMMUTABLE = (type(None), str, int, float, Decimal, Enum)
-NOT_KNOWN = "websocket_param_name", "background_tasks_param_name", "http_connection_param_name", "concurrency"
-
-
-QUERY = "strata.query"
+UNSUPPORTED = "websocket_param_name", "background_tasks_param_name", "http_connection_param_name", "concurrency"
 # The result of a step that could not be called.
 NOTHING = object()
 
 type Arguments = dict[str, Any]
-type Find = Callable[[Request, str], Any]
-
-
-def find_in_path(request: Request, alias: str) -> Any:
-    return request.path_params.get(alias)
-
-
-def find_in_query(request: Request, alias: str) -> str | None:
-    # Starlette's own way there takes as long for each parameter as this does for all.
-    sent = request.scope.get(QUERY)
-    if sent is None:
-        text = request.scope["query_string"].decode("latin-1")
-        sent = request.scope[QUERY] = dict(parse_qsl(text, keep_blank_values=True)) if text else {}
-    value: str | None = sent.get(alias)
-    return value
-
-
-def find_in_headers(request: Request, alias: str) -> str | None:
-    return request_header(request, alias.lower().encode())
-
-
-def find_in_cookies(request: Request, alias: str) -> str | None:
-    return request.cookies.get(alias) if request_header(request, b"cookie") else None
-
-
-# In the order in which FastAPI reads them: the request's attribute, the parameters' list, and how to look for one.
-PARTS: tuple[tuple[str, str, Find], ...] = (
-    ("path_params", "path_params", find_in_path),
-    ("query_params", "query_params", find_in_query),
-    ("headers", "header_params", find_in_headers),
-    ("cookies", "cookie_params", find_in_cookies),
-)
-
-
-class UnknownError(Exception):
-    """There is something that only FastAPI knows how to do."""
-
-
-@dataclass(frozen=True, slots=True)
-class Parameter:
-    """A part of the path, the query or the headers; one that was not sent has its default."""
-
-    name: str
-    alias: str
-    field: ModelField
-    default: Any
-    part: str
-    find: Find
-    location: tuple[str, str]
-    # Not to be gathered from several values, or taken apart.
-    is_simple: bool
-
-    @classmethod
-    def of(cls, field: ModelField, part: str, find: Find) -> Self:
-        aliases = _get_param_aliases(field)
-        info = field.field_info
-        if len(aliases) != 1 or info.validate_default or not isinstance(info, params.Param):
-            raise UnknownError
-        default = Undefined if info.is_required() else field.get_default()
-        if default is not Undefined and not isinstance(default, IMMUTABLE):
-            raise UnknownError
-        is_simple = not (
-            _get_param_model(field) or _is_json_field(field) or field_annotation_is_sequence(info.annotation)
-        )
-        alias = aliases[0][1]
-        return cls(field.name, alias, field, default, part, find, (info.in_.value, alias), is_simple)
-
-    def read(self, request: Request, faults: list[Any]) -> Any:
-        """The value; what is wrong with it goes to the faults."""
-        value = self.find(request, self.alias)
-        if value is None and self.default is not Undefined:
-            return self.default
-        if value is not None and self.is_simple:
-            value, wrong = self.field.validate(value, loc=self.location)
-        else:
-            read, wrong = request_params_to_args([self.field], getattr(request, self.part))
-            value = read.get(self.name)
-        faults += wrong
-        return value
 
 
 @dataclass(frozen=True, slots=True)
@@ -152,7 +63,7 @@ class Step:
 class Plan:
     """The steps of a route, the handler last."""
 
-    def __init__(self, dependant: Dependant) -> None:
+    def __init__(self, dependant: Any) -> None:
         self.steps: list[Step] = []
         self.places: dict[Any, int] = {}
         self.body = body_of(dependant)
@@ -160,22 +71,22 @@ class Plan:
         *self.dependencies, self.handler = self.steps
 
     @classmethod
-    def of(cls, dependant: Dependant) -> Self | None:
+    def of(cls, dependant: Any) -> Self | None:
         try:
             return cls(dependant)
-        except UnknownError:
+        except NotPlannableError:
             return None
 
-    def add(self, dependant: Dependant) -> int:
-        key = _get_cache_key(dependant=dependant)
+    def add(self, dependant: Any) -> int:
+        key = get_cache_key(dependant=dependant)
         if key in self.places:
             return self.places[key]
         needs = [(needed.name, self.add(needed)) for needed in dependant.dependencies]
         is_handler = body_of(dependant) is self.body
-        if not dependant.use_cache or any(getattr(dependant, name) for name in NOT_KNOWN):
-            raise UnknownError
-        if not _is_coroutine_callable(dependant.call) or (dependant.body_params and not is_handler):
-            raise UnknownError
+        if not dependant.use_cache or any(getattr(dependant, name) for name in UNSUPPORTED):
+            raise NotPlannableError
+        if not is_coroutine_callable(dependant.call) or (dependant.body_params and not is_handler):
+            raise NotPlannableError
         scopes = dependant.security_scopes_param_name
         assert dependant.call is not None
         parameters = [
@@ -189,7 +100,7 @@ class Plan:
                 tuple(parameters),
                 dependant.request_param_name,
                 dependant.response_param_name,
-                {scopes: SecurityScopes(_get_oauth_scopes(dependant=dependant))} if scopes else {},
+                {scopes: SecurityScopes(get_oauth_scopes(dependant=dependant))} if scopes else {},
             )
         )
         self.places[key] = len(self.steps) - 1
@@ -221,15 +132,15 @@ class Plan:
 
     def read_body(self, body: Any, faults: list[Any]) -> Any:
         field: Any = self.body
-        value, wrong = _validate_value_with_model_field(field=field, value=body, values={}, loc=("body",))
+        value, wrong = validate_value(field=field, value=body, values={}, loc=("body",))
         faults += wrong
         return value
 
 
-def body_of(dependant: Dependant) -> ModelField | None:
+def body_of(dependant: Any) -> Any:
     fields = dependant.body_params
-    if len(fields) > 1 or _should_embed_body_fields(fields):
-        raise UnknownError
+    if len(fields) > 1 or should_embed_body_fields(fields):
+        raise NotPlannableError
     if any(isinstance(field.field_info, params.Form) for field in fields):
-        raise UnknownError
+        raise NotPlannableError
     return fields[0] if fields else None

@@ -79,6 +79,7 @@ class Settings(PlainSettings):
     data_dir: Folder = Path("var")
     git_commit: str | None = None
     modules: CommaList = ()
+    fast_path: Literal["auto", "off"] = "auto"
     web_concurrency: int = Field(default=1, ge=1, le=1000)  # before what follows from it
 
     database_url: SecretStr | None = Field(default=None, validation_alias=AliasChoices("database_url", "db_dsn"))

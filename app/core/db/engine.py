@@ -59,6 +59,7 @@ class Database:
         self.read_engine = create_engine(replica, settings) if replica else self.engine
         # Through PgBouncer a statement prepared by the driver might meet a server that does not know it.
         is_direct = self.engine.dialect.name == "postgresql" and not settings.db_pgbouncer
+        is_direct &= settings.fast_path != "off"
         self.watch = watch_over(self.engine, settings)
         # A replica is read-only as it should be.
         self.read_watch = watch_over(self.read_engine, settings, has_primary=False) if replica else self.watch

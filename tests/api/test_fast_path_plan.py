@@ -15,7 +15,6 @@ from sqlalchemy.engine import URL
 
 from app.api.fastpath.plan import Plan
 from app.api.router import Router
-from app.core.config.settings import Settings
 from app.core.errors import ForbiddenError
 from app.main import create_app
 from tests.conftest import connected, settings_for
@@ -117,10 +116,11 @@ def routes(router: APIRouter) -> APIRouter:  # noqa: C901 - a list of small hand
 
 @pytest.fixture(scope="module")
 def apps(migrated_url: URL, tmp_path_factory: pytest.TempPathFactory) -> tuple[FastAPI, FastAPI]:
-    """One whose dependencies are planned, and one that makes FastAPI walk them: it has an override."""
-    settings = settings_for(migrated_url, tmp_path_factory.mktemp("data"), session_cache=False)
-    planned, walking = create_app(settings), create_app(settings)
-    walking.dependency_overrides[plain] = lambda: "plain"
+    """One whose dependencies are planned, and one that makes FastAPI walk them."""
+    folder = tmp_path_factory.mktemp("data")
+    planned, walking = (
+        create_app(settings_for(migrated_url, folder, session_cache=False, fast_path=mode)) for mode in ("auto", "off")
+    )
     for app in (planned, walking):
         app.include_router(routes(Router(prefix="/try")))
     return planned, walking
@@ -198,14 +198,3 @@ def test_what_only_fastapi_knows_has_no_plan() -> None:
         planned[route.name] = Plan.of(route.dependant) is not None
     without = {name for name, is_planned in planned.items() if not is_planned}
     assert without == {"two_bodies", "form", "read_generated", "read_plain"}
-
-
-def test_nearly_all_of_ours_are_planned(settings: Settings) -> None:
-    """Signing in takes a form, and a download holds something until it has ended."""
-    app: FastAPI = create_app(settings)
-    assert app.openapi()["paths"]
-    for included in app.router.routes:
-        for context in getattr(included, "effective_route_contexts", list)():
-            if isinstance(context.original_route, APIRoute) and context.path.startswith("/api/"):
-                is_planned = Plan.of(context.dependant) is not None
-                assert is_planned or context.path.endswith(("/auth/login", "/auth/token", "/export")), context.path

@@ -65,7 +65,12 @@ async def test_both_ways_give_the_same_response(real_settings: Settings) -> None
         async with connected(fast.app) as first, connected(slow.app) as second:
             for operation in OPERATIONS:
                 for request in requests(*operation, token):
-                    if "logout" in request[1] or (request[0] == "DELETE" and "headers" in request[2]):
+                    # An export tells of itself: the next one has one event more.
+                    if (
+                        request[1].startswith("/api/v1/users/me/export")
+                        or "logout" in request[1]
+                        or (request[0] == "DELETE" and "headers" in request[2])
+                    ):
                         continue
                     both = [await response(client, *request) for client in (first, second)]
                     if both[0] != both[1]:

@@ -76,6 +76,7 @@ class Prepared:
         """
         self.statement: Any = statement
         self.inserts = tuple(inserts)
+        self.writes = isinstance(statement, UpdateBase)
         self.parameters = check_statement(statement, inserts)
         self.columns = list(statement.exported_columns)
         fields = [column.key for column in self.columns]
@@ -84,10 +85,6 @@ class Prepared:
         self.row: Any = type("Row", (namedtuple("Row", fields), Row), {"__slots__": ()})  # noqa: PYI024 - its fields come with the statement
         self.compiled: dict[str, DriverStatement] = {}
         self.conditional: dict[ColumnElement[bool], Prepared] = {}
-
-    @property
-    def writes(self) -> bool:
-        return isinstance(self.statement, UpdateBase)
 
     def provided(self, condition: ColumnElement[bool]) -> "Prepared":
         """The same INSERT, UPDATE or DELETE, which does nothing unless the condition holds."""
@@ -130,6 +127,8 @@ class Prepared:
         kinds = {name: bind.type for bind, name in compiled.bind_names.items()}
         constants = {name: bind.value for bind, name in compiled.bind_names.items() if not bind.required}
         defaults = PythonDefaults(compiled, dialect)
+        for column, _ in defaults.by_column:
+            constants.pop(column.key, None)
         results = tuple(result_processor(column.type, dialect) for column in self.columns)
         names = tuple(compiled.positiontup)
         processors = [kinds[name].dialect_impl(dialect).bind_processor(dialect) for name in names]

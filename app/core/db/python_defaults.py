@@ -14,9 +14,10 @@ class DefaultContext:
 
     __slots__ = ("current_column", "current_parameters", "dialect")
 
-    def __init__(self, current_parameters: dict[str, Any], column: Column[Any], dialect: Dialect) -> None:
+    current_column: Column[Any]
+
+    def __init__(self, current_parameters: dict[str, Any], dialect: Dialect) -> None:
         self.current_parameters = current_parameters
-        self.current_column = column
         self.dialect = dialect
 
     def get_current_parameters(self, isolate_multiinsert_groups: bool = True) -> dict[str, Any]:  # noqa: ARG002 - SQLAlchemy's signature
@@ -46,6 +47,8 @@ class PythonDefaults:
 
     def fill(self, values: Mapping[str, Any]) -> dict[str, Any]:
         filled = dict(values)
+        context = DefaultContext(filled, self.dialect)
         for column, source in self.by_column:
-            filled[column.key] = source(DefaultContext(filled, column, self.dialect))
+            context.current_column = column
+            filled[column.key] = source(context)
         return filled

@@ -2,9 +2,11 @@
 
 import json
 import re
+from collections.abc import AsyncGenerator
 from typing import Any
 
 from starlette.requests import ClientDisconnect, Request
+from starlette.types import Receive
 
 # For operations with a few short fields: a form-encoded password of 1024 characters may take 12 KiB.
 SMALL_BODY = 32 * 1024
@@ -50,21 +52,31 @@ def refuse_lone_surrogates(text: str) -> None:
 class DirectRequest(Request):
     """Starlette's, which reads its body without the generator that it has for streams."""
 
+    content: bytes | None = None
+
     async def body(self) -> bytes:
-        if self._stream_consumed or hasattr(self, "_body"):
-            return await super().body()
-        chunks: list[bytes] = []
-        while not self._stream_consumed:
-            message = await self._receive()
-            if message["type"] == "http.disconnect":
-                raise ClientDisconnect
-            chunks.append(message.get("body", b""))
-            self._stream_consumed = not message.get("more_body", False)
-        self._body = b"".join(chunks)
-        return self._body
+        if self.content is None:
+            self.content = await read_body(self.receive)
+        return self.content
+
+    async def stream(self) -> AsyncGenerator[bytes]:
+        yield await self.body()
+        yield b""
 
 
-class StrictRequest(DirectRequest):
+async def read_body(receive: Receive) -> bytes:
+    """Raises ClientDisconnect if the client leaves before the end."""
+    chunks: list[bytes] = []
+    while True:
+        message = await receive()
+        if message["type"] == "http.disconnect":
+            raise ClientDisconnect
+        chunks.append(message.get("body", b""))
+        if not message.get("more_body", False):
+            return b"".join(chunks)
+
+
+class StrictRequest(Request):
     """Makes FastAPI parse JSON strictly, where the standard library is lenient."""
 
     async def json(self) -> Any:

@@ -14,6 +14,7 @@ BOUNDED = {
     ("batch.py", "scan"): "the statement of `selected_scan`",
     ("audit.py", "batch_about"): "the statement of `selected_about`",
     ("dashboard.py", "read_dashboard"): "counts, of one row each",
+    ("order_counts.py", "count_orders"): "counts, of one row",
     ("dashboard.py", "count_by_day"): "a row for each of thirty days",
     ("estimate.py", "estimate"): "a plan, in one row",
     ("idempotency.py", "claim"): "one row",

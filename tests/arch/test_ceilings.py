@@ -26,7 +26,7 @@ PRIVATE = {
     "app/core/db/driver/lending_pool.py": "sqlalchemy",
     "app/core/db/statement_checks.py": "sqlalchemy",
 }
-FAST_PATH = ("app/api/fastpath/", "app/api/application.py")
+FAST_PATH = "app/api/fastpath/"
 FILES = {
     name: ast.parse(path.read_text())
     for path in sorted((ROOT / "app").rglob("*.py"))
@@ -50,7 +50,7 @@ def private_imports(tree: ast.AST) -> Iterator[str]:
             continue
         for name in names:
             library, *parts = name.split(".")
-            if any(is_private(part) for part in parts) and library not in sys.stdlib_module_names:
+            if any(is_private(part) for part in parts) and library not in {"app", *sys.stdlib_module_names}:
                 yield library
 
 

@@ -61,7 +61,7 @@ async def database(real_settings: Settings) -> AsyncIterator[Database]:
     # Whatever a test did, each connection has come back, and none of them is within a transaction.
     pool = database.pool
     assert pool is not None
-    assert pool.places.free == pool.pool.size()
+    assert pool.semaphore.free == pool.pool.size()
     assert pool.pool.checkedout() == 0
     async with database.primary() as session:
         (row,) = await fetch(session, OPEN)
@@ -141,12 +141,12 @@ async def test_a_request_that_is_cancelled_gives_its_connection_back(database: D
 async def test_a_connection_whose_statement_timed_out_is_not_used_again(database: Database) -> None:
     pool = database.pool
     assert pool is not None
-    loan = await pool.take()
+    loan = await pool.acquire()
     pid = loan.driver.get_server_pid()
     with pytest.raises(DBAPIError) as caught:
-        await loan.answered("", loan.driver.execute("SELECT pg_sleep(30)", timeout=0.1))
+        await loan.translating_errors("", loan.driver.execute("SELECT pg_sleep(30)", timeout=0.1))
     assert is_connection_failure(caught.value)
-    await pool.give_back(loan)
+    await pool.release(loan)
     async with database.primary() as session:
         (row,) = await fetch(session, PID)
     assert row.pid != pid
@@ -212,17 +212,17 @@ async def test_a_savepoint_takes_back_what_prepared_statements_did_in_it(databas
 async def single(database: Database, claim: CallerCheck | None = None) -> AsyncIterator[DriverTransaction]:
     async with database.transaction() as session:
         assert isinstance(session, DriverTransaction)
-        session.autocommits, session.find_claim = True, lambda: claim
+        session.autocommits, session.find_caller_check = True, lambda: claim
         yield session
 
 
-def claiming(found: int) -> CallerCheck:
+def checking(found: int) -> CallerCheck:
     condition = select(literal_column("1")).where(bindparam("found", type_=BigInteger()) > 0).exists()
     return CallerCheck(CallerCondition(condition), {"found": found})
 
 
 async def test_a_single_statement_is_stored_when_it_returns(database: Database) -> None:
-    for resource, claim in (("unclaimed", None), ("claimed", claiming(1))):
+    for resource, claim in (("unclaimed", None), ("claimed", checking(1))):
         async with single(database, claim) as session:
             (row,) = await fetch(session, NEW, **new(resource))
             assert row.resource == resource
@@ -235,13 +235,13 @@ async def test_a_single_statement_does_nothing_where_its_claim_does_not_hold(dat
         await fetch(session, NEW, **new("there"))
     for prepared, values in ((NEW, new("new")), (REMOVE, {"wanted": "there"})):
         with pytest.raises(CallerChangedError):
-            async with single(database, claiming(0)) as session:
+            async with single(database, checking(0)) as session:
                 await fetch(session, prepared, **values)
         assert await stored(database) == {"there"}
 
 
 async def test_a_statement_that_finds_nothing_is_no_claim_that_fails(database: Database) -> None:
-    async with single(database, claiming(1)) as session:
+    async with single(database, checking(1)) as session:
         assert await fetch(session, REMOVE, wanted="nothing") == []
         # Why, it may still be asked.
         assert len(await fetch(session, PID)) == 1

@@ -105,11 +105,11 @@ async def by_begin(device: Device) -> bool:
     database = device.database
     if database.pool is None:
         return await by_statement(device)
-    loan = await database.pool.take()
+    loan = await database.pool.acquire()
     try:
         return await loan.execute(device.check.sql(database.engine.dialect)) == "SELECT 1"
     finally:
-        await database.pool.give_back(loan)
+        await database.pool.release(loan)
 
 
 async def by_condition(device: Device) -> bool:

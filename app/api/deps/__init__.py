@@ -58,28 +58,28 @@ async def get_session(request: Request) -> WriteSession:
     if not isinstance(session, DriverTransaction):
         return await until_answered(request, transaction_of(request, session))
     session.is_begun = True
-    session.find_claim = partial(claim_of, request)
-    session.before_holding = partial(commit_with_handler, request)
+    session.find_caller_check = partial(caller_check_of, request)
+    session.on_first_use = partial(commit_with_handler, request)
     return session
 
 
 def transaction_of(request: Request, session: WriteSession) -> Transaction:
-    return Transaction(session, partial(require_claim, request, session))
+    return Transaction(session, partial(require_same_caller, request, session))
 
 
 def commit_with_handler(request: Request, session: WriteSession) -> None:
     end_with_handler(request, transaction_of(request, session))
 
 
-async def require_claim(request: Request, session: AsyncSession) -> None:
+async def require_same_caller(request: Request, session: AsyncSession) -> None:
     """Ask before COMMIT where something else than a prepared statement began the transaction."""
-    has_claimed = isinstance(session, DriverTransaction) and session.claimed is not None
-    check = None if has_claimed else claim_of(request)
+    has_checked = isinstance(session, DriverTransaction) and session.checked_caller is not None
+    check = None if has_checked else caller_check_of(request)
     if check is not None and not await check.holds(session):
         raise CallerChangedError
 
 
-def claim_of(request: Request) -> CallerCheck | None:
+def caller_check_of(request: Request) -> CallerCheck | None:
     identity: Identity | None = request.scope["state"].get("identity")
     return identity.caller_check if identity is not None else None
 
@@ -88,7 +88,7 @@ async def get_read_session(request: Request) -> ReadSession:
     session = app_services_of(request).database.read()
     if not isinstance(session, DriverSession):
         return await until_answered(request, session)
-    session.before_holding = partial(end_with_handler, request)
+    session.on_first_use = partial(end_with_handler, request)
     return session
 
 

@@ -43,31 +43,31 @@ class DriverSession(AsyncSession):
     Most never do: what SQLAlchemy needs for it is made when somebody asks for it.
     """
 
-    sync_session: "JoiningSession"
+    sync_session: "SharedConnectionSession"
 
     def __init__(self, bind: Any, *, pool: DriverPool, **options: Any) -> None:  # SQLAlchemy's own comes later
         self.bind_given = bind
         self.pool = pool
         self.options = options
         self.may_use_driver = isinstance(bind, AsyncEngine)
-        self.is_made = False
+        self.is_materialized = False
         # Called with this before it holds something that has to be ended.
-        self.before_holding: Callable[[DriverSession], None] | None = None
+        self.on_first_use: Callable[[DriverSession], None] | None = None
 
-    def make(self) -> None:
-        self.prepare_to_hold()
-        self.is_made = True
-        super().__init__(self.bind_given, **{"sync_session_class": JoiningSession, **self.options})
+    def materialize(self) -> None:
+        self.begin_use()
+        self.is_materialized = True
+        super().__init__(self.bind_given, **{"sync_session_class": SharedConnectionSession, **self.options})
 
-    def prepare_to_hold(self) -> None:
-        if self.before_holding is not None:
-            self.before_holding(self)
-            self.before_holding = None
+    def begin_use(self) -> None:
+        if self.on_first_use is not None:
+            self.on_first_use(self)
+            self.on_first_use = None
 
     def __getattr__(self, name: str) -> Any:
-        if self.is_made or name.startswith("__"):
+        if self.is_materialized or name.startswith("__"):
             raise AttributeError(name)
-        self.make()
+        self.materialize()
         return getattr(self, name)
 
     async def fetch(self, prepared: Prepared, values: Mapping[str, Any]) -> list[Row]:
@@ -79,13 +79,13 @@ class DriverSession(AsyncSession):
 
     @property
     def holds_connection(self) -> bool:
-        return self.is_made and self.sync_session.in_transaction()
+        return self.is_materialized and self.sync_session.in_transaction()
 
     async def __aexit__(self, *error: object) -> None:
         # SQLAlchemy's own takes a task, and more time than many a statement.
         if self.holds_connection:
             await super().__aexit__(*error)
-        elif self.is_made and self.sync_session.is_connected:
+        elif self.is_materialized and self.sync_session.is_connected:
             self.sync_session.close()  # there is nothing to wait for
 
 
@@ -101,19 +101,19 @@ class DriverReads(DriverSession, ReadSession):
 
     async def fetch(self, prepared: Prepared, values: Mapping[str, Any]) -> list[Row]:
         require_read(self.pool.form(prepared).sql)
-        loan = await self.pool.take()
+        loan = await self.pool.acquire()
         try:
             return await self.pool.fetch(loan, prepared, values)
         except DBAPIError as error:
             if self.has_repeated or not is_worth_repeating(error):
                 raise
         finally:
-            await self.pool.give_back(loan)
+            await self.pool.release(loan)
         self.has_repeated = True
         return await self.fetch(prepared, values)
 
 
-class JoiningSession(Session):
+class SharedConnectionSession(Session):
     """What SQLAlchemy does in a `DriverSession`: on a connection of its own, or on the one that is there."""
 
     loan: Loan | None = None

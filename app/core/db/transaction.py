@@ -28,17 +28,17 @@ class DriverTransaction(DriverSession, WriteSession):
         super().__init__(bind, **options)
         self.loan: Loan | None = None
         # It costs no round trip of its own.
-        self.find_claim: Callable[[], CallerCheck | None] = no_claim
-        self.claimed: CallerCheck | None = None
+        self.find_caller_check: Callable[[], CallerCheck | None] = no_caller_check
+        self.checked_caller: CallerCheck | None = None
         # Whether the first statement that writes is the only one, and whether it has done so.
         self.autocommits = False
         self.has_ended = False
         # As far as SQLAlchemy's events are concerned; the database hears of it with the first statement.
         self.is_begun = False
 
-    def make(self) -> None:
+    def materialize(self) -> None:
         self.require_more()
-        super().make()
+        super().materialize()
         self.sync_session.loan = self.loan
         if self.is_begun:
             self.sync_session.begin()
@@ -49,7 +49,7 @@ class DriverTransaction(DriverSession, WriteSession):
 
     @property
     def is_on_driver(self) -> bool:
-        if not self.is_made:
+        if not self.is_materialized:
             return super().is_on_driver
         session = self.sync_session
         # Savepoints are SQLAlchemy's.
@@ -63,19 +63,19 @@ class DriverTransaction(DriverSession, WriteSession):
     async def fetch(self, prepared: Prepared, values: Mapping[str, Any]) -> list[Row]:
         loan = self.loan
         if loan is None:
-            if self.autocommits and not self.is_made:
+            if self.autocommits and not self.is_materialized:
                 return await self.fetch_single(prepared, values)
-            self.prepare_to_hold()
+            self.begin_use()
             loan = await self.begin_loan()
         return await self.pool.fetch(loan, prepared, values)
 
     async def fetch_single(self, prepared: Prepared, values: Mapping[str, Any]) -> list[Row]:
         """Raises CallerChangedError if the claim does not hold."""
         self.require_more()
-        claim = self.find_claim() if prepared.writes else None
+        claim = self.find_caller_check() if prepared.writes else None
         if claim is not None:
             prepared, values = prepared.provided(claim.condition.expression), {**values, **claim.values}
-        loan = await self.pool.take()
+        loan = await self.pool.acquire()
         try:
             rows = await self.pool.fetch(loan, prepared, values)
             # Nothing may have been found for another reason, but to insert.
@@ -86,62 +86,62 @@ class DriverTransaction(DriverSession, WriteSession):
                 mark_as_commit(error)
             raise
         finally:
-            await self.pool.give_back(loan)
+            await self.pool.release(loan)
         if rows and prepared.writes:
-            self.has_ended, self.claimed = True, claim
+            self.has_ended, self.checked_caller = True, claim
         return rows
 
     def hold(self, loan: Loan | None) -> None:
         self.loan = loan
-        if self.is_made:
+        if self.is_materialized:
             self.sync_session.loan = loan
 
     async def begin_loan(self) -> Loan:
         """Once more where the connection is lost by that: nothing has been done on it."""
-        loan = await self.take()
+        loan = await self.acquire()
         try:
             await self.begin_on(loan)
         except DBAPIError as error:
             if not is_worth_repeating(error):
                 raise
-            await self.give_back()
-            loan = await self.take()
+            await self.release()
+            loan = await self.acquire()
             await self.begin_on(loan)
         return loan
 
-    async def take(self) -> Loan:
-        loan = await self.pool.take()
+    async def acquire(self) -> Loan:
+        loan = await self.pool.acquire()
         self.hold(loan)
         return loan
 
     async def begin_on(self, loan: Loan) -> None:
         """Raises CallerChangedError if the claim does not hold."""
-        self.claimed = self.find_claim()
-        if self.claimed is None:
+        self.checked_caller = self.find_caller_check()
+        if self.checked_caller is None:
             await loan.execute("BEGIN")
-        elif await loan.execute(f"BEGIN; {self.claimed.sql(loan.dialect)}") != FOUND:
+        elif await loan.execute(f"BEGIN; {self.checked_caller.sql(loan.dialect)}") != FOUND:
             raise CallerChangedError
 
     async def commit(self) -> None:
         loan = self.loan
         if loan is None:
-            if self.is_made:
+            if self.is_materialized:
                 await super().commit()
             return
-        if self.is_made and (self.sync_session.is_connected or self.sync_session.new):
+        if self.is_materialized and (self.sync_session.is_connected or self.sync_session.new):
             await self.flush()
         await loan.execute("COMMIT")
         # Only now: what listens for it must see what has been committed.
-        if self.is_made and self.sync_session.is_connected:
+        if self.is_materialized and self.sync_session.is_connected:
             await super().commit()
-        elif self.is_made:
+        elif self.is_materialized:
             self.sync_session.commit()  # there is nothing to wait for
-        await self.give_back()
+        await self.release()
 
     async def rollback(self) -> None:
         loan = self.loan
         if loan is None:
-            if self.is_made:
+            if self.is_materialized:
                 await super().rollback()
             return
         try:
@@ -153,21 +153,21 @@ class DriverTransaction(DriverSession, WriteSession):
             if not isinstance(error, DBAPIError | OSError):
                 raise
         finally:
-            if self.is_made:
+            if self.is_materialized:
                 await super().rollback()
-            await self.give_back()
+            await self.release()
 
     async def close(self) -> None:
         if self.loan is not None:
             await self.rollback()
-        if self.is_made:
+        if self.is_materialized:
             await super().close()
 
-    async def give_back(self) -> None:
+    async def release(self) -> None:
         loan = self.loan
         assert loan is not None
         self.hold(None)
-        await self.pool.give_back(loan)
+        await self.pool.release(loan)
 
 
 class Transaction:
@@ -207,7 +207,7 @@ class Transaction:
             raise
 
 
-def no_claim() -> None:
+def no_caller_check() -> None:
     return None
 
 

@@ -9,7 +9,7 @@ from sqlalchemy.orm import Session as SQLSession
 
 from app.core.config.settings import Settings
 from app.core.db.engine import Database
-from app.core.db.session import JoiningSession
+from app.core.db.session import SharedConnectionSession
 from app.core.fallback import Fallback
 from app.models.device_session import DeviceSession
 from app.models.user import User
@@ -52,7 +52,7 @@ def watch(database: Database, cache: AccountCache) -> None:
 
     The notification arrives a moment later; the next request to this process must see the change at once.
     """
-    session_class = sessionmaker(class_=JoiningSession)
+    session_class = sessionmaker(class_=SharedConnectionSession)
     database.write.configure(sync_session_class=session_class)
     event.listen(session_class, "after_flush", mark_flush)
     event.listen(session_class, "do_orm_execute", mark_statement)

@@ -13,7 +13,7 @@ from sqlalchemy.util import greenlet_spawn
 
 from app.core import clock
 from app.core.db.driver.lending_pool import LendingPool
-from app.core.db.driver.places import Places
+from app.core.db.driver.timed_semaphore import TimedSemaphore
 from app.core.db.driver.watch import FRESH_SECONDS, Watch, driver_of
 from app.core.db.errors import Meaning, meaning
 from app.core.db.prepared import DriverStatement, Prepared, Row
@@ -40,10 +40,10 @@ class Loan:
 
     async def execute(self, sql: str) -> str:
         """Run SQL without parameters; return what PostgreSQL says of the last statement, as in `SELECT 1`."""
-        said: str = await self.answered(sql, self.driver.execute(sql))
+        said: str = await self.translating_errors(sql, self.driver.execute(sql))
         return said
 
-    async def answered[T](self, sql: str, answer: Awaitable[T]) -> T:
+    async def translating_errors[T](self, sql: str, answer: Awaitable[T]) -> T:
         """What the driver says, its errors in the form that SQLAlchemy gives them."""
         driver = self.driver
         driver.owes = answer
@@ -52,15 +52,15 @@ class Loan:
         except (*ERRORS, OSError) as error:
             if meaning(error) is Meaning.PLAN_AGAIN:
                 await self.pool.watch.forget_plans()
-            raise self.wrapped(error, sql) from error
+            raise self.to_dbapi_error(error, sql) from error
         finally:
             driver.owes = None
 
-    def wrapped(self, error: Exception, sql: str) -> DBAPIError:
+    def to_dbapi_error(self, error: Exception, sql: str) -> DBAPIError:
         is_lost = self.pool.watch.is_lost(error) or self.driver.is_closed()
         if is_lost:
             self.invalidate()
-        return wrapped(error, sql, is_lost=is_lost)
+        return to_dbapi_error(error, sql, is_lost=is_lost)
 
     def invalidate(self) -> None:
         if self.connection.is_valid:  # else SQLAlchemy has done so
@@ -78,7 +78,7 @@ class DriverPool:
         self.engine = engine
         self.watch = watch
         self.slow = watch.slow
-        self.places = Places(self.pool.size())
+        self.semaphore = TimedSemaphore(self.pool.size())
 
     @property
     def pool(self) -> LendingPool:
@@ -86,7 +86,7 @@ class DriverPool:
         pool: LendingPool = self.engine.sync_engine.pool  # type: ignore[assignment] # `create_engine` says so
         return pool
 
-    async def take(self) -> Loan:
+    async def acquire(self) -> Loan:
         """A connection that is alive: it was used a moment ago, or has been asked.
 
         Raises:
@@ -95,7 +95,7 @@ class DriverPool:
         """
         pool = self.pool
         try:
-            await self.places.take(pool.timeout())
+            await self.semaphore.acquire(pool.timeout())
         except TimeoutError:
             raise PoolTimeoutError("no connection got free in time") from None
         try:
@@ -109,7 +109,7 @@ class DriverPool:
                         self.slow.look_later()
                     return loan
         except BaseException:
-            self.places.give_back()
+            self.semaphore.release()
             raise
 
     async def asked(self, loan: Loan) -> bool:
@@ -127,11 +127,11 @@ class DriverPool:
         # SQLAlchemy has its own form of them here, which it wraps where it connects for itself.
         except (*ERRORS, self.engine.dialect.loaded_dbapi.Error) as error:
             self.watch.is_lost(error)
-            raise wrapped(error, None, is_lost=True) from error
+            raise to_dbapi_error(error, None, is_lost=True) from error
         return Loan(self, connection)
 
-    async def give_back(self, loan: Loan) -> None:
-        self.places.give_back()
+    async def release(self, loan: Loan) -> None:
+        self.semaphore.release()
         pool, driver = self.pool, loan.driver
         if driver.is_unwanted:
             loan.invalidate()
@@ -152,9 +152,9 @@ class DriverPool:
     async def fetch(self, loan: Loan, prepared: Prepared, values: Mapping[str, Any]) -> list[Row]:
         form = self.form(prepared)
         answer = loan.driver.fetch(form.sql, *form.arguments(values), record_class=form.row)
-        return prepared.driver_rows(await loan.answered(form.sql, answer), form.results)
+        return prepared.driver_rows(await loan.translating_errors(form.sql, answer), form.results)
 
 
-def wrapped(error: Exception, sql: str | None, *, is_lost: bool) -> DBAPIError:
+def to_dbapi_error(error: Exception, sql: str | None, *, is_lost: bool) -> DBAPIError:
     kind = IntegrityError if isinstance(error, asyncpg.IntegrityConstraintViolationError) else OperationalError
     return kind(sql, None, error, hide_parameters=True, connection_invalidated=is_lost)

@@ -4,14 +4,14 @@ import asyncio
 from collections import deque
 
 
-class Places:
+class TimedSemaphore:
     """Like `asyncio.Semaphore`, with an end to waiting that costs a fifth of what `asyncio.timeout` does."""
 
     def __init__(self, number: int) -> None:
         self.free = number
         self.waiting: deque[asyncio.Future[None]] = deque()
 
-    async def take(self, seconds: float) -> None:
+    async def acquire(self, seconds: float) -> None:
         """Raises TimeoutError if none has got free in so many seconds."""
         if self.free:
             self.free -= 1
@@ -24,12 +24,12 @@ class Places:
             await waiter
         except asyncio.CancelledError:
             if not waiter.cancelled() and waiter.exception() is None:
-                self.give_back()  # it came at the very moment
+                self.release()  # it came at the very moment
             raise
         finally:
             end.cancel()
 
-    def give_back(self) -> None:
+    def release(self) -> None:
         while self.waiting:
             waiter = self.waiting.popleft()
             if not waiter.done():

@@ -1,7 +1,6 @@
 """The routes of the API: what every operation gets, whichever resource it belongs to."""
 
 from collections.abc import Callable, Coroutine
-from contextlib import AbstractAsyncContextManager, AsyncExitStack
 from functools import partial
 from typing import Any
 
@@ -11,8 +10,8 @@ from sqlalchemy.exc import DBAPIError
 
 from app.api.body import StrictRequest
 from app.api.deps.limits import limit_requests
-from app.api.fastpath._fastapi import FUNCTION_STACK
 from app.api.forms import require_usual_form
+from app.api.handler_stack import HandlerStack, stack_of
 from app.api.middleware.exchange import request_header
 from app.core.db.caller_check import CallerChangedError
 from app.core.db.retry import ATTEMPTS, pause_after
@@ -70,42 +69,10 @@ async def read_form(handle: Handler, request: Request) -> Response:
 
 
 async def attempt(handle: Handler, request: Request) -> Response:
-    """One answer, and the commit of what it tells of.
-
-    FastAPI would leave what ends with the handler outside of the handler it hands out, where nothing could be tried
-    again; the stack it leaves them on is replaced by one that ends here, made when there is something for it.
-    """
-    scope = request.scope
-    state = scope["state"]
+    """One response, and the commit of what it tells of."""
+    state = request.scope["state"]
     state["identity"] = None
-    scope[FUNCTION_STACK] = None
-    try:
-        # For what wants to see the answer when it ends, as idempotency does.
+    async with HandlerStack(request.scope):
+        # For what wants to see the response when it ends, as idempotency does.
         state["answer"] = response = await handle(request)
-    except BaseException as error:
-        if scope[FUNCTION_STACK] is not None:
-            await scope[FUNCTION_STACK].__aexit__(type(error), error, error.__traceback__)
-        raise
-    if scope[FUNCTION_STACK] is not None:
-        await scope[FUNCTION_STACK].__aexit__(None, None, None)
     return response
-
-
-async def until_answered[T](request: Request, context: AbstractAsyncContextManager[T]) -> T:
-    """Enter what ends with the handler: a session commits before the answer leaves.
-
-    A dependency with `yield` would do the same for ten times the price.
-    """
-    return await stack_of(request).enter_async_context(context)
-
-
-def end_with_handler(request: Request, context: AbstractAsyncContextManager[Any]) -> None:
-    """The same for what needs not be entered, as soon as there is something to be ended."""
-    stack_of(request).push_async_exit(context)
-
-
-def stack_of(request: Request) -> AsyncExitStack:
-    stack: AsyncExitStack | None = request.scope[FUNCTION_STACK]
-    if stack is None:
-        stack = request.scope[FUNCTION_STACK] = AsyncExitStack()
-    return stack

@@ -271,7 +271,7 @@ def test_the_doctor_finds_a_healthy_installation_healthy(strata: Strata) -> None
     strata(*CREATE, stdin=f"{PASSWORD}\n")
     answer = strata("doctor")
     assert answer.exit_code == 0, answer.output
-    assert [line.split()[0] for line in answer.stdout.splitlines()] == ["✓"] * (6 if POSTGRES_URL is None else 7)
+    assert [line.split()[0] for line in answer.stdout.splitlines()] == ["✓"] * (7 if POSTGRES_URL is None else 8)
     assert "test, no faults" in answer.stdout
     assert f"at {HEAD}, up to date" in answer.stdout
 
@@ -299,7 +299,7 @@ def test_the_doctor_finds_nothing_to_mend_where_serve_makes_what_is_missing(
     assert answer.exit_code == 0
     settings, *notes = answer.stdout.splitlines()
     assert settings.startswith("✓ settings")
-    assert [note.split()[:2] for note in notes] == [["·", "data"], ["·", "signing"], ["·", "database"]]
+    assert [note.split()[:2] for note in notes] == [["·", "data"], ["·", "signing"], ["·", "database"], ["✓", "fast"]]
     assert all("`strata serve` makes it" in note for note in notes)
     assert list(folder.iterdir()) == [], "it looks, and touches nothing"
 

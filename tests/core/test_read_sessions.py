@@ -91,10 +91,6 @@ async def fetch_write_after_read(session: AsyncSession) -> None:
     await fetch(session, PREPARED, wanted="there")
 
 
-async def fetch_cte(session: AsyncSession) -> None:
-    await fetch(session, Prepared(CTE))
-
-
 async def execute_cte(session: AsyncSession) -> None:
     await session.execute(CTE)
 
@@ -120,7 +116,6 @@ WAYS: list[Write] = [
     update_by_driver_sql,
     fetch_write,
     fetch_write_after_read,
-    fetch_cte,
     execute_cte,
     create_table,
 ]

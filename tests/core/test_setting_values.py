@@ -18,6 +18,7 @@ RANDOM_SECRET = "q7Vd0mXbN3zLr9TjKcYh5WgPfAuEi1So8Bx2Ry6C"
 OTHER_SECRET = "Zr8Yk2Lw5Tq9Xn4Vb7Mc1Jh6Gf3Ds0Pa-Oi_UeEtRyW"
 # A value for each setting, in the form in which it is kept; where there is a choice, not the default.
 PLAIN = {
+    "fast_path": "off",
     "environment": "test",
     "data_dir": "/srv/strata",
     "git_commit": "4569a17",

@@ -7,11 +7,11 @@ from fastapi import Depends, Request, Security
 from fastapi.security import OAuth2PasswordBearer, SecurityScopes
 from sqlalchemy.ext.asyncio import AsyncSession
 
+from app.api import handler_stack
 from app.api.deps.app_services import AppServices, AppServicesDep, app_services_of, claims_of
 from app.api.deps.caching import CachedDep
 from app.api.deps.conditional import ConditionalDep, CreatedDep, ETagDep, IfMatchDep
 from app.api.deps.paging import CursorPagingDep, PagingDep
-from app.api.routing import end_with_handler, until_answered
 from app.core.db.caller_check import CallerChangedError, CallerCheck
 from app.core.db.session import DriverSession, ReadSession, WriteSession
 from app.core.db.transaction import DriverTransaction, Transaction
@@ -56,7 +56,7 @@ async def get_session(request: Request) -> WriteSession:
     """
     session = app_services_of(request).database.write()
     if not isinstance(session, DriverTransaction):
-        return await until_answered(request, transaction_of(request, session))
+        return await handler_stack.enter(request, transaction_of(request, session))
     session.is_begun = True
     session.find_caller_check = partial(caller_check_of, request)
     session.on_first_use = partial(commit_with_handler, request)
@@ -68,7 +68,7 @@ def transaction_of(request: Request, session: WriteSession) -> Transaction:
 
 
 def commit_with_handler(request: Request, session: WriteSession) -> None:
-    end_with_handler(request, transaction_of(request, session))
+    handler_stack.push(request, transaction_of(request, session))
 
 
 async def require_same_caller(request: Request, session: AsyncSession) -> None:
@@ -87,8 +87,8 @@ def caller_check_of(request: Request) -> CallerCheck | None:
 async def get_read_session(request: Request) -> ReadSession:
     session = app_services_of(request).database.read()
     if not isinstance(session, DriverSession):
-        return await until_answered(request, session)
-    session.on_first_use = partial(end_with_handler, request)
+        return await handler_stack.enter(request, session)
+    session.on_first_use = partial(handler_stack.push, request)
     return session
 
 

@@ -11,10 +11,10 @@ from typing import Annotated
 from fastapi import Depends, Header, Request, Response
 from sqlalchemy.ext.asyncio import AsyncSession
 
+from app.api import handler_stack
 from app.api.deps import CurrentUser, SessionDep
 from app.api.deps.app_services import AppServices, app_services_of
 from app.api.errors import EarlyResponse, problem
-from app.api.routing import until_answered
 from app.core.clock import utc_now
 from app.core.errors import AppError, UnprocessableError
 from app.core.security.keys import Keyring
@@ -61,7 +61,7 @@ class Idempotency:
         """
         if self.key is not None:
             services = app_services_of(self.request)
-            await until_answered(self.request, once(self.request, services, self.user_id, self.session, self.key))
+            await handler_stack.enter(self.request, once(self.request, services, self.user_id, self.session, self.key))
 
 
 async def get_idempotency(request: Request, me: CurrentUser, session: SessionDep, key: KeyHeader = None) -> Idempotency:

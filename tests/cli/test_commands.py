@@ -300,7 +300,7 @@ def test_the_doctor_finds_nothing_to_mend_where_serve_makes_what_is_missing(
     settings, *notes = answer.stdout.splitlines()
     assert settings.startswith("✓ settings")
     assert [note.split()[:2] for note in notes] == [["·", "data"], ["·", "signing"], ["·", "database"], ["✓", "fast"]]
-    assert all("`strata serve` makes it" in note for note in notes)
+    assert all("`strata serve` makes it" in note for note in notes[:3])
     assert list(folder.iterdir()) == [], "it looks, and touches nothing"
 
 

@@ -41,15 +41,18 @@ class FastPath:
         if self.off is not None:
             (log.info if self.off.startswith("FAST_PATH") else log.warning)("fast path off", reason=self.off)
             return
-        self.table = Table.of(app)
+        self.renew_table(app)
         answered, total = count_operations(app, self.table)
         log.info("fast path on", operations=answered, of=total)
+
+    def renew_table(self, app: FastAPI) -> None:
+        if self.table.routes != app.routes:
+            self.table = Table.of(app)
 
     def find(self, scope: Scope) -> Operation | None:
         """Fill in the scope as FastAPI does when it has found the route; None if it has to look itself."""
         app = scope["app"]
-        if self.table.routes != app.routes:
-            self.table = Table.of(app)
+        self.renew_table(app)
         found = self.table.find(scope)
         # A scope that is FastAPI's already comes from an application around this one.
         if found is None or "fastapi" in scope:

@@ -121,7 +121,7 @@ async def test_each_code_has_its_answer_and_is_tried_again_only_where_that_helps
     async with client_of(real_settings) as client:
         for code in REFUSALS:
             answer = await client.write(path, code)
-            async with client.services.database.primary() as session:
+            async with client.services.database.transaction() as session:
                 attempts = await session.scalar(text("SELECT last_value FROM attempts"))
                 await session.execute(text("ALTER SEQUENCE attempts RESTART"))
             found[code] = (told(answer), attempts)

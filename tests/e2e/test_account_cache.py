@@ -454,7 +454,7 @@ async def test_a_server_that_cannot_listen_serves_on_and_says_so_once(
     assert not await there.is_warm_for(token)
     proxy.refuses = False
     await there.warm_up(token)
-    told = [(line["level"], line["event"]) for line in logs() if line["event"].startswith("changes of accounts")]
+    told = [(line["level"], line["event"]) for line in logs() if line["event"].startswith("account notifications")]
     assert told == [
         ("warning", "account notifications lost: every request queries the database"),
         ("warning", "account notifications are back"),

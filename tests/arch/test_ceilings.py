@@ -26,7 +26,7 @@ PRIVATE = {
     "app/core/db/driver/lending_pool.py": "sqlalchemy",
     "app/core/db/statement_checks.py": "sqlalchemy",
 }
-FAST_PATH = "app/api/fastpath/"
+FAST_PATH = "app/api/fastpath/_fastapi.py"
 FILES = {
     name: ast.parse(path.read_text())
     for path in sorted((ROOT / "app").rglob("*.py"))

@@ -9,6 +9,17 @@ from app.core.db.migrations import ROOT
 # What each of them is called now stands beside it.
 REPLACED = {
     "LastResort": "UnhandledErrors",
+    "ClaimError": "CallerChangedError",
+    "IS_HEARD": "NEEDS_ORM_EVENTS",
+    "JoiningSession": "SharedConnectionSession",
+    "NOT_KNOWN": "UNSUPPORTED",
+    "UnknownError": "NotPlannableError",
+    "before_holding": "on_first_use",
+    "claim_of": "caller_check_of",
+    "count_followers": "bump_dependents",
+    "expect_more": "require_transaction",
+    "planned_each_time": "force_custom_plan",
+    "find_claim": "find_caller_check",
     "ModuleError": "PluginError",
     "OnceDep": "IdempotencyDep",
     "Outbox": "AfterCommit",

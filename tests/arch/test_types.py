@@ -8,14 +8,17 @@ from mypy import api
 
 PREAMBLE = """
 from app.api.deps import ReadSessionDep, SessionDep
+from app.crud.item import ItemInsert, ItemRow, items
 from app.models.item import Item
 
 
-async def use(reader: ReadSessionDep, session: SessionDep, item: Item) -> None:
+async def use(reader: ReadSessionDep, session: SessionDep, item: Item, row: ItemRow, new: ItemInsert) -> None:
     session.add(item)
     session.add_all([item])
     await session.delete(item)
     await session.merge(item)
+    await items.insert(session, new)
+    await items.update_row(session, row.version)
 """
 # A wrong line, and the kind of error that mypy gives it.
 WRONG = [
@@ -24,6 +27,11 @@ WRONG = [
     ("await reader.delete(item)", "arg-type"),
     ("await reader.merge(item)", "arg-type"),
     ("session = reader", "assignment"),
+    ("await items.insert(reader, new)", "arg-type"),
+    ("await items.update_row(reader, 1)", "arg-type"),
+    ("await items.delete_row(reader, 1)", "arg-type"),
+    ('ItemInsert(owner_id=1, title="x", amuont=1)', "call-arg"),
+    ("row.versoin", "attr-defined"),
 ]
 
 

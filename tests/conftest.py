@@ -30,6 +30,7 @@ from app.api.deps import AppServices
 from app.api.rows import ENCODER, RowEncoder
 from app.core.config.settings import Settings
 from app.core.db import migrations
+from app.core.db.backend import Backend
 from app.core.db.engine import BEGIN
 from app.core.db.read_only import read_only
 from app.core.observability.logging import configure_logging
@@ -296,7 +297,7 @@ async def in_one_transaction(services: AppServices) -> AsyncIterator[AsyncSessio
         transaction = await connection.begin()
         shared = await reading(connection)
         for sessionmaker, bind in ((database.write, connection), (database.primary, shared), (database.read, shared)):
-            sessionmaker.configure(bind=bind, join_transaction_mode="create_savepoint")
+            sessionmaker.configure(bind=bind, join_transaction_mode="create_savepoint", backend=Backend)
         async with database.write() as session:
             yield session
         await transaction.rollback()

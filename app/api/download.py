@@ -17,7 +17,7 @@ from starlette.types import Message, Receive, Scope, Send
 from app.api.deps import CurrentUser
 from app.api.deps.app_services import app_services_of
 from app.api.deps.limits import count
-from app.api.middleware.exchange import KEY, Exchange
+from app.api.request_state import state_of
 from app.api.server_scope import ABORT
 
 log = structlog.get_logger()
@@ -39,11 +39,11 @@ async def hold_slot(request: Request, me: CurrentUser) -> AsyncIterator[Download
     Raises:
         TooManyDownloadsError, OverloadedError: no slot is free.
     """
-    is_wanted = exchange_of(request.scope).method != "HEAD"
+    is_wanted = state_of(request.scope).method != "HEAD"
     # A retried request holds it already.
-    takes_slot = is_wanted and not request.scope["state"].get("holds_slot")
+    takes_slot = is_wanted and not state_of(request.scope).holds_slot
     with app_services_of(request).download_slots.hold(me.user.id) if takes_slot else nullcontext():
-        request.scope["state"]["holds_slot"] = True
+        state_of(request.scope).holds_slot = True
         yield DownloadSlot(is_wanted)
 
 
@@ -73,33 +73,28 @@ class Download(StreamingResponse):
         self.chunks = chunks
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        exchange = exchange_of(scope)
+        is_head = state_of(scope).method == "HEAD"
         async with aclosing(self.chunks):
             # Before anything is sent, so that an early failure still gets an error response.
-            first = b"" if exchange.method == "HEAD" else await anext(self.chunks, b"")
-            rest = no_chunks() if exchange.method == "HEAD" else self.chunks
+            first = b"" if is_head else await anext(self.chunks, b"")
+            rest = no_chunks() if is_head else self.chunks
             has_left = asyncio.create_task(self.listen_for_disconnect(receive))
             self.body_iterator = pieces(first, rest, has_left)
             try:
-                await self.stream_response(partial(send_in_time, exchange, send))
+                await self.stream_response(partial(send_in_time, scope, send))
             finally:
                 has_left.cancel()
 
 
-async def send_in_time(exchange: Exchange, send: Send, message: Message) -> None:
+async def send_in_time(scope: Scope, send: Send, message: Message) -> None:
     """Raises ClientDisconnect if the client does not read what was sent before."""
     try:
         async with asyncio.timeout(PIECE_TIMEOUT.total_seconds()):
             await send(message)
     except TimeoutError:
         log.info("download aborted: the client stopped reading")
-        await cut(exchange)
+        await cut(scope)
         raise ClientDisconnect from None
-
-
-def exchange_of(scope: Scope) -> Exchange:
-    exchange: Exchange = scope[KEY]
-    return exchange
 
 
 async def no_chunks() -> AsyncIterator[bytes]:
@@ -122,9 +117,9 @@ def cut_up(chunk: bytes) -> list[bytes]:
     return [chunk[start : start + PIECE] for start in range(0, len(chunk) or 1, PIECE)]
 
 
-async def cut(exchange: Exchange) -> None:
+async def cut(scope: Scope) -> None:
     """Abort the connection: an orderly close would wait for the client to read what is buffered."""
     # Servers that expose no transport close it themselves.
-    if (abort := exchange.scope.get(ABORT)) is not None:
+    if (abort := scope.get(ABORT)) is not None:
         abort()
         await asyncio.sleep(0)  # the server notices

@@ -14,6 +14,7 @@ from starlette.responses import JSONResponse
 from starlette.routing import Match
 
 from app.api.faults import describe_errors
+from app.api.request_state import state_of
 from app.core.db.errors import Meaning, code_name, meaning
 from app.core.errors import (
     AppError,
@@ -120,7 +121,7 @@ async def on_app_error(request: Request, error: Exception) -> Response:
     assert isinstance(error, AppError)
     if is_token_endpoint(request):
         return await on_oauth_error(request, OAuthError.of(error))
-    return problem(request.state.request_id, error.status, error.code, error.detail, error.headers)
+    return problem(state_of(request.scope).id, error.status, error.code, error.detail, error.headers)
 
 
 def is_token_endpoint(request: Request) -> bool:
@@ -142,7 +143,7 @@ async def on_validation_error(request: Request, error: Exception) -> Response:
     if is_token_endpoint(request):
         return await on_oauth_error(request, OAuthError(400, "invalid_request", OAUTH_FORM))
     detail = "The request is not valid; see `errors`."
-    return problem(request.state.request_id, 422, "validation_error", detail, errors=describe_errors(error.errors()))
+    return problem(state_of(request.scope).id, 422, "validation_error", detail, errors=describe_errors(error.errors()))
 
 
 async def on_http_exception(request: Request, error: Exception) -> Response:
@@ -153,7 +154,7 @@ async def on_http_exception(request: Request, error: Exception) -> Response:
     headers = dict(error.headers or {})
     if error.status_code == 405:
         headers["Allow"] = ", ".join(allowed_methods(request))
-    return framework_problem(request.state.request_id, error.status_code, str(error.detail), headers)
+    return framework_problem(state_of(request.scope).id, error.status_code, str(error.detail), headers)
 
 
 def framework_problem(request_id: str, status: int, text: str, headers: dict[str, str]) -> JSONResponse:

@@ -6,7 +6,7 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Security
 
 from app.api.body import SMALL_BODY
-from app.api.deps import get_identity
+from app.api.deps.identity import get_identity
 from app.api.routing import Route
 from app.api.rows import FromRows
 from app.services.auth.scopes import Scope, Scopes

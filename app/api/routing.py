@@ -9,10 +9,12 @@ from fastapi.routing import APIRoute
 from sqlalchemy.exc import DBAPIError
 
 from app.api.body import StrictRequest
+from app.api.deps.app_services import app_services_of
 from app.api.deps.limits import limit_requests
+from app.api.fastpath._fastapi import FUNCTION_STACK
 from app.api.forms import require_usual_form
-from app.api.handler_stack import HandlerStack, stack_of
-from app.api.middleware.exchange import request_header
+from app.api.handler_run import HandlerRun
+from app.api.request_state import request_header, state_of
 from app.core.db.caller_check import CallerChangedError
 from app.core.db.retry import ATTEMPTS, pause_after
 
@@ -41,17 +43,17 @@ class Route(APIRoute):
     async def run(self, handle: Handler, request: Request) -> Response:
         if self.is_limited:
             await limit_requests(request)
-        state = request.scope["state"]
+        state = state_of(request.scope)
         for number in range(1, ATTEMPTS):
             try:
                 return await attempt(handle, request)
             except CallerChangedError:
                 # Who asks has changed since they were last seen.
-                state["asks_first"] = True
+                state.asks_first = True
             except DBAPIError as error:
                 await pause_after(error, number, is_read=request.method in READS)
             # Whoever asked has asked once.
-            state["is_counted"] = True
+            state.is_counted = True
         return await attempt(handle, request)
 
 
@@ -62,17 +64,15 @@ class UnlimitedRoute(Route):
 
 
 async def read_form(handle: Handler, request: Request) -> Response:
-    """What FastAPI itself answers may read a form."""
+    """What FastAPI itself answers may read a form, and have dependencies that end with the handler."""
     require_usual_form(request_header(request, b"content-type") or "")
-    stack_of(request)
+    request.scope[FUNCTION_STACK] = state_of(request.scope).run.exit_stack()
     return await handle(request)
 
 
 async def attempt(handle: Handler, request: Request) -> Response:
     """One response, and the commit of what it tells of."""
-    state = request.scope["state"]
-    state["identity"] = None
-    async with HandlerStack(request.scope):
-        # For what wants to see the response when it ends, as idempotency does.
-        state["answer"] = response = await handle(request)
+    run = state_of(request.scope).run = HandlerRun(app_services_of(request).database)
+    async with run:
+        run.response = response = await handle(request)
     return response

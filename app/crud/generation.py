@@ -7,7 +7,6 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from app.core.db.prepared import Prepared
 from app.core.db.session import WriteSession
-from app.core.db.transaction import require_transaction
 from app.crud.base import CRUD
 from app.crud.invalidation import IS_CACHED, bump_generation
 from app.crud.typed import StoredRow
@@ -40,7 +39,7 @@ class CachedCRUD[M: Base, R: StoredRow](CRUD[M, R]):
         await bump_generation(session, self.resource)
 
     async def write(self, session: WriteSession, statement: Prepared, **values: Any) -> list[R]:
-        require_transaction(session)
+        session.require_transaction()
         rows = await super().write(session, statement, **values)
         await bump_generation(session, self.resource)
         return rows

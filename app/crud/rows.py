@@ -10,7 +10,6 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from app.core.db.errors import violated_constraint
 from app.core.db.prepared import Prepared
 from app.core.db.session import WriteSession, fetch
-from app.core.db.transaction import require_transaction
 from app.core.errors import AppError, ConflictError, NotFoundError, PreconditionFailedError, VersionConflictError
 from app.crud.batch import BatchCRUD
 from app.crud.guard import UNGUARDED, Guard
@@ -58,7 +57,7 @@ class RowCRUD[M: Base, R: StoredRow](BatchCRUD[M, R]):
             self.check(guard, row, version, id_)
             return row
         if guard.checks_afterwards:
-            require_transaction(session)
+            session.require_transaction()
         values = {"guard_id": id_, **guard.parameters(version), **changes}
         rows: list[Any] = await self.write(session, self.cached_statement(self.changed, tuple(changes)), **values)
         if not rows:
@@ -79,7 +78,7 @@ class RowCRUD[M: Base, R: StoredRow](BatchCRUD[M, R]):
 
     async def delete_row(self, session: WriteSession, id_: int, guard: Guard = UNGUARDED) -> None:
         """Delete a row; raises what `update_row` does."""
-        require_transaction(session)
+        session.require_transaction()
         rows = await self.write(session, self.cached_statement(self.removed), guard_id=id_, **guard.parameters(None))
         if not rows:
             raise await self.refusal(session, id_, guard, None)

@@ -130,8 +130,8 @@ class PendingJobs:
         event.listen(session, "after_transaction_end", self.forget_the_rest)
 
     def add(self, session: Session, job: Job) -> None:
-        began = session.get_nested_transaction() or session.get_transaction()
-        assert began is not None, "there is no transaction whose end the job could wait for: post it"
+        # Nothing of SQLAlchemy's own has begun yet where all statements were prepared ones.
+        began = session.get_nested_transaction() or session.get_transaction() or session.begin()
         self.jobs.append((began, job))
 
     def start_all(self, session: Session) -> None:

@@ -12,13 +12,13 @@ from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 
 from app.core.clock import utc_now
 from app.core.config.settings import Settings
+from app.core.db.backend import Backend
 from app.core.db.caller_check import CallerChangedError, CallerCheck, CallerCondition
 from app.core.db.driver.lending_pool import LendingPool
 from app.core.db.engine import Database
 from app.core.db.errors import is_connection_failure, is_undone, is_worth_repeating, sqlstate
 from app.core.db.prepared import Prepared
-from app.core.db.session import DriverSession, fetch
-from app.core.db.transaction import DriverTransaction, require_transaction
+from app.core.db.session import WriteSession, fetch
 from app.models.generation import Generation
 
 pytestmark = pytest.mark.real_database
@@ -198,7 +198,6 @@ async def test_an_entity_that_nobody_flushed_is_stored_with_what_the_driver_did(
 
 async def test_a_savepoint_takes_back_what_prepared_statements_did_in_it(database: Database) -> None:
     async with database.transaction() as session:
-        assert isinstance(session, DriverTransaction)
         await fetch(session, ADD, resource="before")
         with suppress(ZeroDivisionError):
             async with database.savepoint(session):
@@ -209,10 +208,9 @@ async def test_a_savepoint_takes_back_what_prepared_statements_did_in_it(databas
 
 
 @asynccontextmanager
-async def single(database: Database, claim: CallerCheck | None = None) -> AsyncIterator[DriverTransaction]:
+async def single(database: Database, claim: CallerCheck | None = None) -> AsyncIterator[WriteSession]:
     async with database.transaction() as session:
-        assert isinstance(session, DriverTransaction)
-        session.autocommits, session.find_caller_check = True, lambda: claim
+        session.backend.autocommits, session.backend.caller_check = True, claim
         yield session
 
 
@@ -226,7 +224,7 @@ async def test_a_single_statement_is_stored_when_it_returns(database: Database) 
         async with single(database, claim) as session:
             (row,) = await fetch(session, NEW, **new(resource))
             assert row.resource == resource
-            assert session.loan is None
+            assert not session.is_open
             assert resource in await stored(database)
 
 
@@ -284,7 +282,7 @@ async def test_nothing_may_follow_a_single_statement(database: Database) -> None
 async def test_what_expects_more_is_one_transaction(database: Database) -> None:
     with suppress(ZeroDivisionError):
         async with single(database) as session:
-            require_transaction(session)
+            session.require_transaction()
             await fetch(session, ADD, resource="first")
             await fetch(session, ADD, resource="second")
             raise ZeroDivisionError
@@ -320,6 +318,6 @@ async def test_sqlalchemy_waits_for_a_connection_that_the_driver_has_in_use(data
 
 async def test_nothing_is_on_the_driver_where_a_pooler_is(real_settings: Settings) -> None:
     database = Database(real_settings.model_copy(update={"db_pgbouncer": True}))
-    assert not isinstance(database.write(), DriverSession)
-    assert not isinstance(database.read(), DriverSession)
+    assert type(database.write().backend) is Backend
+    assert type(database.read().backend) is Backend
     await database.close()

@@ -97,7 +97,7 @@ async def stay(device: Device) -> None:
 
 async def by_statement(device: Device) -> bool:
     async with device.database.transaction() as session:
-        return await device.check.holds(session)
+        return bool(await fetch(session, device.check.condition.statement, **device.check.values))
 
 
 async def by_begin(device: Device) -> bool:

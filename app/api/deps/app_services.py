@@ -5,7 +5,7 @@ from typing import Annotated
 
 from fastapi import Depends, Request
 
-from app.api.middleware.exchange import bearer_token
+from app.api.request_state import bearer_token, state_of
 from app.core.cache.cache import Cache
 from app.core.config.settings import Settings
 from app.core.db.engine import Database
@@ -54,12 +54,12 @@ def claims_of(request: Request) -> Claims | None:
     Raises:
         InvalidTokenError: if it is no good.
     """
-    state = request.scope["state"]
-    if "claims" not in state:
+    state = state_of(request.scope)
+    if not state.has_read_claims:
         token = bearer_token(request)
-        state["claims"] = None if token is None else app_services_of(request).auth.tokens.verify(token, "access")
-    claims: Claims | None = state["claims"]
-    return claims
+        state.claims = None if token is None else app_services_of(request).auth.tokens.verify(token, "access")
+        state.has_read_claims = True
+    return state.claims
 
 
 async def get_app_services(request: Request) -> AppServices:
@@ -67,3 +67,15 @@ async def get_app_services(request: Request) -> AppServices:
 
 
 AppServicesDep = Annotated[AppServices, Depends(get_app_services)]
+
+
+async def get_auth(services: AppServicesDep) -> Auth:
+    return services.auth
+
+
+async def get_accounts(services: AppServicesDep) -> Accounts:
+    return services.accounts
+
+
+AuthDep = Annotated[Auth, Depends(get_auth)]
+AccountsDep = Annotated[Accounts, Depends(get_accounts)]

@@ -11,10 +11,11 @@ from typing import Annotated
 from fastapi import Depends, Header, Request, Response
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from app.api import handler_stack
 from app.api.deps import CurrentUser, SessionDep
 from app.api.deps.app_services import AppServices, app_services_of
 from app.api.errors import EarlyResponse, problem
+from app.api.handler_run import run_of
+from app.api.request_state import state_of
 from app.core.clock import utc_now
 from app.core.errors import AppError, UnprocessableError
 from app.core.security.keys import Keyring
@@ -61,7 +62,8 @@ class Idempotency:
         """
         if self.key is not None:
             services = app_services_of(self.request)
-            await handler_stack.enter(self.request, once(self.request, services, self.user_id, self.session, self.key))
+            context = once(self.request, services, self.user_id, self.session, self.key)
+            await run_of(self.request).exit_stack().enter_async_context(context)
 
 
 async def get_idempotency(request: Request, me: CurrentUser, session: SessionDep, key: KeyHeader = None) -> Idempotency:
@@ -87,11 +89,13 @@ async def once(
     except AppError as error:
         if error.status in NOT_KEPT or error.status >= 500:
             raise
-        refusal = problem(request.state.request_id, error.status, error.code, error.detail, error.headers)
+        refusal = problem(state_of(request.scope).id, error.status, error.code, error.detail, error.headers)
         await keep(session, row, refusal)
         error.keeps_changes = True
         raise
-    await keep(session, row, request.state.answer)
+    response = run_of(request).response
+    assert response is not None
+    await keep(session, row, response)
 
 
 async def claim(request: Request, keys: Keyring, user_id: int, session: AsyncSession, key: str) -> IdempotencyKey:

@@ -6,6 +6,7 @@ from typing import Literal
 from fastapi import Depends, Request
 
 from app.api.deps.app_services import AppServices, app_services_of, claims_of
+from app.api.request_state import state_of
 from app.core.errors import InvalidTokenError
 from app.core.limits.networks import network_of
 from app.core.limits.ratelimit import tightest
@@ -37,12 +38,11 @@ MailLimit = Depends(limited("register", "mail"))
 
 async def count(request: Request, services: AppServices, rate: str, *key: str) -> None:
     """Count the request, and leave the tightest limit for `Exchange` to put on the answer."""
-    state = request.scope["state"]
-    if services.limiter is None or state.get("is_counted"):
+    state = state_of(request.scope)
+    if services.limiter is None or state.is_counted:
         return
     verdict = (await services.limiter.hit(rate, *key)).require()
-    before = state.get("rate_limit")
-    state["rate_limit"] = verdict if before is None else tightest(before, verdict)
+    state.rate_limit = verdict if state.rate_limit is None else tightest(state.rate_limit, verdict)
 
 
 def caller(request: Request, services: AppServices) -> tuple[str, str]:

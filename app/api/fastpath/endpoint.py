@@ -19,7 +19,7 @@ from app.api.body import loads
 from app.api.fastpath._fastapi import DefaultPlaceholder, Undefined
 from app.api.fastpath.plan import Plan
 from app.api.fastpath.written_plan import written
-from app.api.middleware.exchange import request_header
+from app.api.request_state import request_header
 from app.api.rows import RowEncoder
 from app.core.errors import BadRequestError, BodyTooLargeError
 

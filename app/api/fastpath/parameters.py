@@ -17,7 +17,7 @@ from app.api.fastpath._fastapi import (
     is_json_field,
     request_params_to_args,
 )
-from app.api.middleware.exchange import request_header
+from app.api.request_state import request_header
 
 # Defaults that need no copy for each request.
 IMMUTABLE = (type(None), str, int, float, Decimal, Enum)

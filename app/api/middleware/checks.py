@@ -9,9 +9,9 @@ from starlette.responses import PlainTextResponse
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from app.api.middleware.cross_origin import CORS
-from app.api.middleware.exchange import KEY
 from app.api.middleware.request_form import PROBES, RequestForm
 from app.api.middleware.unhandled_errors import UnhandledErrors
+from app.api.request_state import state_of
 
 MAX_KNOWN_HOSTS = 1000
 MAX_KNOWN_LENGTH = 100
@@ -44,7 +44,7 @@ class Checks:
             await self.with_checks(scope, receive, send)
 
     def needs_no_check(self, scope: Scope) -> bool:
-        request_headers = scope[KEY].request_headers
+        request_headers = state_of(scope).headers
         if request_headers.get(b"host") not in self.known_hosts and scope["path"] not in PROBES:
             return False
         if (
@@ -64,7 +64,7 @@ class Checks:
         await (self.behind_hosts if is_probe else self.hosts)(scope, receive, send)
 
     async def remember_host(self, scope: Scope, receive: Receive, send: Send) -> None:
-        host = scope[KEY].request_headers.get(b"host") if scope["type"] == "http" else None
+        host = state_of(scope).headers.get(b"host") if scope["type"] == "http" else None
         if host is not None and len(host) <= MAX_KNOWN_LENGTH:
             if len(self.known_hosts) >= MAX_KNOWN_HOSTS:
                 self.known_hosts.clear()  # else a client with invented hosts could fill the set for good
@@ -79,7 +79,7 @@ class BodyLimit(RequestBodyLimitMiddleware):
     """
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        announced = scope[KEY].request_headers.get(b"content-length", b"") if scope["type"] == "http" else b""
+        announced = state_of(scope).headers.get(b"content-length", b"") if scope["type"] == "http" else b""
         if announced.isdigit() and not fits(announced, self.max_body_size):
             await PlainTextResponse("Content Too Large", 413)(scope, receive, send)
         else:

@@ -32,21 +32,21 @@ class RequestContext:
             await self.app(scope, receive, send)
             return
         exchange = Exchange(self.headers, scope, receive, send)
-        token = self.bound_id.set(exchange.scope["state"]["request_id"])
+        token = self.bound_id.set(exchange.state.id)
         try:
             await self.app(exchange.scope, receive, exchange.send)
         finally:
             # The raw path: decoded, it could inject line breaks into the log.
             path = scope.get("raw_path", b"").decode("latin-1") or quote(scope["path"], errors="backslashreplace")
             level = logging.DEBUG if path in PROBES else logging.INFO
-            ms = round((time.perf_counter() - exchange.began) * 1000, 1)
+            ms = round((time.perf_counter() - exchange.state.began) * 1000, 1)
             access_log.record(
                 level,
-                exchange.method,
+                exchange.state.method,
                 path[:MAX_LOGGED_PATH],
                 exchange.status,
                 ms,
-                exchange.scope["state"]["request_id"],
+                exchange.state.id,
             )
             self.bound_id.reset(token)
             exchange.end()

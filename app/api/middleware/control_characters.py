@@ -5,6 +5,7 @@ import re
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from app.api.errors import framework_problem
+from app.api.request_state import state_of
 
 # Those that end lines included; and halves of surrogate pairs, which no text has.
 CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]")
@@ -19,5 +20,5 @@ class ControlCharacters:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         app = self.app
         if scope["type"] == "http" and CONTROL.search(scope["path"]):
-            app = framework_problem(scope["state"]["request_id"], 404, "", {})
+            app = framework_problem(state_of(scope).id, 404, "", {})
         await app(scope, receive, send)

@@ -6,8 +6,8 @@ from typing import Any
 from starlette.middleware.cors import CORSMiddleware
 from starlette.types import Receive, Scope, Send
 
-from app.api.middleware.exchange import KEY
 from app.api.middleware.refusals import WithCORS
+from app.api.request_state import state_of
 from app.core.config.settings import Settings
 
 # HEAD included: it needs no preflight by itself, but a preflight caused by a header would fail without it.
@@ -128,5 +128,5 @@ class CORS(CORSMiddleware):
     """Starlette's middleware for requests with `Origin`; `Exchange` adds `Vary` to all other responses."""
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        has_origin = scope["type"] == "http" and b"origin" in scope[KEY].request_headers
+        has_origin = scope["type"] == "http" and b"origin" in state_of(scope).headers
         await (super().__call__ if has_origin else self.app)(scope, receive, send)

@@ -3,7 +3,6 @@
 import time
 
 from starlette.datastructures import Headers, MutableHeaders
-from starlette.requests import HTTPConnection
 from starlette.types import Message, Receive, Scope, Send
 
 from app.api.deprecation import find_deprecation
@@ -12,8 +11,7 @@ from app.api.middleware.compression import Gzip, is_compressible
 from app.api.middleware.content_coding import accepts_gzip
 from app.api.middleware.headers import Pairs, ResponseHeaders, request_id_of, vary
 from app.api.middleware.root_path import root_path_of
-
-KEY = "strata.exchange"
+from app.api.request_state import KEY, RequestState
 
 
 class Exchange:
@@ -23,31 +21,25 @@ class Exchange:
     """
 
     __slots__ = (
-        "began",
         "forward",
-        "is_started",
-        "method",
         "receive",
         "refusal",
-        "request_headers",
         "request_id",
         "response_headers",
         "scope",
+        "state",
         "status",
         "transmit",
     )
 
     def __init__(self, response_headers: ResponseHeaders, scope: Scope, receive: Receive, send: Send) -> None:
-        self.began = time.perf_counter()
         self.response_headers = response_headers
-        self.method: str = scope["method"]
-        # The first of repeated fields wins, as in Starlette's `Headers`.
-        self.request_headers: dict[bytes, bytes] = dict(reversed(scope["headers"]))
-        self.request_id = request_id_of(self.request_headers)
+        request_headers: dict[bytes, bytes] = dict(reversed(scope["headers"]))
+        self.request_id = request_id_of(request_headers)
+        self.state = RequestState(self.request_id.decode(), scope["method"], request_headers)
         self.receive = receive
         self.transmit = send
         self.forward: Send | None = None
-        self.is_started = False
         self.status = 499  # nginx's status for a client that disconnected before the response
         self.refusal: tuple[Message, list[bytes]] | None = None
         self.scope = self.inner(scope)
@@ -56,16 +48,15 @@ class Exchange:
         """The scope for the router: `/x/` becomes `/x` (a redirect would drop the bearer token), HEAD becomes GET."""
         path: str = scope["path"]
         has_slash = path[-1:] == "/" and path != "/"
-        if has_slash or self.method == "HEAD":
+        method = self.state.method
+        if has_slash or method == "HEAD":
             # A copy, since the server reads its own scope again: it omits the body of a response to HEAD.
-            scope = {**scope, "path": path[:-1] if has_slash else path, "method": self.method.replace("HEAD", "GET")}
-        scope["state"] = {**scope.get("state", {}), "request_id": self.request_id.decode()}
-        scope[KEY] = self
+            scope = {**scope, "path": path[:-1] if has_slash else path, "method": method.replace("HEAD", "GET")}
+        scope[KEY] = self.state
         return scope
 
     def end(self) -> None:
-        """Break the reference cycles, so that requests do not wait for the garbage collector to be freed."""
-        self.scope.pop(KEY, None)
+        """Break the reference cycle, so that requests do not wait for the garbage collector to be freed."""
         self.forward = None
 
     async def send(self, message: Message) -> None:
@@ -77,14 +68,14 @@ class Exchange:
             await self.forward(message)
 
     def prepare(self, start: Message, headers: dict[bytes, bytes]) -> None:
-        self.is_started = True
+        self.state.is_started = True
         media_type = headers.get(b"content-type", b"")
         if start["status"] >= 400 and media_type.startswith(b"text/plain"):
             self.refusal, self.forward = (start, []), self.refuse
         elif start["status"] == 304:  # the cached response may be compressed (RFC 9110 section 15.4.5)
             start["headers"] = vary(list(start.get("headers", ())), b"Accept-Encoding")
         elif is_compressible(start, headers):
-            if accepts_gzip(self.request_headers.get(b"accept-encoding", b"")):
+            if accepts_gzip(self.state.headers.get(b"accept-encoding", b"")):
                 self.forward = Gzip(self.finish)
             else:
                 start["headers"] = vary(list(start.get("headers", ())), b"Accept-Encoding")
@@ -99,7 +90,7 @@ class Exchange:
         headers = Headers(raw=list(start["headers"])).items()
         kept = {name: value for name, value in headers if not name.startswith("content-")}
         detail = b"".join(text).decode(errors="replace")
-        answer = framework_problem(self.request_id.decode(), start["status"], detail, kept)
+        answer = framework_problem(self.state.id, start["status"], detail, kept)
         await answer(self.scope, self.receive, self.finish)
 
     async def finish(self, message: Message) -> None:
@@ -109,18 +100,18 @@ class Exchange:
         if message["type"] == "http.response.start":
             self.status = message["status"]
             message["headers"] = self.complete(message.get("headers", ()))
-        elif self.method == "HEAD":
+        elif self.state.method == "HEAD":
             return {**message, "body": b""}
         return message
 
     def complete(self, pairs: Pairs) -> Pairs:
-        seconds = time.perf_counter() - self.began
+        seconds = time.perf_counter() - self.state.began
         # With `Origin`, the CORS layer has already added `Vary: Origin`.
         headers = self.response_headers.complete(
-            pairs, self.request_id, seconds, varies=b"origin" not in self.request_headers
+            pairs, self.request_id, seconds, varies=b"origin" not in self.state.headers
         )
         # Set by app/api/deps/limits.py; read here, so that error responses carry it too.
-        verdict = self.scope["state"].get("rate_limit")
+        verdict = self.state.rate_limit
         if verdict is not None and b"ratelimit-limit" not in dict(headers):
             headers += (
                 (b"ratelimit-limit", b"%d" % verdict.limit),
@@ -132,15 +123,3 @@ class Exchange:
         if self.status == 204:  # FastAPI names a type for what is not there
             headers = [pair for pair in headers if pair[0] != b"content-type"]
         return headers
-
-
-def request_header(request: HTTPConnection, name: bytes) -> str | None:
-    """A request header; `name` is in lower case."""
-    value = request.scope[KEY].request_headers.get(name)
-    return None if value is None else value.decode("latin-1")
-
-
-def bearer_token(request: HTTPConnection) -> str | None:
-    """The token of `Authorization: Bearer` (RFC 6750 section 2.1)."""
-    scheme, _, token = (request_header(request, b"authorization") or "").partition(" ")
-    return token.strip() if scheme.lower() == "bearer" else None

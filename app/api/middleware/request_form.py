@@ -5,7 +5,7 @@ import re
 from starlette.responses import PlainTextResponse
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from app.api.middleware.exchange import KEY
+from app.api.request_state import state_of
 
 # A name or an address (RFC 3986 section 3.2.2, without the forms that nobody uses) and an optional port.
 HOST = re.compile(rb"(?:[A-Za-z0-9._-]{1,255}|\[[0-9A-Fa-f:.]{2,45}\])(?::[0-9]{1,5})?")
@@ -44,18 +44,18 @@ class RequestForm:
 
 
 def fault_of(scope: Scope) -> str | None:
-    exchange = scope[KEY]
-    if len(exchange.request_headers) != len(scope["headers"]):
+    state = state_of(scope)
+    if len(state.headers) != len(scope["headers"]):
         names = [name for name, _ in scope["headers"]]
         twice = next((name for name in names if name in SINGLE and names.count(name) > 1), None)
         if twice is not None:
             return f"The field `{twice.decode()}` comes more than once."
         scope["headers"] = combined(scope["headers"])
-        exchange.request_headers = dict(scope["headers"])
+        state.headers = dict(scope["headers"])
     # The parser ensures that the last coding is `chunked`; another one inside of it would not be decoded.
-    if exchange.request_headers.get(b"transfer-encoding", b"chunked").lower().strip() != b"chunked":
+    if state.headers.get(b"transfer-encoding", b"chunked").lower().strip() != b"chunked":
         return "The one coding that `Transfer-Encoding` may name is `chunked`."
-    return None if has_good_host(scope, exchange.request_headers.get(b"host")) else "`Host` does not name a host."
+    return None if has_good_host(scope, state.headers.get(b"host")) else "`Host` does not name a host."
 
 
 def has_good_host(scope: Scope, host: bytes | None) -> bool:

@@ -7,7 +7,7 @@ from starlette.requests import ClientDisconnect
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from app.api.errors import problem
-from app.api.middleware.exchange import KEY
+from app.api.request_state import state_of
 
 log = structlog.get_logger("strata.access")
 
@@ -31,12 +31,12 @@ class UnhandledErrors:
             return  # the client is gone
         except Exception:
             log.exception("unhandled error")
-            if scope[KEY].is_started:
+            if state_of(scope).is_started:
                 raise  # the server must close the connection: the response has begun
             text = "Something went wrong on our side; the request id finds it in the log."
-            await problem(scope["state"]["request_id"], 500, "internal_error", text)(scope, receive, send)
+            await problem(state_of(scope).id, 500, "internal_error", text)(scope, receive, send)
         except asyncio.CancelledError:
             # The server shuts down and waits no longer.
-            if not scope[KEY].is_started:
-                await problem(scope["state"]["request_id"], 503, "shutting_down", STOPPING, RETRY)(scope, receive, send)
+            if not state_of(scope).is_started:
+                await problem(state_of(scope).id, 503, "shutting_down", STOPPING, RETRY)(scope, receive, send)
             raise

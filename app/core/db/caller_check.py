@@ -6,10 +6,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from sqlalchemy import ColumnElement, Dialect, literal_column, select
-from sqlalchemy.ext.asyncio import AsyncSession
 
 from app.core.db.prepared import Prepared
-from app.core.db.session import fetch
 
 PARAMETER = re.compile(r"\$(\d+)")
 
@@ -54,6 +52,3 @@ class CallerCheck:
 
     def sql(self, dialect: Dialect) -> str:
         return self.condition.sql(self.values, dialect)
-
-    async def holds(self, session: AsyncSession) -> bool:
-        return bool(await fetch(session, self.condition.statement, **self.values))

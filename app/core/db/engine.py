@@ -1,7 +1,8 @@
 """Engines and sessions: how Strata talks to PostgreSQL and SQLite, and what their errors mean."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
+from functools import partial
 from typing import Any
 from uuid import uuid4
 
@@ -17,6 +18,8 @@ from sqlalchemy.pool import ConnectionPoolEntry
 
 from app.core.config.private_files import make_private_folder
 from app.core.config.settings import Settings
+from app.core.db.backend import Backend
+from app.core.db.driver.backends import DriverReads, DriverTransaction
 from app.core.db.driver.connection import WatchedConnection
 from app.core.db.driver.lending_pool import LendingPool
 from app.core.db.driver.pool import DriverPool
@@ -24,9 +27,9 @@ from app.core.db.driver.watch import Watch
 from app.core.db.errors import Meaning, is_hopeless, meaning, replace_spoiled_connection
 from app.core.db.fitness import check_fitness
 from app.core.db.read_only import read_only
-from app.core.db.session import DriverReads, ReadSession, WriteSession
+from app.core.db.session import ReadSession, WriteSession
 from app.core.db.sqlite_files import database_path, make_database_file
-from app.core.db.transaction import DriverTransaction, Transaction
+from app.core.db.transaction import Transaction
 from app.core.db.url.driver_arguments import driver_arguments
 from app.core.db.url.postgresql_options import read_seconds
 
@@ -41,6 +44,9 @@ IDLE_IN_TRANSACTION_SECONDS = 60
 
 class Sessions[Kind: AsyncSession](async_sessionmaker[Kind]):
     """SQLAlchemy's own looks at each of its options each time."""
+
+    def __init__(self, engine: AsyncEngine, kind: type[Kind], backend: Callable[[], Backend]) -> None:
+        super().__init__(engine, class_=kind, expire_on_commit=False, backend=backend)
 
     def __call__(self, **options: Any) -> Kind:
         return self.class_(**self.kw, **options)
@@ -67,9 +73,11 @@ class Database:
         has_own_pool = replica and self.pool
         read_pool = DriverPool(self.read_engine, self.read_watch) if has_own_pool and self.read_watch else self.pool
         reading, primary = (read_only(autocommitting(engine, settings)) for engine in (self.read_engine, self.engine))
-        self.write: Sessions[WriteSession] = sessions(self.engine, WriteSession, DriverTransaction, self.pool)
-        self.primary: Sessions[ReadSession] = sessions(primary, ReadSession, DriverReads, self.pool)
-        self.read: Sessions[ReadSession] = sessions(reading, ReadSession, DriverReads, read_pool)
+        self.write = Sessions(
+            self.engine, WriteSession, partial(DriverTransaction, self.pool) if self.pool else Backend
+        )
+        self.primary = Sessions(primary, ReadSession, partial(DriverReads, self.pool) if self.pool else Backend)
+        self.read = Sessions(reading, ReadSession, partial(DriverReads, read_pool) if read_pool else Backend)
 
     def transaction(self) -> Transaction:
         """A session whose work is kept when it ends, unless an error ends it."""
@@ -103,15 +111,6 @@ def watch_over(engine: AsyncEngine, settings: Settings, *, has_primary: bool = T
         return None
     arguments = asyncpg_arguments(engine.url, settings)
     return Watch(engine, arguments, has_primary=has_primary, is_pooled=settings.db_pgbouncer)
-
-
-def sessions[Kind: AsyncSession](
-    engine: AsyncEngine, kind: type[Kind], on_driver: type[Kind], pool: DriverPool | None
-) -> Sessions[Kind]:
-    """Sessions that use the driver's connections, where there is a pool of them."""
-    if pool is None:
-        return Sessions(engine, class_=kind, expire_on_commit=False)
-    return Sessions(engine, class_=on_driver, expire_on_commit=False, pool=pool)
 
 
 def create_engine(url: URL, settings: Settings) -> AsyncEngine:

@@ -1,29 +1,37 @@
-"""Sessions that also run what is `Prepared`, straight on the driver's connection where they can."""
+"""SQLAlchemy's sessions, whole, with `fetch` beside them for what is `Prepared`."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, Never
 
 from sqlalchemy import Connection, Engine
-from sqlalchemy.exc import DBAPIError
-from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession
+from sqlalchemy.ext.asyncio import AsyncSession
 from sqlalchemy.orm import Session
 
-from app.core.db.driver.pool import DriverPool, Loan
-from app.core.db.errors import is_worth_repeating
+from app.core.db.backend import Backend
 from app.core.db.prepared import Prepared, Row
-from app.core.db.read_only import require_read
 
 
 async def fetch(session: AsyncSession, prepared: Prepared, **values: Any) -> list[Row]:
     """All rows of a statement, in the session's transaction where it has one."""
     prepared.check(values)
-    if isinstance(session, DriverSession) and session.is_on_driver and not prepared.needs_orm_events:
-        return await session.fetch(prepared, values)
-    return prepared.rows((await session.execute(prepared.statement, values)).all())
+    return await backend_of(session).fetch(session, prepared, values)
+
+
+def backend_of(session: AsyncSession) -> Backend:
+    return session.backend if isinstance(session, ReadSession | WriteSession) else Backend()
 
 
 class ReadSession(AsyncSession):
     """Statements that read, each by itself. Its engine refuses all others, and mypy what is for writing alone."""
+
+    def __init__(self, bind: Any, *, backend: Callable[[], Backend] = Backend, **options: Any) -> None:
+        super().__init__(bind, **options)
+        self.backend = backend()
+
+    async def __aexit__(self, *error: object) -> None:
+        # SQLAlchemy's own takes a task, and more time than many a statement.
+        if self.in_transaction():
+            await super().__aexit__(*error)
 
     if TYPE_CHECKING:
         # What a `WriteSession` is for.
@@ -33,99 +41,58 @@ class ReadSession(AsyncSession):
         async def merge(self, instance: Never, **options: Any) -> Any: ...  # type: ignore[override] # on purpose
 
 
-class WriteSession(AsyncSession):
-    """A transaction."""
-
-
-class DriverSession(AsyncSession):
-    """SQLAlchemy's session on PostgreSQL, until it has done something itself; then all goes its way.
-
-    Most never do: what SQLAlchemy needs for it is made when somebody asks for it.
-    """
-
-    sync_session: "SharedConnectionSession"
-
-    def __init__(self, bind: Any, *, pool: DriverPool, **options: Any) -> None:  # SQLAlchemy's own comes later
-        self.bind_given = bind
-        self.pool = pool
-        self.options = options
-        self.may_use_driver = isinstance(bind, AsyncEngine)
-        self.is_materialized = False
-        # Called with this before it holds something that has to be ended.
-        self.on_first_use: Callable[[DriverSession], None] | None = None
-
-    def materialize(self) -> None:
-        self.begin_use()
-        self.is_materialized = True
-        super().__init__(self.bind_given, **{"sync_session_class": SharedConnectionSession, **self.options})
-
-    def begin_use(self) -> None:
-        if self.on_first_use is not None:
-            self.on_first_use(self)
-            self.on_first_use = None
-
-    def __getattr__(self, name: str) -> Any:
-        if self.is_materialized or name.startswith("__"):
-            raise AttributeError(name)
-        self.materialize()
-        return getattr(self, name)
-
-    async def fetch(self, prepared: Prepared, values: Mapping[str, Any]) -> list[Row]:
-        raise NotImplementedError
-
-    @property
-    def is_on_driver(self) -> bool:
-        return self.may_use_driver
-
-    @property
-    def holds_connection(self) -> bool:
-        return self.is_materialized and self.sync_session.in_transaction()
-
-    async def __aexit__(self, *error: object) -> None:
-        # SQLAlchemy's own takes a task, and more time than many a statement.
-        if self.holds_connection:
-            await super().__aexit__(*error)
-        elif self.is_materialized and self.sync_session.is_connected:
-            self.sync_session.close()  # there is nothing to wait for
-
-
-class DriverReads(DriverSession, ReadSession):
-    """Each statement by itself, on a connection that is given back at once; one whose connection is lost, once more."""
-
-    has_repeated = False
-
-    @property
-    def is_on_driver(self) -> bool:
-        # Whoever holds one connection must not wait for a second: those who do so may all wait for each other.
-        return self.may_use_driver and not self.holds_connection
-
-    async def fetch(self, prepared: Prepared, values: Mapping[str, Any]) -> list[Row]:
-        require_read(self.pool.form(prepared).sql)
-        loan = await self.pool.acquire()
-        try:
-            return await self.pool.fetch(loan, prepared, values)
-        except DBAPIError as error:
-            if self.has_repeated or not is_worth_repeating(error):
-                raise
-        finally:
-            await self.pool.release(loan)
-        self.has_repeated = True
-        return await self.fetch(prepared, values)
-
-
 class SharedConnectionSession(Session):
-    """What SQLAlchemy does in a `DriverSession`: on a connection of its own, or on the one that is there."""
+    """Runs SQLAlchemy's statements where the prepared ones run, in one transaction with them."""
 
-    loan: Loan | None = None
-    joined: Connection | None = None
-    is_connected = False
+    backend = Backend()
 
     def get_bind(self, *arguments: Any, **options: Any) -> Engine | Connection:
         bind = super().get_bind(*arguments, **options)
-        self.is_connected = True
-        if self.loan is None or isinstance(bind, Connection):
-            return bind
-        if self.joined is None:
-            engine = bind.execution_options(isolation_level="AUTOCOMMIT")
-            self.joined = Connection(engine, connection=self.loan.connection)
-        return self.joined
+        return bind if isinstance(bind, Connection) else self.backend.bind(bind)
+
+
+class WriteSession(AsyncSession):
+    """A transaction, which begins with its first statement."""
+
+    sync_session_class = SharedConnectionSession
+    sync_session: SharedConnectionSession
+
+    def __init__(self, bind: Any, *, backend: Callable[[], Backend] = Backend, **options: Any) -> None:
+        super().__init__(bind, **options)
+        self.backend = self.sync_session.backend = backend()
+
+    @property
+    def is_open(self) -> bool:
+        return self.backend.is_open or self.in_transaction()
+
+    def get_bind(self, *arguments: Any, **options: Any) -> Engine | Connection:
+        """Begins nothing."""
+        return Session.get_bind(self.sync_session, *arguments, **options)
+
+    def require_transaction(self) -> None:
+        """More than one statement is to come, or something that may take the first one back."""
+        self.backend.autocommits = False
+
+    async def commit(self) -> None:
+        if self.in_transaction():
+            await self.flush()
+        await self.backend.commit()
+        if self.in_transaction():
+            await super().commit()
+
+    async def rollback(self) -> None:
+        try:
+            await self.backend.rollback()
+        finally:
+            if self.in_transaction():
+                await super().rollback()
+
+    async def close(self) -> None:
+        await self.rollback()
+        await super().close()
+
+    async def __aexit__(self, *error: object) -> None:
+        if self.is_open:
+            await super().__aexit__(*error)
+        else:
+            self.expunge_all()  # there is nothing to wait for

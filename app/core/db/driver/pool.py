@@ -154,6 +154,14 @@ class DriverPool:
         answer = loan.driver.fetch(form.sql, *form.arguments(values), record_class=form.row)
         return prepared.driver_rows(await loan.translating_errors(form.sql, answer), form.results)
 
+    async def fetch_once(self, prepared: Prepared, values: Mapping[str, Any]) -> list[Row]:
+        """On a connection that is given back at once."""
+        loan = await self.acquire()
+        try:
+            return await self.fetch(loan, prepared, values)
+        finally:
+            await self.release(loan)
+
 
 def to_dbapi_error(error: Exception, sql: str | None, *, is_lost: bool) -> DBAPIError:
     kind = IntegrityError if isinstance(error, asyncpg.IntegrityConstraintViolationError) else OperationalError

@@ -19,10 +19,9 @@ class HandlerRun:
     handler that it hands out, where nothing can run again.
     """
 
-    __slots__ = ("database", "identity", "reading", "response", "stack", "writing")
+    __slots__ = ("identity", "reading", "response", "stack", "writing")
 
-    def __init__(self, database: Database) -> None:
-        self.database = database
+    def __init__(self) -> None:
         self.identity: Identity | None = None
         self.writing: WriteSession | None = None
         self.reading: ReadSession | None = None
@@ -36,16 +35,16 @@ class HandlerRun:
         if self.writing is not None:
             self.writing.backend.caller_check = identity.caller_check
 
-    def write_session(self) -> WriteSession:
+    def write_session(self, database: Database) -> WriteSession:
         if self.writing is None:
-            self.writing = self.database.write()
+            self.writing = database.write()
             if self.identity is not None:
                 self.writing.backend.caller_check = self.identity.caller_check
         return self.writing
 
-    def read_session(self) -> ReadSession:
+    def read_session(self, database: Database) -> ReadSession:
         if self.reading is None:
-            self.reading = self.database.read()
+            self.reading = database.read()
         return self.reading
 
     def exit_stack(self) -> AsyncExitStack:
@@ -68,15 +67,12 @@ class HandlerRun:
             error = raised
             raise
         finally:
-            await self.end_sessions(error)
-
-    async def end_sessions(self, error: BaseException | None) -> None:
-        try:
-            if self.reading is not None:
-                await self.reading.__aexit__(None, error, None)
-        finally:
-            if self.writing is not None:
-                await Transaction(self.writing).__aexit__(None, error, None)
+            try:
+                if self.reading is not None:
+                    await self.reading.__aexit__(None, error, None)
+            finally:
+                if self.writing is not None:
+                    await Transaction(self.writing).__aexit__(None, error, None)
 
 
 def run_of(request: Request) -> HandlerRun:

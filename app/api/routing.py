@@ -9,7 +9,6 @@ from fastapi.routing import APIRoute
 from sqlalchemy.exc import DBAPIError
 
 from app.api.body import StrictRequest
-from app.api.deps.app_services import app_services_of
 from app.api.deps.limits import limit_requests
 from app.api.fastpath._fastapi import FUNCTION_STACK
 from app.api.forms import require_usual_form
@@ -72,7 +71,7 @@ async def read_form(handle: Handler, request: Request) -> Response:
 
 async def attempt(handle: Handler, request: Request) -> Response:
     """One response, and the commit of what it tells of."""
-    run = state_of(request.scope).run = HandlerRun(app_services_of(request).database)
+    run = state_of(request.scope).run = HandlerRun()
     async with run:
         run.response = response = await handle(request)
     return response

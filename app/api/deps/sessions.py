@@ -4,6 +4,7 @@ from typing import Annotated
 
 from fastapi import Depends, Request
 
+from app.api.deps.app_services import app_services_of
 from app.api.handler_run import run_of
 from app.core.db.session import ReadSession, WriteSession
 
@@ -13,17 +14,17 @@ async def get_session(request: Request) -> WriteSession:
 
     Who asks may be known from before; they still must be who they were when something is written.
     """
-    return run_of(request).write_session()
+    return run_of(request).write_session(app_services_of(request).database)
 
 
 async def get_autocommit_session(request: Request) -> WriteSession:
-    session = run_of(request).write_session()
+    session = run_of(request).write_session(app_services_of(request).database)
     session.backend.autocommits = True
     return session
 
 
 async def get_read_session(request: Request) -> ReadSession:
-    return run_of(request).read_session()
+    return run_of(request).read_session(app_services_of(request).database)
 
 
 SessionDep = Annotated[WriteSession, Depends(get_session)]

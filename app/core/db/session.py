@@ -94,5 +94,5 @@ class WriteSession(AsyncSession):
     async def __aexit__(self, *error: object) -> None:
         if self.is_open:
             await super().__aexit__(*error)
-        else:
+        elif self.identity_map:
             self.expunge_all()  # there is nothing to wait for

@@ -4,7 +4,7 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from sqlalchemy import event, inspect
-from sqlalchemy.orm import ORMExecuteState, SessionTransaction, UOWTransaction, sessionmaker
+from sqlalchemy.orm import ORMExecuteState, SessionTransaction, UOWTransaction
 from sqlalchemy.orm import Session as SQLSession
 
 from app.core.config.settings import Settings
@@ -52,7 +52,7 @@ def watch(database: Database, cache: AccountCache) -> None:
 
     The notification arrives a moment later; the next request to this process must see the change at once.
     """
-    session_class = sessionmaker(class_=SharedConnectionSession)
+    session_class = type("SharedConnectionSession", (SharedConnectionSession,), {})  # of this application alone
     database.write.configure(sync_session_class=session_class)
     event.listen(session_class, "after_flush", mark_flush)
     event.listen(session_class, "do_orm_execute", mark_statement)

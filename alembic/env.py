@@ -15,8 +15,9 @@ from sqlalchemy.engine.interfaces import DBAPIConnection
 from sqlalchemy.pool import ConnectionPoolEntry
 
 from app.core.config.settings import Settings
-from app.core.db.engine import create_engine, wait_for_database
+from app.core.db.engine import create_engine
 from app.core.db.schema_owner import SchemaOwner
+from app.core.db.startup import wait_for_database
 from app.models import metadata
 from app.models.base import UTCDateTime
 from app.models.decimals import FixedPoint

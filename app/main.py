@@ -33,8 +33,9 @@ from app.api.router import collect_scopes, collect_tags
 from app.core.cache.cache import Cache
 from app.core.config.deployment import PREFIX, redis_prefix
 from app.core.config.settings import Settings
-from app.core.db.engine import Database, wait_for_database
+from app.core.db.engine import Database
 from app.core.db.migrations import migration_head
+from app.core.db.startup import wait_for_database
 from app.core.limits.download_slots import DownloadSlots
 from app.core.limits.ratelimit import RateLimiter
 from app.core.observability.access_log import access_log

@@ -31,8 +31,8 @@ from app.api.rows import ENCODER, RowEncoder
 from app.core.config.settings import Settings
 from app.core.db import migrations
 from app.core.db.backend import Backend
-from app.core.db.engine import BEGIN
 from app.core.db.read_only import read_only
+from app.core.db.sqlite import BEGIN
 from app.core.observability.logging import configure_logging
 from app.main import create_app, lifespan_of
 from tests.factories import PASSWORD, Factory

@@ -37,7 +37,8 @@ async def create_admin(username: str, email: str, password: str) -> str:
     from pydantic import SecretStr
 
     from app.core.config.settings import Settings
-    from app.core.db.engine import Database, wait_for_database
+    from app.core.db.engine import Database
+    from app.core.db.startup import wait_for_database
     from app.core.security.passwords import PasswordHasher
     from app.schemas.user import UserCreate
     from app.services.accounts.admins import add_admin

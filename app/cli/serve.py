@@ -118,8 +118,8 @@ def bind(host: str, port: int) -> socket.socket:
 
 def prepare(settings: "Settings") -> "FirstAdmin | None":
     """Prepare what the first request needs."""
-    from app.core.db.engine import check_replica
     from app.core.db.migrations import upgrade
+    from app.core.db.startup import check_replica
     from app.core.security.keys import Keyring
 
     load_plugins(settings)

@@ -7,8 +7,8 @@ from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from app.core.clock import utc_now
-from app.core.db.engine import insert
 from app.core.db.errors import LOCK_TIMED_OUT, sqlstate
+from app.core.db.upsert import insert
 from app.core.errors import ConflictError
 from app.crud.base import ExpiringCRUD
 from app.crud.typed import StoredRow

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from sqlalchemy import Table
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from app.core.db.engine import insert
+from app.core.db.upsert import insert
 from app.models.generation import Generation
 
 IS_CACHED = "is_cached"

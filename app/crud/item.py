@@ -11,7 +11,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from sqlalchemy.orm.attributes import set_committed_value
 
 from app.core.clock import utc_now
-from app.core.db.engine import insert
+from app.core.db.upsert import insert
 from app.core.numbers import MAX_INT32
 from app.crud.account import Account
 from app.crud.base import CRUD

@@ -8,7 +8,7 @@ from sqlalchemy import ColumnElement, and_, delete, select
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from app.core.clock import utc_now
-from app.core.db.engine import insert
+from app.core.db.upsert import insert
 from app.crud.base import ExpiringCRUD
 from app.crud.typed import StoredRow
 from app.models.one_time_token import OneTimeToken, Purpose

@@ -53,7 +53,9 @@ def mentions(word: str, *, but: Collection[str] = ()) -> list[str]:
 
 
 # Sessions, and what they run on.
-DATABASE = {f"app/core/db/{name}.py" for name in ("engine", "session", "transaction", "driver/backends")}
+DATABASE = {
+    f"app/core/db/{name}.py" for name in ("engine", "sqlite", "postgresql", "session", "transaction", "driver/backends")
+}
 
 
 def test_the_whole_application_is_looked_at() -> None:

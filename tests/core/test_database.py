@@ -14,10 +14,12 @@ from sqlalchemy.exc import DBAPIError, IntegrityError, SQLAlchemyError
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from app.core.config.settings import Settings
-from app.core.db import engine as database_module
+from app.core.db import postgresql
 from app.core.db import migrations
-from app.core.db.engine import Database, asyncpg_arguments, create_engine, is_worth_retrying, wait_for_database
+from app.core.db.engine import Database, create_engine
 from app.core.db.errors import is_connection_failure, sqlstate, violated_constraint
+from app.core.db.postgresql import asyncpg_arguments
+from app.core.db.startup import is_worth_retrying, wait_for_database
 from app.core.errors import AppError, ConflictError
 from app.models.device_session import DeviceSession
 from app.models.item import Item
@@ -466,7 +468,7 @@ async def test_postgresql_knows_the_application_and_ends_long_statements(real_se
 async def test_a_transaction_that_does_nothing_for_long_loses_its_connection(
     real_settings: Settings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(database_module, "IDLE_IN_TRANSACTION_SECONDS", 0.1, raising=False)
+    monkeypatch.setattr(postgresql, "IDLE_IN_TRANSACTION_SECONDS", 0.1, raising=False)
     database = Database(real_settings.model_copy(update={"db_statement_timeout": 0.2}))
     try:
         session = await database.transaction().__aenter__()

@@ -12,8 +12,8 @@ from sqlalchemy.engine import URL, make_url
 from app.cli.faults import explain
 from app.core.config.settings import Settings
 from app.core.db import migrations
-from app.core.db.engine import check_replica
 from app.core.db.fitness import UnfitDatabaseError, fault_of
+from app.core.db.startup import check_replica
 from tests.conftest import POSTGRES_URL, connected, new_database_name, run_on_server, running, settings_for
 from tests.factories import Factory
 

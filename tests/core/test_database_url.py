@@ -13,7 +13,8 @@ from hypothesis import strategies as st
 from sqlalchemy.engine import URL
 
 from app.core.config.settings import Settings
-from app.core.db.engine import asyncpg_arguments, create_engine
+from app.core.db.engine import create_engine
+from app.core.db.postgresql import asyncpg_arguments
 from app.core.db.url.database_url import parse_database_url, shown_url
 from app.core.db.url.driver_arguments import check_files
 from app.core.db.url.postgresql_parameters import ALIASES, PARAMETERS, UNPREPARED

@@ -12,8 +12,9 @@ from sqlalchemy import text
 
 from app.core.config.private_files import make_private_file, make_private_folder
 from app.core.config.settings import Settings
-from app.core.db.engine import Database, wait_for_database
+from app.core.db.engine import Database
 from app.core.db.sqlite_files import make_database_file
+from app.core.db.startup import wait_for_database
 from app.core.db.url.database_url import parse_database_url
 from app.core.outbound.mail import open_mailer
 from app.core.security.secret_file import generated_secrets

@@ -14,7 +14,8 @@ from sqlalchemy import Connection, inspect, text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from app.core.config.settings import Settings
-from app.core.db.engine import create_engine, wait_for_database
+from app.core.db.engine import create_engine
+from app.core.db.startup import wait_for_database
 
 if TYPE_CHECKING:
     from alembic.config import Config

@@ -14,8 +14,7 @@ from sqlalchemy.exc import DBAPIError, IntegrityError, SQLAlchemyError
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from app.core.config.settings import Settings
-from app.core.db import postgresql
-from app.core.db import migrations
+from app.core.db import migrations, postgresql
 from app.core.db.engine import Database, create_engine
 from app.core.db.errors import is_connection_failure, sqlstate, violated_constraint
 from app.core.db.postgresql import asyncpg_arguments

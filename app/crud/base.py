@@ -8,6 +8,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from sqlalchemy.orm.exc import StaleDataError
 
 from app.core.errors import VersionConflictError
+from app.crud.invalidation import bump_dependents
 from app.crud.rows import RowCRUD
 from app.crud.typed import StoredRow
 from app.models.base import Base, ExpiringBase
@@ -63,7 +64,7 @@ class CRUD[M: Base, R: StoredRow](RowCRUD[M, R]):
         except StaleDataError as error:
             raise VersionConflictError from error
         if deletes:
-            await self.bump_dependents(session)
+            await bump_dependents(session, self.table)
 
 
 class ExpiringCRUD[M: ExpiringBase, R: StoredRow](CRUD[M, R]):

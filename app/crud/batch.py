@@ -69,7 +69,7 @@ class BatchCRUD[M: Base, R: StoredRow](ListCRUD[M, R]):
         return batch_of(found, limit)
 
     def selected_scan(self, shape: PageShape) -> Prepared:
-        filtered = [Unindexed(condition) for condition in shape.conditions()]
+        filtered = [Unindexed(condition) for condition in shape.filter_.conditions()]
         found = select(*self.shown).where(*filtered, *between_ids(self.table.c.id))
         return Prepared(found.order_by(self.table.c.id).limit(inline(shape.most_rows)))
 

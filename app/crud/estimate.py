@@ -4,7 +4,7 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
-from sqlalchemy import ClauseElement, Executable, Select
+from sqlalchemy import ClauseElement, Executable, Select, func, select
 from sqlalchemy.ext.asyncio import AsyncSession
 from sqlalchemy.ext.compiler import compiles
 from sqlalchemy.sql.compiler import SQLCompiler
@@ -26,7 +26,9 @@ def explain(element: Explain, compiler: SQLCompiler, **options: Any) -> str:
 
 
 async def estimate(session: AsyncSession, matching: Select[Any], values: Mapping[str, Any]) -> int:
-    """How many rows PostgreSQL expects a statement to have, but more than were counted."""
+    """How many rows PostgreSQL expects a statement to have, but more than were counted; SQLite counts them."""
+    if session.get_bind().dialect.name == "sqlite":
+        return (await session.scalar(select(func.count()).select_from(matching.subquery()), values)) or 0
     plan: Any = (await session.execute(Explain(matching), values)).scalar_one()
     (found,) = json.loads(plan) if isinstance(plan, str) else plan
     return max(int(found["Plan"]["Plan Rows"]), MAX_COUNTED + 1)

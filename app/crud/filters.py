@@ -1,7 +1,8 @@
 """Filters of lists: each field says once which rows it leaves, as a condition with a parameter."""
 
+import operator
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar, NamedTuple, dataclass_transform, get_args, get_type_hints
 
@@ -15,14 +16,22 @@ from app.crud.planning import force_custom_plan
 RESERVED = {"skip", "after_value", "after_id", "last_id"}
 
 type Column = InstrumentedAttribute[Any]
+# The names of a field's parameters, or a boolean that is written into the statement: its plan depends on it.
+type Form = tuple[str, ...] | bool
 
 
 @dataclass(frozen=True, slots=True)
 class Condition:
     """`write` makes SQL of a parameter, or for `any_of` of several."""
 
-    write: Callable[[Any], Any]
+    write: Callable[[Any], ColumnElement[bool]]
     is_list: bool = False
+
+    def written(self, form: Form) -> ColumnElement[bool]:
+        if isinstance(form, bool):
+            return self.write(true() if form else false())
+        parameters: list[Any] = [bindparam(name) for name in form]
+        return self.write(parameters if self.is_list else parameters[0])
 
 
 def where(write: Callable[[Any], Any]) -> Any:
@@ -30,24 +39,12 @@ def where(write: Callable[[Any], Any]) -> Any:
     return Condition(write)
 
 
-def equals(column: Column) -> Any:
-    return Condition(lambda parameter: column == parameter)
+def compares(compare: Callable[[Any, Any], Any]) -> Callable[[Column], Any]:
+    return lambda column: Condition(lambda parameter: compare(column, parameter))
 
 
-def at_least(column: Column) -> Any:
-    return Condition(lambda parameter: column >= parameter)
-
-
-def at_most(column: Column) -> Any:
-    return Condition(lambda parameter: column <= parameter)
-
-
-def after(column: Column) -> Any:
-    return Condition(lambda parameter: column > parameter)
-
-
-def before(column: Column) -> Any:
-    return Condition(lambda parameter: column < parameter)
+equals, after, before = compares(operator.eq), compares(operator.gt), compares(operator.lt)
+at_least, at_most = compares(operator.ge), compares(operator.le)
 
 
 def any_of(column: Column) -> Any:
@@ -82,41 +79,29 @@ class Filter:
 
     def narrowed(self) -> tuple["FilterShape", dict[str, Any]]:
         """The shape of the fields that narrow the list, and the values of its parameters."""
-        forms: list[tuple[str, Any]] = []
+        forms: list[tuple[str, Form]] = []
         values: dict[str, Any] = {}
         for name, condition in self.conditions.items():
             value = getattr(self, name)
             if value is None:
                 continue
-            if condition.is_list:
-                padded = pad(list(value))
-                forms.append((name, len(padded)))
-                values.update(zip(numbered(name, len(padded)), padded, strict=True))
-            elif type(value) is bool:
+            if type(value) is bool:
                 forms.append((name, value))
             else:
-                forms.append((name, None))
-                values[name] = value
+                given = numbered(name, list(value)) if condition.is_list else {name: value}
+                forms.append((name, tuple(given)))
+                values |= given
         return FilterShape(type(self), tuple(forms)), values
 
 
 class FilterShape(NamedTuple):
-    """What two filters have in common that are the same SQL."""
+    """What two filters have in common that are the same SQL: the form of each field that narrows."""
 
     filter_: type[Filter]
-    # Of each field that narrows: how many values it has, or the one that stands in the statement as it is.
-    forms: tuple[tuple[str, int | None], ...]
+    forms: tuple[tuple[str, Form], ...]
 
     def conditions(self) -> list[ColumnElement[bool]]:
-        conditions = self.filter_.conditions
-        return force_custom_plan([conditions[name].write(self.operand(name, form)) for name, form in self.forms])
-
-    def operand(self, name: str, form: int | None) -> Any:
-        if self.filter_.conditions[name].is_list:
-            return [bindparam(each) for each in numbered(name, form or 0)]
-        # PostgreSQL would take a parameter for either.
-        literal_bools: dict[int | None, ColumnElement[bool]] = {None: bindparam(name), True: true(), False: false()}
-        return literal_bools[form]
+        return force_custom_plan([self.filter_.conditions[name].written(form) for name, form in self.forms])
 
 
 def condition_of(cls: type[Filter], name: str) -> Condition:
@@ -126,21 +111,16 @@ def condition_of(cls: type[Filter], name: str) -> Condition:
         raise TypeError(f"{cls.__name__}.{name} has no condition: give it one, as in `equals(Model.{name})`")
     if name in RESERVED:
         raise TypeError(f"{cls.__name__}.{name} is what a parameter of the list is called")
-    probe: BindParameter[Any] = bindparam(name)
-    written = condition.write([probe] if condition.is_list else probe)
-    if not any(isinstance(part, BindParameter) and part.key == name for part in iterate(written)):
+    parts = iterate(condition.written((name,)))
+    if not any(isinstance(part, BindParameter) and part.key == name for part in parts):
         raise TypeError(f"the condition of {cls.__name__}.{name} does not depend on its parameter")
     return condition
 
 
-def numbered(name: str, count: int) -> list[str]:
-    return [f"{name}__{number}" for number in range(count)]
-
-
-def pad(values: list[Any]) -> list[Any]:
-    """The last one again, until there are so many that few lists differ in their number."""
+def numbered(name: str, values: Sequence[Any]) -> dict[str, Any]:
+    """A parameter for each value; the last value is repeated up to a power of two, so that few statements differ."""
     count = 1 << (len(values) - 1).bit_length() if values else 0
-    return [*values, *values[-1:] * (count - len(values))]
+    return {f"{name}__{number}": values[min(number, len(values) - 1)] for number in range(count)}
 
 
 class Containing(TypeDecorator[str]):

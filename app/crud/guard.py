@@ -26,6 +26,11 @@ class Guard:
             version = min(self.versions, default=0)  # which no row has
         return {"guard_owner": self.owner_id, "guard_version": version}
 
+    def check_changed(self, row: Any) -> None:
+        """Raise PreconditionFailedError if the version before this one is none of several that were named."""
+        if self.checks_afterwards and row.version - 1 not in (self.versions or ()):
+            raise PreconditionFailedError
+
     def refusal(self, row: Any, version: int | None) -> AppError | None:
         """Why a row as it is must not be changed, if so."""
         if self.owner_id is not None and row.owner_id != self.owner_id:

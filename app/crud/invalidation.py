@@ -19,6 +19,12 @@ async def bump_generation(session: AsyncSession, resource: str) -> None:
     )
 
 
+async def bump_dependents(session: AsyncSession, table: Table) -> None:
+    """After a delete: the database changes or deletes rows of other tables too, past their CRUD objects."""
+    for resource in cached_dependents(table):
+        await bump_generation(session, resource)
+
+
 def cached_dependents(table: Table) -> list[str]:
     """The cached tables whose rows change or go when one of this table's is deleted, in an order that all keep."""
     return sorted({dependent.name for dependent in dependents(table, set()) if dependent.info.get(IS_CACHED)})

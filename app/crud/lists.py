@@ -3,18 +3,7 @@
 from collections.abc import Callable, Hashable, Mapping, Sequence
 from typing import Any
 
-from sqlalchemy import (
-    BigInteger,
-    ColumnElement,
-    Integer,
-    Select,
-    Table,
-    bindparam,
-    func,
-    literal_column,
-    select,
-    tuple_,
-)
+from sqlalchemy import BigInteger, ColumnElement, Select, Table, bindparam, func, literal_column, select, tuple_
 from sqlalchemy.ext.asyncio import AsyncSession
 from sqlalchemy.orm import InstrumentedAttribute
 from sqlalchemy.sql.base import ExecutableOption
@@ -53,6 +42,7 @@ class ListCRUD[M: Base, R: StoredRow]:
         self.noun = noun
         self.selection = select(model).options(*options)
         self.has_entities = bool(options)
+        self.table: Table = model.metadata.tables[model.__tablename__]
         self.columns = columns_by_attribute(model)
         self.shown = shown_columns(model, row, computed or {})
         self.sorts = dict(sorts or {})
@@ -61,18 +51,14 @@ class ListCRUD[M: Base, R: StoredRow]:
         if hidden := {column.key for column in self.sorts.values()} - {column.key for column in self.shown}:
             raise TypeError(f"{row.__name__} does not show {', '.join(sorted(hidden))}, by which lists are sorted")
 
-    @property
-    def table(self) -> Table:
-        return self.model.metadata.tables[self.model.__tablename__]
-
     def cached_statement[T](self, make: Callable[..., T], *shape: Hashable) -> T:
         """What `make` makes of a shape, made the first time; values are no part of a shape."""
         key = (make.__name__, *shape)
-        if key not in self.statements:
+        made: T | None = self.statements.get(key)
+        if made is None:
             if len(self.statements) >= MAX_STATEMENTS:
                 self.statements.clear()
-            self.statements[key] = make(*shape)
-        made: T = self.statements[key]
+            made = self.statements[key] = make(*shape)
         return made
 
     async def page(self, session: AsyncSession, query: PageQuery, filter_: Filter | None = None) -> PageRows[Any]:
@@ -81,23 +67,19 @@ class ListCRUD[M: Base, R: StoredRow]:
         column = self.sorts[query.sort.removeprefix("-")]
         if query.after is not None:
             values |= {"after_value": revive(column, query.after[0]), "after_id": query.after[1]}
-        found = await (self.entities if self.has_entities else self.rows)(session, shape, values)
+        found = await self.rows(session, shape, values)
         rows = found[: query.limit]
         next_after = [getattr(rows[-1], column.key), rows[-1].id] if len(found) > query.limit else None
-        return PageRows(rows, await self.total(session, shape, values, found), next_after)
+        total = await self.total(session, shape, values, found) if query.include_total else None
+        return PageRows(rows, total, next_after)
 
     async def rows(self, session: AsyncSession, shape: PageShape, values: Mapping[str, Any]) -> list[Any]:
-        return await fetch(session, self.cached_statement(self.selected_rows, shape), **values)
-
-    async def entities(self, session: AsyncSession, shape: PageShape, values: Mapping[str, Any]) -> list[Any]:
+        if not self.has_entities:
+            return await fetch(session, self.cached_statement(self.selected_rows, shape), **values)
         # A joined collection brings its row several times.
-        return list((await session.scalars(self.cached_statement(self.selected_entities, shape), values)).unique())
+        return list((await session.scalars(self.cached_statement(self.slice, self.selection, shape), values)).unique())
 
-    async def total(
-        self, session: AsyncSession, shape: PageShape, values: Mapping[str, Any], found: Sequence[Any]
-    ) -> int | None:
-        if not shape.include_total:
-            return None
+    async def total(self, session: AsyncSession, shape: PageShape, values: Mapping[str, Any], found: list[Any]) -> int:
         if not found and not values["skip"] and not shape.has_after:
             return 0
         if found and not self.has_entities:
@@ -105,20 +87,13 @@ class ListCRUD[M: Base, R: StoredRow]:
         else:
             # Past the end no row tells it.
             total = (await fetch(session, self.cached_statement(self.counted, shape), **values))[0][0]
-        if total <= MAX_COUNTED:
-            return total
-        if session.get_bind().dialect.name == "sqlite":
-            return await session.scalar(select(func.count()).select_from(self.matching(shape).subquery()), values)
-        return await estimate(session, self.matching(shape), values)
+        return total if total <= MAX_COUNTED else await estimate(session, self.matching(shape), values)
 
     def selected_rows(self, shape: PageShape) -> Prepared:
         columns = [*self.shown]
         if shape.include_total:
             columns.append(self.count(shape).scalar_subquery().label(TOTAL))
         return Prepared(self.slice(select(*columns), shape))
-
-    def selected_entities(self, shape: PageShape) -> Select[M]:
-        return self.slice(self.selection, shape)
 
     def counted(self, shape: PageShape) -> Prepared:
         return Prepared(self.count(shape))
@@ -129,13 +104,13 @@ class ListCRUD[M: Base, R: StoredRow]:
         return select(func.count().label(TOTAL)).select_from(some.subquery())
 
     def matching(self, shape: PageShape) -> Select[Any]:
-        return select(literal_column("1")).select_from(self.table).where(*shape.conditions())
+        return select(literal_column("1")).select_from(self.table).where(*shape.filter_.conditions())
 
     def slice[S: Select[Any]](self, statement: S, shape: PageShape) -> S:
         """At least one row more than the page has, to know whether another page follows."""
         column, key = self.sorts[shape.sort.removeprefix("-")], self.model.id
         descends = shape.sort.startswith("-")
-        statement = statement.where(*shape.conditions())
+        statement = statement.where(*shape.filter_.conditions())
         if shape.has_after:
             last = tuple_(bindparam("after_value", type_=column.type), bindparam("after_id", type_=key.type))
             # A row comparison, not `a < x OR (a = x AND id < y)`: an index serves it at any depth.
@@ -152,4 +127,4 @@ class ListCRUD[M: Base, R: StoredRow]:
 
 def inline(number: int) -> ColumnElement[int]:
     """A number as it is, and no parameter."""
-    return literal_column(str(number), Integer())
+    return literal_column(str(number))

@@ -5,13 +5,13 @@ from dataclasses import dataclass
 from datetime import date
 from typing import Any, NamedTuple, Self
 
-from sqlalchemy import ColumnElement
 from sqlalchemy.orm import InstrumentedAttribute
 
 from app.crud.filters import Filter, FilterShape
 
 # What most clients ask for, and one more.
 MOST_ROWS = (21, 51, 101)
+NO_FILTER = Filter()
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,7 +37,7 @@ class PageRows[M]:
 class PageShape(NamedTuple):
     """What two pages must have in common to be read by the same statement."""
 
-    filter_: FilterShape | None
+    filter_: FilterShape
     sort: str
     has_after: bool
     include_total: bool
@@ -48,19 +48,14 @@ class PageShape(NamedTuple):
 
     @classmethod
     def of(cls, query: PageQuery, filter_: Filter | None) -> tuple[Self, dict[str, Any]]:
-        """Its shape, and the values of the filter's parameters. Pages that need different plans differ in shape.
+        """Its shape, and the values of the filter's parameters.
 
-        After five times PostgreSQL decides for good whether one plan is as good for whatever the parameters may be: a
-        few pages from far back would make it read the table for each first page.
+        Deep pages have a shape of their own, lest PostgreSQL settle on a generic plan that is wrong for first pages.
         """
-        narrowed, values = (None, {}) if filter_ is None else filter_.narrowed()
+        narrowed, values = (filter_ or NO_FILTER).narrowed()
         most_rows = next((most for most in MOST_ROWS if most > query.limit), query.limit + 1)
         skip_below = 10 ** len(str(query.skip)) if query.skip else 0
-        has_after = query.after is not None
-        return cls(narrowed, query.sort, has_after, query.include_total, most_rows, skip_below), values
-
-    def conditions(self) -> list[ColumnElement[bool]]:
-        return [] if self.filter_ is None else self.filter_.conditions()
+        return cls(narrowed, query.sort, query.after is not None, query.include_total, most_rows, skip_below), values
 
 
 def revive(column: InstrumentedAttribute[Any], value: Any) -> Any:

@@ -10,10 +10,10 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from app.core.db.errors import violated_constraint
 from app.core.db.prepared import Prepared
 from app.core.db.session import WriteSession, fetch
-from app.core.errors import AppError, ConflictError, NotFoundError, PreconditionFailedError, VersionConflictError
+from app.core.errors import AppError, ConflictError, NotFoundError, VersionConflictError
 from app.crud.batch import BatchCRUD
 from app.crud.guard import UNGUARDED, Guard
-from app.crud.invalidation import bump_generation, cached_dependents
+from app.crud.invalidation import bump_dependents
 from app.crud.typed import Insert, StoredRow
 from app.models.base import Base
 
@@ -35,8 +35,7 @@ class RowCRUD[M: Base, R: StoredRow](BatchCRUD[M, R]):
         values = new.values()
         if "version" in self.columns:
             values["version"] = 1
-        rows = await self.write(session, self.cached_statement(self.inserted, tuple(values)), **values)
-        return rows[0]
+        return (await self.write(session, self.cached_statement(self.inserted, tuple(values)), **values))[0]
 
     def inserted(self, names: Sequence[str]) -> Prepared:
         new = self.table.insert().values({name: bindparam(name) for name in names})
@@ -59,13 +58,11 @@ class RowCRUD[M: Base, R: StoredRow](BatchCRUD[M, R]):
         if guard.checks_afterwards:
             session.require_transaction()
         values = {"guard_id": id_, **guard.parameters(version), **changes}
-        rows: list[Any] = await self.write(session, self.cached_statement(self.changed, tuple(changes)), **values)
+        rows = await self.write(session, self.cached_statement(self.changed, tuple(changes)), **values)
         if not rows:
             raise await self.refusal(session, id_, guard, version)
-        if guard.checks_afterwards and rows[0].version - 1 not in (guard.versions or ()):
-            raise PreconditionFailedError
-        changed: R = rows[0]
-        return changed
+        guard.check_changed(rows[0])
+        return rows[0]
 
     def changed(self, names: Sequence[str]) -> Prepared:
         if unknown := [name for name in names if name not in self.columns]:
@@ -83,7 +80,7 @@ class RowCRUD[M: Base, R: StoredRow](BatchCRUD[M, R]):
         if not rows:
             raise await self.refusal(session, id_, guard, None)
         self.check(guard, rows[0], None, id_)
-        await self.bump_dependents(session)
+        await bump_dependents(session, self.table)
 
     def removed(self) -> Prepared:
         columns = [column for column in self.table.c if column.name in {"id", "owner_id", "version"}]
@@ -93,17 +90,14 @@ class RowCRUD[M: Base, R: StoredRow](BatchCRUD[M, R]):
         """The row with the id, if the guard's parameters let it be changed."""
         columns: Any = self.table.c
         conditions = [columns.id == bindparam("guard_id")]
-        for parameter, column in (("guard_owner", "owner_id"), ("guard_version", "version")):
+        for parameter, name in (("guard_owner", "owner_id"), ("guard_version", "version")):
             wanted = bindparam(parameter, type_=BigInteger())
-            conditions.append(
-                or_(wanted.is_(None), columns[column] == wanted) if column in columns else wanted.is_(None)
-            )
+            conditions.append(or_(wanted.is_(None), columns[name] == wanted) if name in columns else wanted.is_(None))
         return conditions
 
     async def refusal(self, session: AsyncSession, id_: int, guard: Guard, version: int | None) -> AppError:
         """Why the row was not changed."""
-        row = await self.read_row(session, id_)
-        self.check(guard, row, version, id_)
+        self.check(guard, await self.read_row(session, id_), version, id_)
         return VersionConflictError()  # it was another one a moment ago
 
     def check(self, guard: Guard, row: Any, version: int | None, id_: int) -> None:
@@ -125,11 +119,6 @@ class RowCRUD[M: Base, R: StoredRow](BatchCRUD[M, R]):
 
     def missing(self, id_: int) -> NotFoundError:
         return NotFoundError(f"There is no {self.noun} with id {id_}.", code=f"{self.noun}_not_found")
-
-    async def bump_dependents(self, session: AsyncSession) -> None:
-        # The database changes or deletes their rows too, past their CRUD objects.
-        for resource in cached_dependents(self.table):
-            await bump_generation(session, resource)
 
     def conflict(self, error: IntegrityError) -> AppError | IntegrityError:
         code = self.conflicts.get(violated_constraint(error) or "")

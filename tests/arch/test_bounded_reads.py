@@ -26,7 +26,6 @@ BOUNDED = {
     ("item.py", "add_all"): "the thousand items of a request",
     ("item.py", "set_done"): "the thousand ids of a request",
     ("lists.py", "rows"): "the statement of `slice`",
-    ("lists.py", "entities"): "the statement of `slice`",
     ("lists.py", "total"): "a count",
     ("one_time_token.py", "issue"): "a delete that returns nothing",
     ("one_time_token.py", "end_all"): "a delete that returns nothing",

@@ -7,6 +7,7 @@ from sqlalchemy.exc import IntegrityError
 from sqlalchemy.ext.asyncio import AsyncSession
 from sqlalchemy.orm.exc import StaleDataError
 
+from app.core.db.session import WriteSession
 from app.core.errors import VersionConflictError
 from app.crud.invalidation import bump_dependents
 from app.crud.rows import RowCRUD
@@ -37,7 +38,7 @@ class CRUD[M: Base, R: StoredRow](RowCRUD[M, R]):
             statement = statement.where(getattr(self.model, self.owner_column) == reader_id)
         return self.found(await self.first(session, statement), id_)
 
-    async def find_for_update(self, session: AsyncSession, id_: int) -> M | None:
+    async def find_for_update(self, session: WriteSession, id_: int) -> M | None:
         """Like `find`, and nobody else changes the row until the transaction ends."""
         return await self.first(session, self.selection.where(self.model.id == id_).with_for_update(of=self.model))
 
@@ -45,11 +46,11 @@ class CRUD[M: Base, R: StoredRow](RowCRUD[M, R]):
         # A joined collection brings its row several times.
         return (await session.scalars(statement)).unique().first()
 
-    async def get_for_update(self, session: AsyncSession, id_: int) -> M:
+    async def get_for_update(self, session: WriteSession, id_: int) -> M:
         """Like `get`, and nobody else changes the row until the transaction ends."""
         return self.found(await self.find_for_update(session, id_), id_)
 
-    async def flush(self, session: AsyncSession) -> None:
+    async def flush(self, session: WriteSession) -> None:
         """Write what was done to entities: `session.add`, `session.delete`, and their attributes.
 
         Raises:
@@ -70,7 +71,7 @@ class CRUD[M: Base, R: StoredRow](RowCRUD[M, R]):
 class ExpiringCRUD[M: ExpiringBase, R: StoredRow](CRUD[M, R]):
     """For rows that are thrown away when their time is over."""
 
-    async def end_expired(self, session: AsyncSession, now: datetime, limit: int) -> int:
+    async def end_expired(self, session: WriteSession, now: datetime, limit: int) -> int:
         """Delete some rows that are past their time; return how many."""
         # It waits for nobody who holds some of them, so that no two can wait for each other.
         expired = select(self.model.id).where(self.model.expires_at <= now).limit(limit)

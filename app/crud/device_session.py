@@ -10,7 +10,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from app.core.config.settings import MAX_SESSIONS
 from app.core.db.caller_check import CallerCheck, CallerCondition
 from app.core.db.prepared import Prepared
-from app.core.db.session import fetch
+from app.core.db.session import WriteSession, fetch
 from app.crud.account import Account
 from app.crud.base import ExpiringCRUD
 from app.crud.filters import Filter, after, equals
@@ -75,7 +75,7 @@ class DeviceSessionCRUD(ExpiringCRUD[DeviceSession, DeviceSessionRow]):
         found = await fetch(session, ACCOUNT, **caller_parameters(id_, key, user_id, now))
         return (Account(*found[0][:-1]), found[0][-1]) if found else None
 
-    async def find_named_for_update(self, session: AsyncSession, id_: int, key: str) -> DeviceSession | None:
+    async def find_named_for_update(self, session: WriteSession, id_: int, key: str) -> DeviceSession | None:
         """The session that a token names, which nobody else changes until the transaction ends."""
         named = select(DeviceSession).where(DeviceSession.id == id_, DeviceSession.key == key)
         return await session.scalar(named.with_for_update())
@@ -85,7 +85,7 @@ class DeviceSessionCRUD(ExpiringCRUD[DeviceSession, DeviceSessionRow]):
         mine = select(DeviceSession).where(DeviceSession.user_id == user_id, DeviceSession.expires_at > now)
         return list(await session.scalars(mine.order_by(*LAST_USED_FIRST).limit(MAX_SESSIONS)))
 
-    async def end_oldest(self, session: AsyncSession, user_id: int, *, keep: int) -> dict[int, str]:
+    async def end_oldest(self, session: WriteSession, user_id: int, *, keep: int) -> dict[int, str]:
         """End those that were not used for the longest time, beyond a number to keep; return their ids and keys.
 
         Where there are none nothing is written, which everybody would be told of.
@@ -99,17 +99,17 @@ class DeviceSessionCRUD(ExpiringCRUD[DeviceSession, DeviceSessionRow]):
         ended = delete(DeviceSession).where(DeviceSession.id.in_(locked)).returning(DeviceSession.id, DeviceSession.key)
         return {row.id: row.key for row in await session.execute(ended)}
 
-    async def end_all(self, session: AsyncSession, user_id: int, *, but: str | None = None) -> list[str]:
+    async def end_all(self, session: WriteSession, user_id: int, *, but: str | None = None) -> list[str]:
         """End every session of a user, except that of one key if given; return the keys of those that ended."""
         ended = delete(DeviceSession).where(DeviceSession.user_id == user_id).returning(DeviceSession.key)
         return list(await session.scalars(ended if but is None else ended.where(DeviceSession.key != but)))
 
-    async def end(self, session: AsyncSession, id_: int, user_id: int) -> str | None:
+    async def end(self, session: WriteSession, id_: int, user_id: int) -> str | None:
         """End a session that a user has chosen among their own; return its key, if there was one."""
         ended = delete(DeviceSession).where(DeviceSession.id == id_, DeviceSession.user_id == user_id)
         return await session.scalar(ended.returning(DeviceSession.key))
 
-    async def end_named(self, session: AsyncSession, id_: int, key: str) -> bool:
+    async def end_named(self, session: WriteSession, id_: int, key: str) -> bool:
         """End the session that a token names; say whether there was one."""
         ended = delete(DeviceSession).where(DeviceSession.id == id_, DeviceSession.key == key)
         return await session.scalar(ended.returning(DeviceSession.id)) is not None

@@ -34,7 +34,7 @@ class CachedCRUD[M: Base, R: StoredRow](CRUD[M, R]):
     def resource(self) -> str:
         return str(self.model.__tablename__)
 
-    async def flush(self, session: AsyncSession) -> None:
+    async def flush(self, session: WriteSession) -> None:
         await super().flush(session)
         await bump_generation(session, self.resource)
 

@@ -4,10 +4,10 @@ from datetime import datetime
 
 from sqlalchemy import func, select
 from sqlalchemy.exc import DBAPIError
-from sqlalchemy.ext.asyncio import AsyncSession
 
 from app.core.clock import utc_now
 from app.core.db.errors import LOCK_TIMED_OUT, sqlstate
+from app.core.db.session import WriteSession
 from app.core.db.upsert import insert
 from app.core.errors import ConflictError
 from app.crud.base import ExpiringCRUD
@@ -27,7 +27,7 @@ class InProgressError(ConflictError):
 
 class IdempotencyKeyCRUD(ExpiringCRUD[IdempotencyKey, StoredRow]):
     async def claim(
-        self, session: AsyncSession, user_id: int, operation: str, key: str, fingerprint: str, expires_at: datetime
+        self, session: WriteSession, user_id: int, operation: str, key: str, fingerprint: str, expires_at: datetime
     ) -> IdempotencyKey:
         """The key's row: a new one without a status, or the one with the answer given before.
 
@@ -53,7 +53,7 @@ class IdempotencyKeyCRUD(ExpiringCRUD[IdempotencyKey, StoredRow]):
             await self.flush(session)
         return row
 
-    async def limit_waiting(self, session: AsyncSession, milliseconds: int) -> None:
+    async def limit_waiting(self, session: WriteSession, milliseconds: int) -> None:
         """For how long a statement of this transaction waits for a lock; 0 for as long as any statement may take."""
         if session.get_bind().dialect.name == "postgresql":
             await session.execute(select(func.set_config("lock_timeout", str(milliseconds), True)))

@@ -3,15 +3,15 @@
 from collections.abc import Iterator
 
 from sqlalchemy import Table
-from sqlalchemy.ext.asyncio import AsyncSession
 
+from app.core.db.session import WriteSession
 from app.core.db.upsert import insert
 from app.models.generation import Generation
 
 IS_CACHED = "is_cached"
 
 
-async def bump_generation(session: AsyncSession, resource: str) -> None:
+async def bump_generation(session: WriteSession, resource: str) -> None:
     """One statement, after which other writers to the resource wait for this transaction to end."""
     counted = insert(session, Generation).values(resource=resource, number=1)
     await session.execute(
@@ -19,7 +19,7 @@ async def bump_generation(session: AsyncSession, resource: str) -> None:
     )
 
 
-async def bump_dependents(session: AsyncSession, table: Table) -> None:
+async def bump_dependents(session: WriteSession, table: Table) -> None:
     """After a delete: the database changes or deletes rows of other tables too, past their CRUD objects."""
     for resource in cached_dependents(table):
         await bump_generation(session, resource)

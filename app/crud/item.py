@@ -7,10 +7,10 @@ from typing import Any, NamedTuple
 from sqlalchemy import BigInteger, case, cast, literal_column, or_, select, update
 from sqlalchemy import insert as sql_insert
 from sqlalchemy.exc import IntegrityError
-from sqlalchemy.ext.asyncio import AsyncSession
 from sqlalchemy.orm.attributes import set_committed_value
 
 from app.core.clock import utc_now
+from app.core.db.session import WriteSession
 from app.core.db.upsert import insert
 from app.core.numbers import MAX_INT32
 from app.crud.account import Account
@@ -71,14 +71,14 @@ class ItemForSale(NamedTuple):
 
 
 class ItemCRUD(CRUD[Item, ItemRow]):
-    async def lock_for_sale(self, session: AsyncSession, ids: Iterable[int]) -> list[ItemForSale]:
+    async def lock_for_sale(self, session: WriteSession, ids: Iterable[int]) -> list[ItemForSale]:
         """Those that there are; nobody else changes them until the transaction ends."""
         columns = [getattr(Item, name) for name in ItemForSale._fields]
         # In the order of ids, so that no two transactions wait for each other.
         locked = select(*columns).where(Item.id.in_(ids)).order_by(Item.id).with_for_update(key_share=True)
         return [ItemForSale(*row) for row in await session.execute(locked)]
 
-    async def add_stock(self, session: AsyncSession, amounts: Mapping[int, int]) -> None:
+    async def add_stock(self, session: WriteSession, amounts: Mapping[int, int]) -> None:
         """Add so many of each item, or take them away; one UPDATE of rows that the caller has locked.
 
         What comes back to an item that has all it can have meanwhile is not counted.
@@ -89,7 +89,7 @@ class ItemCRUD(CRUD[Item, ItemRow]):
             stock = case((more > MAX_INT32, MAX_INT32), else_=more)
             await session.execute(changed.values(stock=stock, version=Item.version + 1))
 
-    async def upsert(self, session: AsyncSession, owner: Account, sku: str, fields: Mapping[str, Any]) -> Item:
+    async def upsert(self, session: WriteSession, owner: Account, sku: str, fields: Mapping[str, Any]) -> Item:
         """Make the owner's item of this SKU what `fields` say, in one statement; a new one has the version 1."""
         new = insert(session, Item).values(owner_id=owner.id, sku=sku, version=1, **fields)
         changes = {**fields, "version": Item.version + 1, "updated_at": utc_now()}
@@ -98,7 +98,7 @@ class ItemCRUD(CRUD[Item, ItemRow]):
         set_committed_value(item, "owner", owner)
         return item
 
-    async def add_all(self, session: AsyncSession, owner_id: int, rows: Sequence[Mapping[str, Any]]) -> list[int]:
+    async def add_all(self, session: WriteSession, owner_id: int, rows: Sequence[Mapping[str, Any]]) -> list[int]:
         """Insert them in one statement and return their ids, in the same order."""
         values = [{"owner_id": owner_id, "version": 1, **row} for row in rows]
         # SQLite counts ids up in the order of VALUES; SQLAlchemy, not relying on it, would insert row by row.
@@ -111,7 +111,7 @@ class ItemCRUD(CRUD[Item, ItemRow]):
         except IntegrityError as error:
             raise self.conflict(error) from error
 
-    async def set_done(self, session: AsyncSession, owner_id: int, ids: Sequence[int], *, is_done: bool) -> int:
+    async def set_done(self, session: WriteSession, owner_id: int, ids: Sequence[int], *, is_done: bool) -> int:
         """Open or close those of the ids that are the owner's, in one statement; return how many."""
         mine = select(Item.id).where(Item.id.in_(ids), Item.owner_id == owner_id)
         # In the order of ids, so that no two transactions wait for each other.

@@ -8,6 +8,7 @@ from sqlalchemy import ColumnElement, and_, delete, select
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from app.core.clock import utc_now
+from app.core.db.session import WriteSession
 from app.core.db.upsert import insert
 from app.crud.base import ExpiringCRUD
 from app.crud.typed import StoredRow
@@ -28,7 +29,7 @@ class OneTimeTokenCRUD(ExpiringCRUD[OneTimeToken, StoredRow]):
     """Whoever writes tokens of a user has locked the user's row before, or the two could block each other."""
 
     async def issue(
-        self, session: AsyncSession, user: User, purpose: Purpose, *, expires_at: datetime, email: str | None = None
+        self, session: WriteSession, user: User, purpose: Purpose, *, expires_at: datetime, email: str | None = None
     ) -> str:
         """Make a token that replaces the user's earlier one for the same purpose; only its hash is stored."""
         token = secrets.token_urlsafe(32)
@@ -49,11 +50,11 @@ class OneTimeTokenCRUD(ExpiringCRUD[OneTimeToken, StoredRow]):
         """Whose token it is, as long as it has not expired. It locks nothing."""
         return await session.scalar(select(OneTimeToken.user_id).where(is_good(token, purposes, now)))
 
-    async def end_all(self, session: AsyncSession, user_id: int) -> None:
+    async def end_all(self, session: WriteSession, user_id: int) -> None:
         await session.execute(delete(OneTimeToken).where(OneTimeToken.user_id == user_id))
 
     async def redeem(
-        self, session: AsyncSession, token: str, purposes: set[Purpose], now: datetime
+        self, session: WriteSession, token: str, purposes: set[Purpose], now: datetime
     ) -> OneTimeToken | None:
         """Take a token out: of any number of callers at once, one gets it."""
         return await session.scalar(delete(OneTimeToken).where(is_good(token, purposes, now)).returning(OneTimeToken))

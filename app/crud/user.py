@@ -5,6 +5,7 @@ from typing import Any
 from sqlalchemy import case, or_, select
 from sqlalchemy.ext.asyncio import AsyncSession
 
+from app.core.db.session import WriteSession
 from app.core.errors import ConflictError
 from app.crud.base import CRUD
 from app.crud.filters import Filter, contains, equals, where
@@ -45,7 +46,7 @@ class UserRow(VersionedRow):
 
 
 class UserCRUD(CRUD[User, UserRow]):
-    async def change_locked(self, session: AsyncSession, row: User, **changes: Any) -> User:
+    async def change_locked(self, session: WriteSession, row: User, **changes: Any) -> User:
         """Change columns of a row that is locked; with credentials or standing, all pending links end."""
         ends_links = any(getattr(row, name) != changes[name] for name in CREDENTIALS & changes.keys())
         for name, value in changes.items():
@@ -65,7 +66,7 @@ class UserCRUD(CRUD[User, UserRow]):
         found = select(User).where(column.in_(keys)).order_by(likeliest_first).limit(1)
         return await session.scalar(found.with_for_update() if for_update else found)
 
-    async def lock_admins(self, session: AsyncSession) -> list[int]:
+    async def lock_admins(self, session: WriteSession) -> list[int]:
         """The active administrators, locked.
 
         Two of them will do: then one stays who cannot leave before this transaction ends. Call it before the row of one

@@ -10,8 +10,9 @@ from typing import Any
 
 import structlog
 from sqlalchemy import event
-from sqlalchemy.ext.asyncio import AsyncSession
 from sqlalchemy.orm import Session, SessionTransaction
+
+from app.core.db.session import WriteSession
 
 log = structlog.get_logger()
 
@@ -47,7 +48,7 @@ class AfterCommit:
         self.tasks: set[asyncio.Task[None]] = set()
         self.is_closed = False
 
-    async def enqueue(self, session: AsyncSession, job: Job) -> None:
+    async def enqueue(self, session: WriteSession, job: Job) -> None:
         """Run the job after the session's transaction commits; discard it on rollback."""
         waiting = session.info.get(WAITING)
         if waiting is None:

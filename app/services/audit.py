@@ -3,8 +3,7 @@
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy.ext.asyncio import AsyncSession
-
+from app.core.db.session import WriteSession
 from app.crud.audit import audit
 from app.models.audit import Action, AuditEvent
 from app.models.user import User
@@ -20,7 +19,7 @@ class Device:
 
 
 async def record_sign_out(
-    session: AsyncSession, device: Device, user_id: int, *, session_id: int | None = None
+    session: WriteSession, device: Device, user_id: int, *, session_id: int | None = None
 ) -> None:
     """Record that a user ended one or all sessions."""
     action = Action.SIGNED_OUT_EVERYWHERE if session_id is None else Action.SESSION_REVOKED
@@ -34,7 +33,7 @@ def differences(user: User, **changes: Any) -> dict[str, list[Any]]:
 
 
 async def record(
-    session: AsyncSession,
+    session: WriteSession,
     action: Action,
     device: Device,
     *,

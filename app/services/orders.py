@@ -3,8 +3,7 @@
 from collections.abc import Mapping
 from decimal import ROUND_HALF_UP, Decimal
 
-from sqlalchemy.ext.asyncio import AsyncSession
-
+from app.core.db.session import WriteSession
 from app.core.errors import ConflictError, NotFoundError
 from app.crud.item import ItemForSale, items
 from app.crud.order import orders
@@ -33,7 +32,7 @@ class NotPayableError(ConflictError):
     code = "not_payable"
 
 
-async def place_order(session: AsyncSession, buyer_id: int, quantities: Mapping[int, int]) -> Order:
+async def place_order(session: WriteSession, buyer_id: int, quantities: Mapping[int, int]) -> Order:
     """Order the quantities by item id, at current prices.
 
     The items stay locked until the transaction ends. One statement locks them in id order, as every statement that
@@ -76,7 +75,7 @@ def line_of(item: ItemForSale, quantity: int) -> OrderLine:
     )
 
 
-async def cancel_order(session: AsyncSession, order: Order) -> Order:
+async def cancel_order(session: WriteSession, order: Order) -> Order:
     """Cancel an order and return its stock. The caller holds the order's lock, so that this happens once.
 
     Raises:
@@ -92,7 +91,7 @@ async def cancel_order(session: AsyncSession, order: Order) -> Order:
     return order
 
 
-async def pay_order(session: AsyncSession, order: Order) -> Order:
+async def pay_order(session: WriteSession, order: Order) -> Order:
     """Raises NotPayableError: it is paid already, or cancelled."""
     if order.status is not OrderStatus.PLACED:
         raise NotPayableError(f"The order is {order.status}.")

@@ -7,11 +7,11 @@ from datetime import datetime, timedelta
 from functools import partial
 
 import structlog
-from sqlalchemy.ext.asyncio import AsyncSession
 
 from app.core.clock import utc_now
 from app.core.db.engine import Database
 from app.core.db.retry import retried
+from app.core.db.session import WriteSession
 from app.crud.device_session import sessions
 from app.crud.idempotency import idempotency_keys
 from app.crud.one_time_token import one_time_tokens
@@ -21,7 +21,7 @@ log = structlog.get_logger()
 BATCH = 500
 PERIOD = timedelta(hours=1)
 
-type Sweep = Callable[[AsyncSession, datetime, int], Awaitable[int]]
+type Sweep = Callable[[WriteSession, datetime, int], Awaitable[int]]
 
 SWEEPS: tuple[Sweep, ...] = (sessions.end_expired, one_time_tokens.end_expired, idempotency_keys.end_expired)
 

@@ -14,6 +14,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from app.api.deps import AppServices
 from app.core.clock import utc_now
 from app.core.config.settings import Settings
+from app.core.db.session import WriteSession
 from app.crud.one_time_token import one_time_tokens
 from app.crud.user import users
 from app.models.one_time_token import OneTimeToken, Purpose
@@ -155,7 +156,7 @@ async def real(real_settings: Settings) -> AsyncIterator[tuple[AppServices, http
         yield services, client
 
 
-async def issue(session: AsyncSession, user_id: int) -> str:
+async def issue(session: WriteSession, user_id: int) -> str:
     user = await users.get(session, user_id)
     return await one_time_tokens.issue(
         session, user, Purpose.RESET_PASSWORD, expires_at=utc_now() + timedelta(minutes=5)

@@ -8,6 +8,7 @@ from mypy import api
 
 PREAMBLE = """
 from app.api.deps import ReadSessionDep, SessionDep
+from app.crud.invalidation import bump_generation
 from app.crud.item import ItemInsert, ItemRow, items
 from app.models.item import Item
 
@@ -19,6 +20,7 @@ async def use(reader: ReadSessionDep, session: SessionDep, item: Item, row: Item
     await session.merge(item)
     await items.insert(session, new)
     await items.update_row(session, row.version)
+    await items.flush(session)
 """
 # A wrong line, and the kind of error that mypy gives it.
 WRONG = [
@@ -30,6 +32,10 @@ WRONG = [
     ("await items.insert(reader, new)", "arg-type"),
     ("await items.update_row(reader, 1)", "arg-type"),
     ("await items.delete_row(reader, 1)", "arg-type"),
+    ("await items.flush(reader)", "arg-type"),
+    ("await items.get_for_update(reader, 1)", "arg-type"),
+    ("await items.set_done(reader, 1, [1], is_done=True)", "arg-type"),
+    ('await bump_generation(reader, "items")', "arg-type"),
     ('ItemInsert(owner_id=1, title="x", amuont=1)', "call-arg"),
     ("row.versoin", "attr-defined"),
 ]

@@ -8,11 +8,11 @@ from typing import Any
 import pytest
 from sqlalchemy import text
 from sqlalchemy.exc import IntegrityError
-from sqlalchemy.ext.asyncio import AsyncSession
 from structlog.contextvars import bound_contextvars, get_contextvars
 
 from app.api.deps import AppServices
 from app.core.config.settings import Settings
+from app.core.db.session import WriteSession
 from app.services.after_commit import AfterCommit
 from tests.conftest import running
 
@@ -146,7 +146,7 @@ async def test_a_savepoint_is_no_commit(services: AppServices, after_commit: Aft
 async def test_what_a_savepoint_takes_back_takes_its_jobs_along(
     services: AppServices, after_commit: AfterCommit, ledger: Ledger
 ) -> None:
-    async def part_of_it(session: AsyncSession) -> None:
+    async def part_of_it(session: WriteSession) -> None:
         async with session.begin_nested():
             async with session.begin_nested():
                 await after_commit.enqueue(session, partial(ledger.note, "inside"))

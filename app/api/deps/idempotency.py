@@ -9,7 +9,6 @@ from datetime import timedelta
 from typing import Annotated
 
 from fastapi import Depends, Header, Request, Response
-from sqlalchemy.ext.asyncio import AsyncSession
 
 from app.api.deps import CurrentUser, SessionDep
 from app.api.deps.app_services import AppServices, app_services_of
@@ -17,6 +16,7 @@ from app.api.errors import EarlyResponse, problem
 from app.api.handler_run import run_of
 from app.api.request_state import state_of
 from app.core.clock import utc_now
+from app.core.db.session import WriteSession
 from app.core.errors import AppError, UnprocessableError
 from app.core.security.keys import Keyring
 from app.crud.idempotency import idempotency_keys
@@ -51,7 +51,7 @@ class Idempotency:
 
     request: Request
     user_id: int
-    session: AsyncSession
+    session: WriteSession
     key: str | None
 
     async def claim_key(self) -> None:
@@ -80,7 +80,7 @@ async def run_once(request: Request, me: CurrentUser, session: SessionDep, key: 
 
 @asynccontextmanager
 async def once(
-    request: Request, services: AppServices, user_id: int, session: AsyncSession, key: str
+    request: Request, services: AppServices, user_id: int, session: WriteSession, key: str
 ) -> AsyncIterator[None]:
     row = await claim(request, services.keys, user_id, session, key)
     try:
@@ -98,7 +98,7 @@ async def once(
     await keep(session, row, response)
 
 
-async def claim(request: Request, keys: Keyring, user_id: int, session: AsyncSession, key: str) -> IdempotencyKey:
+async def claim(request: Request, keys: Keyring, user_id: int, session: WriteSession, key: str) -> IdempotencyKey:
     """Raises EarlyAnswer, KeyReusedError or InProgressError if the request is not to run."""
     fingerprints = [hmac.digest(secret, await request.body(), "sha256").hex() for secret in keys.derive("idempotency")]
     operation = f"{request.method} {request.scope['path']}"
@@ -111,7 +111,7 @@ async def claim(request: Request, keys: Keyring, user_id: int, session: AsyncSes
     return row
 
 
-async def keep(session: AsyncSession, row: IdempotencyKey, answer: Response) -> None:
+async def keep(session: WriteSession, row: IdempotencyKey, answer: Response) -> None:
     headers = {name: answer.headers[name] for name in KEPT_HEADERS if name in answer.headers}
     body = bytes(answer.body).decode()
     row.status, row.headers, row.body = answer.status_code, json.dumps(headers), body

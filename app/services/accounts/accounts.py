@@ -4,10 +4,9 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Self
 
-from sqlalchemy.ext.asyncio import AsyncSession
-
 from app.core.config.settings import Settings
 from app.core.db.engine import Database
+from app.core.db.session import WriteSession
 from app.core.limits.ratelimit import RateLimiter
 from app.core.security.passwords import PasswordHasher
 from app.crud.user import users
@@ -60,7 +59,7 @@ class Accounts:
         managed = ManagedAccounts(settings, hasher, edits)
         return cls(settings, database, hasher, proof, addresses, passwords, edits, managed)
 
-    async def register(self, session: AsyncSession, password: str, device: Device, **fields: Any) -> User:
+    async def register(self, session: WriteSession, password: str, device: Device, **fields: Any) -> User:
         """Create an account and mail a link that verifies the address.
 
         Raises:
@@ -78,7 +77,7 @@ class Accounts:
 
     async def change_profile(
         self,
-        session: AsyncSession,
+        session: WriteSession,
         me: Identity,
         changes: dict[str, Any],
         password: str | None,

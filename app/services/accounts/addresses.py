@@ -3,10 +3,9 @@
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy.ext.asyncio import AsyncSession
-
 from app.core.clock import utc_now
 from app.core.db.engine import Database
+from app.core.db.session import WriteSession
 from app.crud.user import users
 from app.models.audit import Action
 from app.models.one_time_token import Purpose
@@ -27,7 +26,7 @@ class Addresses:
     links: MailLinks
     notices: Notices
 
-    async def request_verification(self, session: AsyncSession, user: User) -> None:
+    async def request_verification(self, session: WriteSession, user: User) -> None:
         """Mail a verification link unless the address is verified; the user's row must be locked or new.
 
         Raises:
@@ -38,7 +37,7 @@ class Addresses:
         await self.links.limit(Purpose.VERIFY_EMAIL, user.email)
         await self.links.send(session, Purpose.VERIFY_EMAIL, user)
 
-    async def confirm(self, session: AsyncSession, token: str, device: Device) -> None:
+    async def confirm(self, session: WriteSession, token: str, device: Device) -> None:
         """Redeem a verification link for the account's address, or for its new one.
 
         Raises:
@@ -51,7 +50,7 @@ class Addresses:
         await users.change_locked(session, user, is_verified=True)
         await record(session, Action.EMAIL_VERIFIED, device, actor_id=user.id)
 
-    async def move_to(self, session: AsyncSession, user: User, email: str, device: Device) -> None:
+    async def move_to(self, session: WriteSession, user: User, email: str, device: Device) -> None:
         changes = differences(user, email=email, is_verified=True)
         facts: dict[str, Any] = {"new_email": email, "at": utc_now(), "ip": device.ip, "by_admin": False}
         await self.notices.send(session, "email_changed", user, **facts)

@@ -4,9 +4,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy.ext.asyncio import AsyncSession
-
 from app.core.clock import utc_now
+from app.core.db.session import WriteSession
 from app.crud.user import users
 from app.models.audit import Action
 from app.models.user import Role, User
@@ -21,7 +20,7 @@ class AccountEdits:
     notices: Notices
 
     async def change(
-        self, session: AsyncSession, user: User, changes: dict[str, Any], device: Device, *, actor_id: int
+        self, session: WriteSession, user: User, changes: dict[str, Any], device: Device, *, actor_id: int
     ) -> User:
         """Change a locked row."""
         differing = differences(user, **changes)
@@ -32,7 +31,7 @@ class AccountEdits:
         return user
 
     async def notify(
-        self, session: AsyncSession, user: User, differing: dict[str, list[Any]], device: Device | None
+        self, session: WriteSession, user: User, differing: dict[str, list[Any]], device: Device | None
     ) -> None:
         """`device` is None for changes by administrators, whose location is not disclosed."""
         facts: dict[str, Any] = {"at": utc_now(), "by_admin": device is None, "ip": device.ip if device else None}
@@ -43,7 +42,7 @@ class AccountEdits:
             await self.notices.send(session, "email_changed", user, new_email=differing["email"][1], **facts)
 
 
-async def remove_account(session: AsyncSession, user_id: int, check: Callable[[User], None]) -> None:
+async def remove_account(session: WriteSession, user_id: int, check: Callable[[User], None]) -> None:
     """Delete an account unless `check` raises. Raises NotFoundError, LastAdminError."""
     admins = await users.lock_admins(session)
     user = await users.get_for_update(session, user_id)

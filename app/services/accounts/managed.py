@@ -4,9 +4,8 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy.ext.asyncio import AsyncSession
-
 from app.core.config.settings import Settings
+from app.core.db.session import WriteSession
 from app.core.security.passwords import PasswordHasher
 from app.crud.device_session import sessions
 from app.crud.user import users
@@ -28,7 +27,7 @@ class ManagedAccounts:
 
     async def create(
         self,
-        session: AsyncSession,
+        session: WriteSession,
         before_writing: Callable[[], Awaitable[None]],
         password: str,
         device: Device,
@@ -53,7 +52,7 @@ class ManagedAccounts:
 
     async def change(
         self,
-        session: AsyncSession,
+        session: WriteSession,
         user_id: int,
         changes: dict[str, Any],
         device: Device,
@@ -80,7 +79,7 @@ class ManagedAccounts:
         return user
 
     async def delete(
-        self, session: AsyncSession, user_id: int, device: Device, *, actor: Identity, check: Callable[[User], None]
+        self, session: WriteSession, user_id: int, device: Device, *, actor: Identity, check: Callable[[User], None]
     ) -> None:
         """Delete an account unless `check` raises.
 

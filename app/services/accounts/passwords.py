@@ -3,11 +3,10 @@
 from dataclasses import dataclass
 from functools import partial
 
-from sqlalchemy.ext.asyncio import AsyncSession
-
 from app.core.clock import utc_now
 from app.core.config.settings import Settings
 from app.core.db.engine import Database
+from app.core.db.session import WriteSession
 from app.core.errors import RateLimitedError
 from app.core.security.passwords import PasswordHasher
 from app.crud.device_session import sessions
@@ -91,7 +90,7 @@ class Passwords:
 
     async def store(
         self,
-        session: AsyncSession,
+        session: WriteSession,
         user: User,
         hashed: str,
         action: Action,

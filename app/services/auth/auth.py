@@ -5,11 +5,10 @@ from datetime import timedelta
 from typing import Any, Self
 from uuid import uuid4
 
-from sqlalchemy.ext.asyncio import AsyncSession
-
 from app.core.clock import utc_now
 from app.core.config.settings import Settings
 from app.core.db.engine import Database
+from app.core.db.session import WriteSession
 from app.core.errors import InvalidTokenError, UnprocessableError
 from app.core.limits.ratelimit import RateLimiter
 from app.core.security.passwords import PasswordHasher
@@ -128,7 +127,7 @@ class Auth:
             await record(session, Action.SIGNED_IN, device, actor_id=user.id, session_id=row.id)
         return pair
 
-    async def make_room(self, session: AsyncSession, user: User, device: Device) -> None:
+    async def make_room(self, session: WriteSession, user: User, device: Device) -> None:
         """End the oldest session over the limit; the user's row is locked against concurrent sign-ins."""
         ended = await sessions.end_oldest(session, user.id, keep=self.max_sessions - 1)
         if ended:
@@ -158,7 +157,7 @@ class Auth:
             user_agent=device.user_agent,
         )
 
-    async def notify_of_new_device(self, session: AsyncSession, user: User, row: DeviceSession) -> None:
+    async def notify_of_new_device(self, session: WriteSession, user: User, row: DeviceSession) -> None:
         """Mail the user unless a similar device signed in before."""
         if not await audit.knows_device(session, user.id, row.user_agent):
             facts: dict[str, Any] = {"at": row.rotated_at, "ip": row.ip, "user_agent": row.user_agent}

@@ -4,10 +4,9 @@ from dataclasses import dataclass
 from datetime import timedelta
 from typing import Self
 
-from sqlalchemy.ext.asyncio import AsyncSession
-
 from app.core.clock import utc_now
 from app.core.config.settings import Settings
+from app.core.db.session import WriteSession
 from app.core.limits.networks import network_of
 from app.crud.device_session import sessions
 from app.models.audit import Action
@@ -31,7 +30,7 @@ class Rotation:
     def from_settings(cls, settings: Settings) -> Self:
         return cls(settings.refresh_token_ttl, settings.refresh_reuse_grace, settings.session_max_age)
 
-    async def use(self, session: AsyncSession, row: DeviceSession, number: int, device: Device) -> None:
+    async def use(self, session: WriteSession, row: DeviceSession, number: int, device: Device) -> None:
         """Use refresh token `number` of a session, whose row is locked.
 
         Raises:
@@ -44,14 +43,14 @@ class Rotation:
         else:
             await self.end(session, row, device)
 
-    async def advance(self, session: AsyncSession, row: DeviceSession, device: Device) -> None:
+    async def advance(self, session: WriteSession, row: DeviceSession, device: Device) -> None:
         now = utc_now()
         row.rotation += 1
         row.rotated_at, row.rotated_ip, row.rotated_user_agent = now, device.ip, device.user_agent
         row.expires_at = min(now + self.refresh_ttl, row.created_at + self.session_max_age)
         await sessions.flush(session)
 
-    async def repeat(self, session: AsyncSession, row: DeviceSession, device: Device) -> None:
+    async def repeat(self, session: WriteSession, row: DeviceSession, device: Device) -> None:
         """Issue the same successor again, unless the requests keep coming from elsewhere (a thief within the grace)."""
         is_foreign = place(device.ip, device.user_agent) != place(row.rotated_ip, row.rotated_user_agent)
         if is_foreign:
@@ -62,7 +61,7 @@ class Rotation:
         action = Action.REFRESH_REPEATED
         await record(session, action, device, subject_id=row.user_id, session_id=row.id, is_foreign=is_foreign)
 
-    async def end(self, session: AsyncSession, row: DeviceSession, device: Device) -> None:
+    async def end(self, session: WriteSession, row: DeviceSession, device: Device) -> None:
         """Raises TokenReusedError."""
         await sessions.end_named(session, row.id, row.key)
         await record(session, Action.REFRESH_REUSED, device, subject_id=row.user_id, session_id=row.id)

@@ -7,6 +7,7 @@ from typing import Any
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from app.core.clock import utc_now
+from app.core.db.session import WriteSession
 from app.core.errors import AppError
 from app.core.limits.ratelimit import RateLimiter
 from app.crud.one_time_token import binding_of, one_time_tokens
@@ -49,7 +50,7 @@ class MailLinks:
 
     async def send(
         self,
-        session: AsyncSession,
+        session: WriteSession,
         purpose: Purpose,
         user: User,
         *,
@@ -73,7 +74,7 @@ class MailLinks:
             raise InvalidMailTokenError
         return user
 
-    async def redeem(self, session: AsyncSession, token: str, *purposes: Purpose) -> tuple[User, OneTimeToken]:
+    async def redeem(self, session: WriteSession, token: str, *purposes: Purpose) -> tuple[User, OneTimeToken]:
         """Lock the user first, as every change of an account does, then delete the token.
 
         Raises:

@@ -5,9 +5,8 @@ from email.message import EmailMessage
 from functools import partial
 from typing import Any
 
-from sqlalchemy.ext.asyncio import AsyncSession
-
 from app.core.config.settings import Settings
+from app.core.db.session import WriteSession
 from app.core.limits.ratelimit import RateLimiter
 from app.core.outbound.mail import Mailer
 from app.models.user import User, identity_key
@@ -24,7 +23,7 @@ class Notices:
     mailer: Mailer
     limiter: RateLimiter | None = None
 
-    async def send(self, session: AsyncSession, name: MailName, user: User, **values: Any) -> None:
+    async def send(self, session: WriteSession, name: MailName, user: User, **values: Any) -> None:
         """Send a notice; limited for unverified addresses, which may belong to a stranger."""
         message = render(name, user.email, self.settings, is_verified=user.is_verified, **values)
         if user.is_verified:
@@ -33,7 +32,7 @@ class Notices:
             await self.after_commit.enqueue(session, partial(self.send_limited, message, identity_key(user.email)))
 
     async def send_link(
-        self, session: AsyncSession, name: MailName, user: User, *, to: str | None = None, **values: Any
+        self, session: WriteSession, name: MailName, user: User, *, to: str | None = None, **values: Any
     ) -> None:
         """Send a link to the user's address, or to `to` for verification. The caller applies the limit."""
         is_verified = user.is_verified and to is None

@@ -28,7 +28,8 @@ class CachedCRUD[M: Base, R: StoredRow](CRUD[M, R]):
 
     def __init__(self, model: type[M], row: type[R], noun: str, **options: Any) -> None:
         super().__init__(model, row, noun, **options)
-        self.table.info[IS_CACHED] = True
+        if not self.table.info.get(IS_CACHED):
+            raise TypeError(f"{model.__name__} is cached: declare it in its `table_args(is_cached=True)`")
 
     @property
     def resource(self) -> str:

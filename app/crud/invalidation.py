@@ -8,6 +8,7 @@ from app.core.db.session import WriteSession
 from app.core.db.upsert import insert
 from app.models.generation import Generation
 
+# In a table's `info`, where it is declared: a delete elsewhere that cascades to it is a write to what is cached.
 IS_CACHED = "is_cached"
 
 

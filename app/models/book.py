@@ -15,6 +15,7 @@ class Book(Versioned, Base):
         Index(None, "created_at", "id"),
         Index(None, "author", "id"),
         Index(None, "release_year", "id"),
+        is_cached=True,
     )
 
     title: Mapped[Str255]

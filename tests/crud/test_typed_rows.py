@@ -7,6 +7,7 @@ import pytest
 
 from app.core.db.session import WriteSession
 from app.crud.base import CRUD
+from app.crud.generation import CachedCRUD
 from app.crud.item import ItemInsert, ItemRow, items
 from app.crud.typed import UNSET, Insert, StoredRow, VersionedRow
 from app.models.item import Item
@@ -79,3 +80,8 @@ def test_a_list_is_sorted_by_what_its_rows_show() -> None:
 def test_what_is_left_out_shows() -> None:
     assert "sku=UNSET" in repr(ItemInsert(owner_id=1, title="a"))
     assert repr(UNSET) == "UNSET"
+
+
+def test_what_is_cached_is_declared_so_in_its_model() -> None:
+    with pytest.raises(TypeError, match="Item is cached"):
+        CachedCRUD(Item, StoredRow, "item")

@@ -39,6 +39,15 @@ def check_entities(statement: Any) -> None:
         entities = [written["name"]] if "entity" in written and written["entity"] is not written["table"] else []
     if entities:
         raise NotPreparableError(f"the entity {entities[0]}: name its columns, and write to its table")
+    if isinstance(statement, Select):
+        check_names(statement)
+
+
+def check_names(statement: Select[Any]) -> None:
+    """A mapped attribute may have another name than its column, by which SQLAlchemy's rows know it."""
+    for described, column in zip(statement.column_descriptions, statement.exported_columns, strict=True):
+        if described["name"] != column.key:
+            raise NotPreparableError(f"{described['name']}, whose column is called {column.key}: give it a label")
 
 
 def check_insert(statement: Any, inserts: Sequence[str]) -> None:

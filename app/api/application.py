@@ -1,4 +1,4 @@
-"""FastAPI's application, whose document says where clients see it."""
+"""FastAPI's application, with an OpenAPI document that shows the address clients use."""
 
 from collections.abc import Iterator
 from typing import Any

@@ -1,4 +1,4 @@
-"""Examples of whole request bodies, for those whose fields do not make one."""
+"""Examples of whole request bodies, where the examples of their fields do not suffice."""
 
 from typing import Any
 

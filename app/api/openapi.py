@@ -1,4 +1,4 @@
-"""The OpenAPI document: FastAPI's, with our error schemas in place of its own, as generators of clients know it."""
+"""The OpenAPI document: FastAPI's, with Strata's error schemas in place of its own."""
 
 from typing import Any
 

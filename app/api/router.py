@@ -1,4 +1,4 @@
-"""The router of a resource: its operations, and what the registries collect of it, its tag and its scopes."""
+"""A resource's router: its operations, its tag and its scopes, which the registries collect."""
 
 from collections.abc import Callable, Iterator
 from typing import Annotated, Any

@@ -1,4 +1,4 @@
-"""Responses made of rows: what the schema names of them, as JSON, and not validated again."""
+"""JSON responses made from rows: the fields of the schema, without validating them again."""
 
 from collections.abc import Callable, Sequence
 from operator import itemgetter

@@ -1,4 +1,4 @@
-"""An account as requests see it: what is stored of a user but the password, and not to be changed."""
+"""An account as requests see it: a user's columns except the password, read-only."""
 
 from dataclasses import dataclass
 from datetime import datetime

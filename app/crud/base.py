@@ -1,4 +1,4 @@
-"""The verbs every resource has."""
+"""The operations that every resource has."""
 
 from datetime import datetime
 

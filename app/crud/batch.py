@@ -1,4 +1,4 @@
-"""Rows of any number, a batch at a time: each begins where the one before has ended, at the price of its own rows."""
+"""Reads any number of rows in batches by keyset, so that each batch costs only its own rows."""
 
 from collections.abc import Sequence
 from typing import Any, NamedTuple

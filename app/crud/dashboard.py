@@ -1,4 +1,4 @@
-"""Counts for the dashboard, each by one statement."""
+"""Counts for the dashboard, one statement each."""
 
 from collections import Counter
 from dataclasses import dataclass

@@ -1,4 +1,4 @@
-"""How many rows there are, where to count them all would take too long."""
+"""Estimates the number of rows where counting all of them would take too long."""
 
 import json
 from collections.abc import Mapping

@@ -1,4 +1,4 @@
-"""Filters of lists: each field says once which rows it leaves, as a condition with a parameter."""
+"""Filters of lists: each field declares its condition once, as SQL with a parameter."""
 
 import operator
 import re

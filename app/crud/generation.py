@@ -1,4 +1,4 @@
-"""Counting the writes to what is cached."""
+"""Counts the writes to cached resources."""
 
 from typing import Any
 

@@ -1,4 +1,4 @@
-"""Who may change a row, and which version of it they have seen."""
+"""Who may change a row, and which versions of it they have seen."""
 
 from dataclasses import dataclass
 from typing import Any

@@ -1,4 +1,4 @@
-"""Keys of requests that may come twice, in the database."""
+"""Idempotency keys in the database."""
 
 from datetime import datetime
 

@@ -1,4 +1,4 @@
-"""What is cached, and the count of its writes, by which the cache knows that an entry is old."""
+"""Invalidates cached responses by counting the writes to their resource."""
 
 from collections.abc import Iterator
 

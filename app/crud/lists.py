@@ -1,4 +1,4 @@
-"""Lists: pages of rows or entities, and how many there are."""
+"""Lists: pages of rows or entities, and their totals."""
 
 from collections.abc import Callable, Hashable, Mapping, Sequence
 from typing import Any

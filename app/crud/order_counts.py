@@ -1,4 +1,4 @@
-"""How many orders there are, and what they brought in, each by one statement."""
+"""The number of orders and their revenue, one statement each."""
 
 from decimal import Decimal
 

@@ -1,4 +1,4 @@
-"""Parts of lists: what is asked for, and what is found."""
+"""The query for a page of a list, its shape, and its result."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass

@@ -1,4 +1,4 @@
-"""Statements that PostgreSQL plans each time for the values of their parameters, never once for all."""
+"""Conditions that make PostgreSQL plan a statement for the actual values of its parameters."""
 
 from typing import Any
 

@@ -1,4 +1,4 @@
-"""Rows as they are shown: read and written in one prepared statement each."""
+"""Typed rows, each read or written by one prepared statement."""
 
 from collections.abc import Sequence
 from typing import Any

@@ -1,4 +1,4 @@
-"""Rows as mypy knows them: which columns they show, and which ones an INSERT gives."""
+"""Rows and inserts with static types, checked against the columns of their model."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass

@@ -1,4 +1,4 @@
-"""What one application holds open, and how handlers reach it."""
+"""The resources that an application holds open, and how handlers access them."""
 
 from dataclasses import dataclass
 from typing import Annotated

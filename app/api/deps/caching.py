@@ -1,4 +1,4 @@
-"""Public answers that are made once and handed out until what they show has changed."""
+"""Public responses that are cached until what they show changes."""
 
 import hmac
 from collections.abc import Awaitable, Callable

@@ -1,4 +1,4 @@
-"""Versions of resources in headers: what clients get, have, and base their changes on (RFC 9110 section 13)."""
+"""Conditional requests: `ETag`, `If-Match` and `If-None-Match` by the version of a resource (RFC 9110 section 13)."""
 
 import re
 from functools import lru_cache

@@ -1,4 +1,4 @@
-"""The refresh token in a cookie, for single-page apps: out of reach of scripts, and of other sites."""
+"""The refresh token in a cookie, for single-page apps: inaccessible to scripts and to other sites."""
 
 from typing import Annotated, Any
 

@@ -1,4 +1,4 @@
-"""`Idempotency-Key`: a request that comes twice does its work once."""
+"""`Idempotency-Key`: a repeated request does its work once."""
 
 import hmac
 import json

@@ -1,4 +1,4 @@
-"""Rate limits as dependencies: what every request counts towards, and the stricter ones of single routes."""
+"""Rate limits as dependencies: the default for all requests, and stricter ones for some operations."""
 
 from collections.abc import Awaitable, Callable
 from typing import Literal

@@ -1,4 +1,4 @@
-"""The part of a list that a query asks for, and the answer that shows it."""
+"""Query parameters of lists, and the responses that show a page."""
 
 from typing import Annotated, Any
 

@@ -1,4 +1,4 @@
-"""Paths that no route means."""
+"""Rejects paths with control characters, which no route has."""
 
 import re
 

@@ -1,4 +1,4 @@
-"""That the caller is still who they were: what has to be so for a transaction to do anything."""
+"""The condition that the caller's session and account are unchanged, on which a transaction's writes depend."""
 
 import re
 from collections.abc import Mapping

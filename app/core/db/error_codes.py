@@ -1,4 +1,4 @@
-"""What each error code of PostgreSQL and of SQLite means to us: the one table of it."""
+"""What each error code of PostgreSQL and SQLite means to Strata, in a single table."""
 
 import sqlite3
 from enum import Enum, auto

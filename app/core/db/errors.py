@@ -1,4 +1,4 @@
-"""What went wrong in a database, whichever driver and wrapper says so."""
+"""What went wrong in a database, independent of driver and wrapper exceptions."""
 
 import errno
 from collections.abc import Iterator

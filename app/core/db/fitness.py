@@ -1,4 +1,4 @@
-"""Whether a database is one that Strata can use: what no error of a later statement would tell as clearly."""
+"""Startup checks that Strata can use a database, where later errors would be less clear."""
 
 from typing import TYPE_CHECKING
 

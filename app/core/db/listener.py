@@ -1,4 +1,4 @@
-"""Hearing what triggers of PostgreSQL tell, on a connection of its own, and knowing whether all of it arrives."""
+"""Receives PostgreSQL's notifications on a separate connection, and knows whether any may have been lost."""
 
 import asyncio
 import random

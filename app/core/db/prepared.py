@@ -1,4 +1,4 @@
-"""Statements that are made once, and run past SQLAlchemy's layers where the driver allows it."""
+"""Statements that are compiled once, and bypass SQLAlchemy's execution layers where the driver allows it."""
 
 from collections import namedtuple
 from collections.abc import Callable, Mapping, Sequence

@@ -1,4 +1,4 @@
-"""Columns that a statement leaves out and that Python has a value for: `default` and `onupdate`."""
+"""Python-side `default` and `onupdate` values of columns that a statement leaves out."""
 
 from collections.abc import Callable, Mapping
 from typing import Any

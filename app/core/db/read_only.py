@@ -1,4 +1,4 @@
-"""What a read session may send: on a replica a write would fail, and by itself it would commit at once."""
+"""Which statements a read session may send: on a replica a write would fail, elsewhere it would commit at once."""
 
 import re
 from functools import lru_cache

@@ -1,4 +1,4 @@
-"""How values of the driver's become those of a type."""
+"""Converts values from the driver as SQLAlchemy's types do."""
 
 from collections.abc import Callable
 from decimal import Decimal

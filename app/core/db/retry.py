@@ -1,4 +1,4 @@
-"""Transactions that run again: those that made way, lost their connection, or were planned for another schema."""
+"""Retries transactions after conflicts, lost connections and schema changes."""
 
 import asyncio
 import random

@@ -1,4 +1,4 @@
-"""Which statements run on the driver as SQLAlchemy would run them; the others are refused by name."""
+"""Checks that a statement runs on the driver as in SQLAlchemy; others are refused by name."""
 
 from collections import defaultdict
 from collections.abc import Sequence

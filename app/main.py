@@ -5,12 +5,12 @@ import os
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from importlib.metadata import version
-from importlib.util import find_spec
 from typing import TypedDict
 
 from fastapi import FastAPI
 from fastapi.routing import APIRoute
 from fastapi.telemetry import TelemetryConfig
+from opentelemetry import trace
 from starlette.middleware import Middleware
 from starlette.types import Lifespan
 
@@ -97,9 +97,10 @@ def create_app(settings: Settings | None = None) -> FastAPI:
 def telemetry() -> TelemetryConfig:
     """A span for each request, and none for its parts, which would cost more than most requests.
 
-    Without OpenTelemetry's SDK, FastAPI would look for its providers with each request all the same.
+    Where nothing is set up, FastAPI would look for OpenTelemetry's providers with each request all the same.
     """
-    is_used = find_spec("opentelemetry.sdk") is not None or any(name.startswith("OTEL_") for name in os.environ)
+    is_configured = not isinstance(trace.get_tracer_provider(), trace.ProxyTracerProvider)
+    is_used = is_configured or any(name.startswith("OTEL_") for name in os.environ)
     return {"tracing": is_used, "metrics": is_used, "logs": is_used, "operation_spans": False}
 
 

@@ -1,13 +1,14 @@
 """What we know of FastAPI's and Starlette's internals: no other module of the application names them."""
 
 from dataclasses import fields
-from importlib import import_module
 from inspect import signature
+from pkgutil import resolve_name
 from typing import Any
 
 from fastapi import APIRouter
 from fastapi import __version__ as fastapi_version
-from fastapi.routing import APIRoute
+from fastapi.routing import APIRoute, APIWebSocketRoute
+from starlette.routing import Mount, Route, WebSocketRoute
 
 # Seen to work with FastAPI 0.165.0 and Starlette 1.10.0. The checks below decide about FastAPI's other patch releases.
 TESTED_WITH = "0.165"
@@ -29,12 +30,9 @@ NAMES = {
     "get_param_aliases": "fastapi.dependencies.utils:_get_param_aliases",
     "get_param_model": "fastapi.dependencies.utils:_get_param_model",
     "is_json_field": "fastapi.dependencies.utils:_is_json_field",
-    "should_embed_body_fields": "fastapi.dependencies.utils:_should_embed_body_fields",
     "validate_value": "fastapi.dependencies.utils:_validate_value_with_model_field",
     "request_params_to_args": "fastapi.dependencies.utils:request_params_to_args",
     "IncludedRouter": "fastapi.routing:_IncludedRouter",
-    "route_selected": "fastapi.telemetry._api:_route_selected",
-    "validation_failed": "fastapi.telemetry._api:_validation_failed",
     "get_route_path": "starlette._utils:get_route_path",
 }
 PARAMETERS = {
@@ -42,7 +40,6 @@ PARAMETERS = {
     "get_oauth_scopes": {"dependant"},
     "validate_value": {"field", "value", "values", "loc"},
     "request_params_to_args": {"fields", "received_params"},
-    "route_selected": {"scope", "path"},
 }
 DEPENDANT_FIELDS = """
 path_params query_params header_params cookie_params body_params dependencies name call request_param_name
@@ -60,29 +57,20 @@ max_body_size form_limits
 
 def look_up(place: str) -> Any:
     """None where there is no such name."""
-    module, _, name = place.partition(":")
     try:
-        return getattr(import_module(module), name, None)
-    except ImportError:
+        return resolve_name(place)
+    except (ImportError, AttributeError):
         return None
 
 
 found = {name: look_up(place) for name, place in NAMES.items()}
-Undefined = found["Undefined"]
-field_annotation_is_sequence = found["field_annotation_is_sequence"]
-DefaultPlaceholder = found["DefaultPlaceholder"]
-get_cache_key = found["get_cache_key"]
-get_oauth_scopes = found["get_oauth_scopes"]
-is_coroutine_callable = found["is_coroutine_callable"]
-get_param_aliases = found["get_param_aliases"]
-get_param_model = found["get_param_model"]
-is_json_field = found["is_json_field"]
-should_embed_body_fields = found["should_embed_body_fields"]
-validate_value = found["validate_value"]
-request_params_to_args = found["request_params_to_args"]
-route_selected = found["route_selected"]
-validation_failed = found["validation_failed"]
-get_route_path = found["get_route_path"]
+
+
+def __getattr__(name: str) -> Any:
+    """Each of NAMES; None on a FastAPI without it, where nothing asks for what it does."""
+    if name not in found:
+        raise AttributeError(name)
+    return found[name]
 
 
 def difference() -> str | None:
@@ -101,10 +89,13 @@ def difference() -> str | None:
     return None
 
 
-def is_usual_router(route: Any) -> bool:
-    """An included router, and those within it, which choose a route as FastAPI does; or a route."""
-    if not isinstance(route, found["IncludedRouter"]):
-        return True
-    kind = type(route.original_router)
-    is_usual = kind.matches is APIRouter.matches and kind.handle is APIRouter.handle
-    return is_usual and all(map(is_usual_router, route.original_router.routes))
+def is_usual(route: Any) -> bool:
+    """Whether it takes the paths that its kind takes; an included router, whether it and all its routes do."""
+    kind = type(route)
+    if isinstance(route, found["IncludedRouter"]):
+        kind = type(route.original_router)
+        is_known = kind.matches is APIRouter.matches and kind.handle is APIRouter.handle
+        return is_known and all(map(is_usual, route.original_router.routes))
+    if isinstance(route, APIRoute):
+        return kind.matches is APIRoute.matches and kind.handle is APIRoute.handle
+    return kind in {Route, Mount, WebSocketRoute, APIWebSocketRoute}

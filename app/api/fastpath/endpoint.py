@@ -1,8 +1,7 @@
 """A route whose dependencies are planned: from a request's body to the bytes of its answer.
 
-FastAPI's own handler does the same, with three exit stacks and two wrappers for each request, for which such routes
-have no use.
-`tests/api/test_fast_path.py` compares the responses.
+FastAPI's own handler does the same, with three exit stacks and two wrappers for each request, of which such routes
+make no use. `tests/api/test_fast_path.py` compares the responses.
 """
 
 import json
@@ -11,19 +10,21 @@ from typing import Any, Self
 from fastapi import Request, Response
 from fastapi.encoders import jsonable_encoder
 from fastapi.exceptions import RequestValidationError, ResponseValidationError
+from fastapi.routing import RouteContext
 from fastapi.utils import is_body_allowed_for_status_code
 from starlette.responses import JSONResponse
-from starlette.types import Receive, Scope, Send
 
 from app.api.body import loads
 from app.api.fastpath._fastapi import DefaultPlaceholder, Undefined
 from app.api.fastpath.plan import Plan
-from app.api.fastpath.written_plan import written
 from app.api.request_state import request_header
+from app.api.routing import Route
 from app.api.rows import RowEncoder
 from app.core.errors import BadRequestError, BodyTooLargeError
 
 JSON = (b"content-type", b"application/json")
+# What a route may leave out of its model.
+FILTERS = "include", "exclude", "exclude_unset", "exclude_defaults", "exclude_none"
 WITHOUT_BODY = {status for status in range(100, 600) if not is_body_allowed_for_status_code(status)}
 
 
@@ -45,39 +46,30 @@ class PlannedResponse(Response):
             self.raw_headers.insert(0, (b"content-length", b"%d" % len(body)))
         return self
 
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if self.background is not None:
-            await super().__call__(scope, receive, send)
-            return
-        await send({"type": "http.response.start", "status": self.status_code, "headers": self.raw_headers})
-        await send({"type": "http.response.body", "body": self.body})
-
 
 class Endpoint:
-    def __init__(self, plan: Plan, status: int, field: Any, rows: RowEncoder | None, max_body_size: int | None) -> None:
-        self.function = plan.handler.call
-        # What `dependency_overrides` may replace.
-        self.calls = frozenset(step.call for step in plan.dependencies)
-        self.takes_body = plan.body is not None
-        self.run = written(plan)
-        self.status = status
-        self.field = field
-        self.rows = rows
-        self.max_body_size = max_body_size
+    """As its route is included: with the prefix and the dependencies of the routers around it."""
+
+    def __init__(self, context: RouteContext, plan: Plan) -> None:
+        self.route: Any = context.original_route
+        self.path = str(context.path_format)
+        self.plan = plan
+        self.status = context.status_code or 200
+        self.field = context.response_field
+        self.rows = RowEncoder.of(context.response_model)
+        self.max_body_size = context.max_body_size
 
     @classmethod
-    def of(cls, route: Any) -> Self | None:
+    def of(cls, context: RouteContext) -> Self | None:
         """None where FastAPI has to answer: the route has no plan, or answers with something else than plain JSON."""
-        plan = Plan.of(route.dependant) if has_plain_response(route) else None
-        if plan is None:
-            return None
-        status, rows = route.status_code or 200, RowEncoder.of(route.response_model)
-        return cls(plan, status, route.response_field, rows, route.max_body_size)
+        is_ours = isinstance(context.original_route, Route)
+        plan = Plan.of(context.dependant) if is_ours and has_plain_response(context) else None
+        return None if plan is None else cls(context, plan)
 
     async def __call__(self, request: Request) -> Response:
-        body = await read_json(request, self.max_body_size) if self.takes_body else Undefined
+        body = await read_json(request, self.max_body_size) if self.plan.takes_body else Undefined
         response = PlannedResponse()
-        content = await self.run(request, response, body)
+        content = await self.plan.run(request, response, body)
         return content if isinstance(content, Response) else response.complete(self.status, self.encode(content))
 
     def encode(self, content: Any) -> bytes:
@@ -92,19 +84,11 @@ class Endpoint:
         return bytes(self.field.serialize_json(value))
 
 
-def has_plain_response(route: Any) -> bool:
+def has_plain_response(route: RouteContext) -> bool:
     """Takes JSON or nothing, and responds with its model, all of it, as JSON."""
-    alters = (
-        route.response_model_include,
-        route.response_model_exclude,
-        route.response_model_exclude_unset,
-        route.response_model_exclude_defaults,
-        route.response_model_exclude_none,
-        route.stream_item_field,
-    )
     is_default = isinstance(route.response_class, DefaultPlaceholder)
-    is_usual = route.response_model_by_alias and bool(route.strict_content_type)
-    return is_default and is_usual and not any(alters)
+    is_usual = route.response_model_by_alias and bool(route.strict_content_type) and route.stream_item_field is None
+    return is_default and is_usual and not any(getattr(route, f"response_model_{name}") for name in FILTERS)
 
 
 async def read_json(request: Request, limit: int | None) -> Any:
@@ -125,14 +109,8 @@ async def read_json(request: Request, limit: int | None) -> Any:
     try:
         return loads(body)
     except json.JSONDecodeError as error:
-        fault = {
-            "type": "json_invalid",
-            "loc": ("body", error.pos),
-            "msg": "JSON decode error",
-            "input": {},
-            "ctx": {"error": error.msg},
-        }
-        raise RequestValidationError([fault], body=error.doc) from error
+        fault = {"type": "json_invalid", "loc": ("body", error.pos), "msg": "JSON decode error", "input": {}}
+        raise RequestValidationError([fault | {"ctx": {"error": error.msg}}], body=error.doc) from error
     except Exception as error:
         raise BadRequestError from error
 

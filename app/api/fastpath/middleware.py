@@ -4,16 +4,16 @@ from typing import Any
 
 import structlog
 from fastapi import FastAPI
-from fastapi.exceptions import RequestValidationError
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from app.api.body import DirectRequest
-from app.api.fastpath._fastapi import TELEMETRY, route_selected, validation_failed
-from app.api.fastpath.entries import Operation
+from app.api.fastpath._fastapi import TELEMETRY
+from app.api.fastpath.endpoint import Endpoint
 from app.api.fastpath.status import count_operations, why_off
 from app.api.fastpath.table import Table
+from app.api.request_state import state_of
 
 log = structlog.get_logger()
 
@@ -29,9 +29,9 @@ class FastPath:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "http":
-            operation = self.find(scope) if self.off is None else None
-            if operation is not None:
-                await self.answer(operation, DirectRequest(scope, receive, send), send)
+            endpoint = self.find(scope) if self.off is None else None
+            if endpoint is not None:
+                await answer(endpoint, DirectRequest(scope, receive, send), send)
                 return
         elif scope["type"] == "lifespan":
             self.report(scope["app"])
@@ -49,7 +49,7 @@ class FastPath:
         if self.table.routes != app.routes:
             self.table = Table.of(app)
 
-    def find(self, scope: Scope) -> Operation | None:
+    def find(self, scope: Scope) -> Endpoint | None:
         """Fill in the scope as FastAPI does when it has found the route; None if it has to look itself."""
         app = scope["app"]
         self.renew_table(app)
@@ -57,28 +57,38 @@ class FastPath:
         # A scope that is FastAPI's already comes from an application around this one.
         if found is None or "fastapi" in scope:
             return None
-        operation, path_params = found
+        endpoint, path_params = found
         # Routes may also be added to a router that was included long ago, and dependencies be replaced at any time.
-        if app.dependency_overrides and not operation.endpoint.calls.isdisjoint(app.dependency_overrides):
+        if app.dependency_overrides and not endpoint.plan.calls.isdisjoint(app.dependency_overrides):
             return None
         scope.setdefault("router", app.router)
         scope["path_params"] = {**scope.get("path_params", {}), **path_params}
-        scope["endpoint"], scope["route"] = operation.endpoint.function, operation.route
-        if TELEMETRY in scope:
-            route_selected(scope=scope, path=operation.path)
-        return operation
+        scope["endpoint"], scope["route"] = endpoint.route.endpoint, endpoint.route
+        if scope.get(TELEMETRY) is not None:
+            tell_route(scope, endpoint.path)
+        return endpoint
 
-    async def answer(self, operation: Operation, request: Request, send: Send) -> None:
-        """As `request_response` and `wrap_app_handling_exceptions` do, for what needs no more than that."""
-        try:
-            response = await operation.route.run(operation.endpoint, request)
-        except Exception as error:  # noqa: BLE001 - raised again if nobody has an answer to it
-            if TELEMETRY in request.scope and isinstance(error, RequestValidationError):
-                validation_failed(error)
-            response = await response_to(error, request)
-            # An error that is raised again would keep the frames of all requests that it has ended.
-            error.__traceback__ = None
-        await response(request.scope, request.receive, send)
+
+def tell_route(scope: Scope, path: str) -> None:
+    """What FastAPI tells OpenTelemetry where it chooses a route itself."""
+    from opentelemetry.trace import get_current_span  # noqa: PLC0415 - where there is somebody to be told
+
+    span = get_current_span()
+    span.set_attribute("http.route", path)
+    span.update_name(f"{state_of(scope).method} {path}")
+    if hasattr(scope[TELEMETRY], "route"):  # of FastAPI's metrics
+        scope[TELEMETRY].route = path
+
+
+async def answer(endpoint: Endpoint, request: Request, send: Send) -> None:
+    """As `request_response` and `wrap_app_handling_exceptions` do, for what needs no more than that."""
+    try:
+        response = await endpoint.route.run(endpoint, request)
+    except Exception as error:  # noqa: BLE001 - raised again if nobody has an answer to it
+        response = await response_to(error, request)
+        # An error that is raised again would keep the frames of all requests that it has ended.
+        error.__traceback__ = None
+    await response(request.scope, request.receive, send)
 
 
 async def response_to(error: Exception, request: Request) -> Response:

@@ -7,7 +7,7 @@ from enum import Enum
 from typing import Any, Self
 from urllib.parse import parse_qsl
 
-from fastapi import Request, params
+from fastapi import Request
 
 from app.api.fastpath._fastapi import (
     Undefined,
@@ -20,7 +20,7 @@ from app.api.fastpath._fastapi import (
 from app.api.request_state import request_header
 
 # Defaults that need no copy for each request.
-IMMUTABLE = (type(None), str, int, float, Decimal, Enum)
+IMMUTABLE = (type(Undefined), type(None), str, int, float, Decimal, Enum)
 QUERY = "strata.query"
 
 type Find = Callable[[Request, str], Any]
@@ -32,12 +32,11 @@ def find_in_path(request: Request, alias: str) -> Any:
 
 def find_in_query(request: Request, alias: str) -> str | None:
     # Starlette's own way there takes as long for each parameter as this does for all.
-    sent = request.scope.get(QUERY)
+    sent: dict[str, str] | None = request.scope.get(QUERY)
     if sent is None:
         text = request.scope["query_string"].decode("latin-1")
         sent = request.scope[QUERY] = dict(parse_qsl(text, keep_blank_values=True)) if text else {}
-    value: str | None = sent.get(alias)
-    return value
+    return sent.get(alias)
 
 
 def find_in_headers(request: Request, alias: str) -> str | None:
@@ -72,23 +71,16 @@ class Parameter:
     part: str
     find: Find
     location: tuple[str, str]
-    # Not to be gathered from several values, or taken apart.
-    is_simple: bool
+    is_simple: bool  # not to be gathered from several values, or taken apart
 
     @classmethod
     def of(cls, field: Any, part: str, find: Find) -> Self:
-        aliases = get_param_aliases(field)
-        info = field.field_info
-        if len(aliases) != 1 or info.validate_default or not isinstance(info, params.Param):
-            raise NotPlannableError
+        info, (alias, *others) = field.field_info, [alias for _, alias in get_param_aliases(field)]
         default = Undefined if info.is_required() else field.get_default()
-        if default is not Undefined and not isinstance(default, IMMUTABLE):
+        if others or info.validate_default or not isinstance(default, IMMUTABLE):
             raise NotPlannableError
-        is_simple = not (
-            get_param_model(field) or is_json_field(field) or field_annotation_is_sequence(info.annotation)
-        )
-        alias = aliases[0][1]
-        return cls(field.name, alias, field, default, part, find, (info.in_.value, alias), is_simple)
+        is_taken_apart = get_param_model(field) or is_json_field(field) or field_annotation_is_sequence(info.annotation)
+        return cls(field.name, alias, field, default, part, find, (info.in_.value, alias), not is_taken_apart)
 
     def read(self, request: Request, faults: list[Any]) -> Any:
         """The value; what is wrong with it goes to the faults."""

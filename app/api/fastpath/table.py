@@ -1,6 +1,5 @@
 """The routes of an application by the shapes of their paths, so that it does not matter how many there are."""
 
-import re
 from collections.abc import Callable, Mapping, Sequence
 from operator import itemgetter
 from typing import Any, Self
@@ -10,10 +9,11 @@ from starlette.routing import BaseRoute
 from starlette.types import Scope
 
 from app.api.fastpath._fastapi import get_route_path
-from app.api.fastpath.entries import Entry, Operation, entries_of
+from app.api.fastpath.endpoint import Endpoint
+from app.api.fastpath.entries import Entry, entries_of
 
-type Found = tuple[Operation, Mapping[str, Any]]
-# The entries of a method in the order of their registration, below the segments that their paths have in common.
+type Found = tuple[Endpoint, Mapping[str, Any]]
+# The entries of a method, below the segments that their paths have in common.
 type Entries = dict[Any, dict[str, list[Entry]]]
 
 
@@ -24,24 +24,22 @@ class Table:
     regular expressions have the last word. The routes with nothing but given segments are looked up beforehand.
     """
 
-    def __init__(self, routes: Sequence[BaseRoute]) -> None:
+    def __init__(self, routes: Sequence[BaseRoute], entries: Sequence[Entry] = ()) -> None:
         self.routes = [*routes]
         # By their number of segments: what picks the given ones of a path, and the entries below them.
         self.shapes: dict[int, dict[tuple[int, ...], tuple[Callable[[list[str]], Any], Entries]]] = {}
         self.exact: dict[tuple[str, str], Found | None] = {}
+        for entry in entries:
+            if not entry.is_catch_all:
+                entry.shadows = [each.regex for each in entries if each.may_shadow(entry)]
+                self.add(entry)
+        for entry in entries:
+            if not entry.param_convertors:
+                self.exact |= {(method, entry.path): self.search(method, entry.path) for method in entry.methods}
 
     @classmethod
     def of(cls, app: FastAPI) -> Self:
-        table, entries = cls(app.routes), list(entries_of(app))
-        catch_alls = [entry for entry in entries if entry.is_catch_all]
-        for entry in entries:
-            if not entry.is_catch_all:
-                entry.shadows = [other.regex for other in catch_alls if other.may_shadow(entry)]
-                table.add(entry)
-        for entry in entries:
-            if not entry.param_convertors:
-                table.exact |= {(method, entry.path): table.search(method, entry.path) for method in entry.methods}
-        return table
+        return cls(app.routes, entries_of(app))
 
     def add(self, entry: Entry) -> None:
         segments = entry.path.split("/")
@@ -57,24 +55,20 @@ class Table:
         return self.exact[key] if key in self.exact else self.search(*key)
 
     def search(self, method: str, path: str) -> Found | None:
+        """Of those that fit, in all the shapes that the path may have, the one that was registered first."""
         if not path.isprintable():  # a line break at the end, for one, which `$` in a regular expression overlooks
             return None
-        first = self.first(method, path)
-        if first is None:
+        segments = path.split("/")
+        fits = [
+            (entry, match)
+            for key_of, table in self.shapes.get(len(segments), {}).values()
+            for entry in table.get(key_of(segments), {}).get(method, ())
+            if (match := entry.regex.match(path))
+        ]
+        if not fits:
             return None
-        entry, match = first
-        if entry.operation is None or any(other.match(path) for other in entry.shadows):
+        entry, match = min(fits, key=lambda fit: fit[0].order)
+        if entry.endpoint is None or any(shadow.match(path) for shadow in entry.shadows):
             return None
         convertors = entry.param_convertors
-        return entry.operation, {name: convertors[name].convert(value) for name, value in match.groupdict().items()}
-
-    def first(self, method: str, path: str) -> tuple[Entry, re.Match[str]] | None:
-        """Of those that fit, in all the shapes that the path may have, the one that was registered first."""
-        segments = path.split("/")
-        best: tuple[Entry, re.Match[str]] | None = None
-        for key_of, table in self.shapes.get(len(segments), {}).values():
-            for entry in table.get(key_of(segments), {}).get(method, ()):
-                if (best is None or entry.order < best[0].order) and (match := entry.regex.match(path)):
-                    best = entry, match
-                    break
-        return best
+        return entry.endpoint, {name: convertors[name].convert(value) for name, value in match.groupdict().items()}

@@ -1,7 +1,7 @@
 """A route whose dependencies are planned: from a request's body to the bytes of its answer.
 
 FastAPI's own handler does the same, with three exit stacks and two wrappers for each request, of which such routes
-make no use. `tests/api/test_fast_path.py` compares the responses.
+make no use. `tests/api/test_fast_path.py` and `tests/api/test_scripts.py` compare the responses.
 """
 
 import json

@@ -24,6 +24,7 @@ from sqlalchemy import (
     true,
     update,
 )
+from sqlalchemy.dialects.postgresql import asyncpg
 
 from app.core.config.settings import Settings
 from app.core.db.engine import Database
@@ -164,3 +165,9 @@ def test_what_writes_says_so() -> None:
     now = datetime.now(UTC)
     for statement in (INSERT, THINGS.update().values(name=str(now)), THINGS.delete()):
         assert Prepared(statement.returning(THINGS.c.id)).writes
+
+
+def test_a_parameter_is_changed_also_where_its_last_place_would_leave_it_as_it_is() -> None:
+    searched = or_(contains(Item.title, bindparam("q")), bindparam("q").is_not(None))
+    made = Prepared(select(Item.id).where(searched)).for_driver(asyncpg.dialect(), tuple)  # type: ignore[no-untyped-call] # has no types
+    assert made.arguments({"q": "a_b"}) == ["%a/_b%"]

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from operator import itemgetter
 from typing import TYPE_CHECKING, Any
 
-from sqlalchemy import ColumnElement, Dialect, UpdateBase, bindparam, select
+from sqlalchemy import BindParameter, ColumnElement, Dialect, UpdateBase, bindparam, select
 from sqlalchemy.sql.selectable import ExecutableReturnsRows
 
 from app.core.db.python_defaults import PythonDefaults
@@ -124,18 +124,19 @@ class Prepared:
 
     def compile(self, dialect: Dialect, record: type) -> DriverStatement:
         compiled: Any = self.statement.compile(dialect=dialect, column_keys=sorted(self.parameters))
-        kinds = {name: bind.type for bind, name in compiled.bind_names.items()}
+        by_bind = [(name, processor_of(bind, dialect)) for bind, name in compiled.bind_names.items()]
+        # Of a parameter's places some may not change the value; SQLAlchemy changes it all the same.
+        changes = {name: process for name, process in by_bind if process is not None}
         constants = {name: bind.value for bind, name in compiled.bind_names.items() if not bind.required}
         defaults = PythonDefaults(compiled, dialect)
         for column, _ in defaults.by_column:
             constants.pop(column.key, None)
         results = tuple(result_processor(column.type, dialect) for column in self.columns)
         names = tuple(compiled.positiontup)
-        processors = [kinds[name].dialect_impl(dialect).bind_processor(dialect) for name in names]
         return DriverStatement(
             sql=str(compiled),
             pick=itemgetter(*names) if len(names) > 1 else lambda values: [values[name] for name in names],
-            processors=tuple((place, process) for place, process in enumerate(processors) if process is not None),
+            processors=tuple((place, changes[name]) for place, name in enumerate(names) if name in changes),
             constants=constants,
             defaults=defaults if defaults.by_column else None,
             results=results if any(results) else None,
@@ -158,3 +159,8 @@ class Prepared:
                 for row in found
             ]
         )
+
+
+def processor_of(bind: BindParameter[Any], dialect: Dialect) -> Callable[[Any], Any] | None:
+    process: Callable[[Any], Any] | None = bind.type.dialect_impl(dialect).bind_processor(dialect)
+    return process

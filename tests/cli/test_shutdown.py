@@ -96,33 +96,37 @@ async def ask_once(server: ServerProcess, is_sent: asyncio.Semaphore) -> bytes:
         return await connection.answer()
 
 
-@pytest.mark.parametrize("workers", [1, 2])
+async def assert_all_who_could_connect_are_answered(server: ServerProcess) -> None:
+    """It is told to end while some talk to it and others wait for it."""
+    async with connected(server) as idle, connected(server) as silent:
+        await idle.get()
+        busy = [asyncio.create_task(ask_without_end(server)) for _ in range(5)]
+        await asyncio.sleep(0.3)
+        is_sent = asyncio.Semaphore(0)
+        # All that connect meanwhile wait in the queue of the port, and nobody has accepted them.
+        with stopped(workers_of(server)):
+            waiting = [asyncio.create_task(ask_once(server, is_sent)) for _ in range(WAITING)]
+            for _ in range(WAITING):
+                await is_sent.acquire()
+            began = time.monotonic()
+            server.process.terminate()
+        answers = await asyncio.gather(*waiting)
+        assert all(answer.startswith(b"HTTP/1.1 200") for answer in answers)
+        assert min(await asyncio.gather(*busy)) > 0
+        assert [await connection.reader.read() for connection in (idle, silent)] == [b"", b""]
+        assert await asyncio.to_thread(server.process.wait, 10) == 0
+        assert time.monotonic() - began < 8
+    with pytest.raises(ConnectionRefusedError):
+        await asyncio.open_connection("127.0.0.1", server.port)
+    assert "Traceback" not in server.told
+
+
 async def test_whoever_could_connect_before_the_port_closed_is_answered(
-    real_settings: Settings, tmp_path: Path, workers: int
+    real_settings: Settings, tmp_path: Path
 ) -> None:
-    async with serve_process(real_settings, tmp_path, workers=workers) as server:
+    async with serve_process(real_settings, tmp_path) as server:
         await until_all_serve(server)
-        async with connected(server) as idle, connected(server) as silent:
-            await idle.get()
-            busy = [asyncio.create_task(ask_without_end(server)) for _ in range(5)]
-            await asyncio.sleep(0.3)
-            is_sent = asyncio.Semaphore(0)
-            # All that connect meanwhile wait in the queue of the port, and nobody has accepted them.
-            with stopped(workers_of(server)):
-                waiting = [asyncio.create_task(ask_once(server, is_sent)) for _ in range(WAITING)]
-                for _ in range(WAITING):
-                    await is_sent.acquire()
-                began = time.monotonic()
-                server.process.terminate()
-            answers = await asyncio.gather(*waiting)
-            assert all(answer.startswith(b"HTTP/1.1 200") for answer in answers)
-            assert min(await asyncio.gather(*busy)) > 0
-            assert [await connection.reader.read() for connection in (idle, silent)] == [b"", b""]
-            assert await asyncio.to_thread(server.process.wait, 10) == 0
-            assert time.monotonic() - began < 8
-        with pytest.raises(ConnectionRefusedError):
-            await asyncio.open_connection("127.0.0.1", server.port)
-        assert "Traceback" not in server.told
+        await assert_all_who_could_connect_are_answered(server)
 
 
 async def until(is_so: Callable[[], bool], seconds: float) -> None:
@@ -131,18 +135,26 @@ async def until(is_so: Callable[[], bool], seconds: float) -> None:
             await asyncio.sleep(0.05)
 
 
+async def assert_one_that_dies_is_replaced(server: ServerProcess) -> None:
+    await until_all_serve(server)
+    victim, survivor = workers_of(server)
+    # Just when it is asked whether it is still alive, for which a busy one may take long.
+    os.kill(victim, signal.SIGSTOP)
+    await asyncio.sleep(0.7)
+    os.kill(victim, signal.SIGKILL)
+    await until(lambda: len(set(workers_of(server)) - {victim, survivor}) == 1, GRACE_SECONDS / 2)
+    await until_all_serve(server)
+    assert survivor in workers_of(server)
+
+
 @pytest.mark.slow
-async def test_a_worker_that_dies_is_replaced(real_settings: Settings, tmp_path: Path) -> None:
+async def test_of_two_workers_one_that_dies_is_replaced_and_both_answer_to_the_end(
+    real_settings: Settings, tmp_path: Path
+) -> None:
+    """In one server: the start of each worker costs a second or more."""
     async with serve_process(real_settings, tmp_path, workers=2) as server:
-        await until_all_serve(server)
-        victim, survivor = workers_of(server)
-        # Just when it is asked whether it is still alive, for which a busy one may take long.
-        os.kill(victim, signal.SIGSTOP)
-        await asyncio.sleep(0.7)
-        os.kill(victim, signal.SIGKILL)
-        await until(lambda: len(set(workers_of(server)) - {victim, survivor}) == 1, GRACE_SECONDS / 2)
-        await until_all_serve(server)
-        assert survivor in workers_of(server)
+        await assert_one_that_dies_is_replaced(server)
+        await assert_all_who_could_connect_are_answered(server)
 
 
 def test_a_worker_that_is_exchanged_leaves_the_port_to_the_others(settings: Settings) -> None:

@@ -3,7 +3,6 @@
 import asyncio
 import os
 import re
-import sys
 from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from datetime import timedelta
@@ -18,13 +17,15 @@ from typer.testing import CliRunner
 
 from app.api.deps import AppServices
 from app.cli import cli
+from app.cli.serve import uvicorn_config
 from app.core.clock import utc_now
 from app.core.config.settings import Settings
 from app.crud.one_time_token import one_time_tokens
 from app.models.one_time_token import Purpose
-from tests.conftest import SECRET, connected, in_one_transaction, running
+from tests.conftest import SECRET, borrowed_app, connected, in_one_transaction, running
 from tests.factories import PASSWORD, Factory
 from tests.redis import free_port, need_redis
+from tests.server import serve
 
 LOGIN = "/api/v1/auth/login"
 TOKEN = "/api/v1/auth/token"
@@ -369,27 +370,14 @@ def environment(folder: Path, **more: str) -> dict[str, str]:
 
 
 @asynccontextmanager
-async def strata_serve(folder: Path, **more: str) -> AsyncIterator[httpx.AsyncClient]:
-    """The real command on a port of its own, with SQLite."""
-    port = free_port()
-    command = [sys.executable, "-c", "from app.cli import main; main()", "serve", "--port", str(port)]
-    with (folder / "log").open("w") as log:
-        process = await asyncio.create_subprocess_exec(
-            *command, env=environment(folder, **more), stdout=log, stderr=log
-        )
-    try:
-        async with httpx.AsyncClient(base_url=f"http://127.0.0.1:{port}", timeout=30) as client:
-            while True:
-                assert process.returncode is None, (folder / "log").read_text()
-                try:
-                    await client.get("/health")
-                    break
-                except httpx.ConnectError:
-                    await asyncio.sleep(0.1)
+async def served(settings: Settings, **changes: object) -> AsyncIterator[httpx.AsyncClient]:
+    """By uvicorn, which is told of proxies what `strata serve` tells it."""
+    limited = with_limits(settings, rate_limit_default="100/minute", **changes)
+    config = uvicorn_config(limited, reload=False)
+    proxies = {"proxy_headers": config.proxy_headers, "forwarded_allow_ips": config.forwarded_allow_ips}
+    with borrowed_app(limited) as app:
+        async with serve(app, **proxies) as server, httpx.AsyncClient(base_url=server.url) as client:
             yield client
-    finally:
-        process.terminate()
-        await process.wait()
 
 
 async def remaining(client: httpx.AsyncClient, *forwarded: str) -> int:
@@ -397,15 +385,14 @@ async def remaining(client: httpx.AsyncClient, *forwarded: str) -> int:
     return limit_headers(await client.get(ME, headers=headers))[1]
 
 
-async def test_nobody_forges_their_address_where_no_proxy_is_trusted(tmp_path: Path) -> None:
-    async with strata_serve(tmp_path, RATE_LIMIT_DEFAULT="100/minute") as client:
+async def test_nobody_forges_their_address_where_no_proxy_is_trusted(settings: Settings) -> None:
+    async with served(settings) as client:
         left = [await remaining(client), await remaining(client, "192.0.2.1"), await remaining(client, "192.0.2.2")]
         assert left == [99, 98, 97]
 
 
-async def test_behind_a_trusted_proxy_the_hop_it_saw_counts(tmp_path: Path) -> None:
-    trusted = "127.0.0.1, 10.0.0.0/8"
-    async with strata_serve(tmp_path, RATE_LIMIT_DEFAULT="100/minute", FORWARDED_ALLOW_IPS=trusted) as client:
+async def test_behind_a_trusted_proxy_the_hop_it_saw_counts(settings: Settings) -> None:
+    async with served(settings, forwarded_allow_ips="127.0.0.1, 10.0.0.0/8") as client:
         assert await remaining(client, "192.0.2.1") == 99
         assert await remaining(client, "6.6.6.6, 192.0.2.1") == 98, "what the client wrote itself is to the left"
         assert await remaining(client, "6.6.6.7, 192.0.2.1, 10.1.2.3") == 97, "a second proxy of ours"

@@ -29,6 +29,7 @@ def names(option: str, operation_ids: list[str]) -> list[str]:
     return [word for operation_id in operation_ids for word in (option, operation_id)]
 
 
+@pytest.mark.slow
 @pytest.mark.timeout(300)
 @pytest.mark.parametrize(
     ("selection", "is_signed_in"),

@@ -38,3 +38,6 @@ class Backend:
 
     async def rollback(self) -> None:
         """Before SQLAlchemy's own rollback."""
+
+    async def release(self) -> None:
+        """After SQLAlchemy's own commit or rollback."""

@@ -79,13 +79,15 @@ class WriteSession(AsyncSession):
         await self.backend.commit()
         if self.in_transaction():
             await super().commit()
+        await self.backend.release()
 
     async def rollback(self) -> None:
         try:
             await self.backend.rollback()
-        finally:
             if self.in_transaction():
                 await super().rollback()
+        finally:
+            await self.backend.release()
 
     async def close(self) -> None:
         await self.rollback()

@@ -120,7 +120,6 @@ class DriverTransaction(Backend):
     async def commit(self) -> None:
         if self.loan is not None:
             await self.loan.execute("COMMIT")
-            await self.release()
 
     async def rollback(self) -> None:
         loan = self.loan
@@ -134,8 +133,6 @@ class DriverTransaction(Backend):
             loan.invalidate()
             if not isinstance(error, DBAPIError | OSError):
                 raise
-        finally:
-            await self.release()
 
     async def release(self) -> None:
         loan, self.loan, self.joined = self.loan, None, None

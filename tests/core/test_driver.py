@@ -61,8 +61,13 @@ async def database(real_settings: Settings) -> AsyncIterator[Database]:
     # Whatever a test did, each connection has come back, and none of them is within a transaction.
     pool = database.pool
     assert pool is not None
-    assert pool.semaphore.free == pool.pool.size()
     assert pool.pool.checkedout() == 0
+    for _ in range(pool.pool.size()):
+        assert not pool.semaphore.locked()
+        await pool.semaphore.acquire()
+    assert pool.semaphore.locked()
+    for _ in range(pool.pool.size()):
+        pool.semaphore.release()
     async with database.primary() as session:
         (row,) = await fetch(session, OPEN)
     assert row.open == 0

@@ -1,6 +1,6 @@
 """A part of the path, the query, the headers or the cookies, as a step reads it."""
 
-from collections.abc import Callable
+from collections.abc import Mapping
 from dataclasses import dataclass
 from decimal import Decimal
 from enum import Enum
@@ -17,43 +17,32 @@ from app.api.fastpath._fastapi import (
     is_json_field,
     request_params_to_args,
 )
-from app.api.request_state import request_header
+from app.api.request_state import state_of
 
 # Defaults that need no copy for each request.
 IMMUTABLE = (type(Undefined), type(None), str, int, float, Decimal, Enum)
-QUERY = "strata.query"
+# In the order in which FastAPI reads them: the list of parameters, and the attribute of a request that they are in.
+PARTS = {
+    "path_params": "path_params",
+    "query_params": "query_params",
+    "header_params": "headers",
+    "cookie_params": "cookies",
+}
 
-type Find = Callable[[Request, str], Any]
-
-
-def find_in_path(request: Request, alias: str) -> Any:
-    return request.path_params.get(alias)
-
-
-def find_in_query(request: Request, alias: str) -> str | None:
-    # Starlette's own way there takes as long for each parameter as this does for all.
-    sent: dict[str, str] | None = request.scope.get(QUERY)
-    if sent is None:
-        text = request.scope["query_string"].decode("latin-1")
-        sent = request.scope[QUERY] = dict(parse_qsl(text, keep_blank_values=True)) if text else {}
-    return sent.get(alias)
+type Sources = Mapping[str, Mapping[Any, Any]]
 
 
-def find_in_headers(request: Request, alias: str) -> str | None:
-    return request_header(request, alias.lower().encode())
-
-
-def find_in_cookies(request: Request, alias: str) -> str | None:
-    return request.cookies.get(alias) if request_header(request, b"cookie") else None
-
-
-# In the order in which FastAPI reads them: the request's attribute, the parameters' list, and how to look for one.
-PARTS: tuple[tuple[str, str, Find], ...] = (
-    ("path_params", "path_params", find_in_path),
-    ("query_params", "query_params", find_in_query),
-    ("headers", "header_params", find_in_headers),
-    ("cookies", "cookie_params", find_in_cookies),
-)
+def sources_of(request: Request) -> Sources:
+    """What was sent, by parts, for `Parameter.key` to look up."""
+    text = request.scope["query_string"].decode("latin-1")
+    headers = state_of(request.scope).headers
+    return {
+        "path_params": request.path_params,
+        # Starlette's own way there takes as long for each parameter as this does for all.
+        "query_params": dict(parse_qsl(text, keep_blank_values=True)) if text else {},
+        "headers": headers,
+        "cookies": request.cookies if b"cookie" in headers else {},
+    }
 
 
 class NotPlannableError(Exception):
@@ -65,30 +54,29 @@ class Parameter:
     """A part of the path, the query or the headers; one that was not sent has its default."""
 
     name: str
-    alias: str
     field: Any  # FastAPI's
     default: Any
     part: str
-    find: Find
+    key: Any
     location: tuple[str, str]
     is_simple: bool  # not to be gathered from several values, or taken apart
 
     @classmethod
-    def of(cls, field: Any, part: str, find: Find) -> Self:
+    def of(cls, field: Any, part: str) -> Self:
         info, (alias, *others) = field.field_info, [alias for _, alias in get_param_aliases(field)]
         default = Undefined if info.is_required() else field.get_default()
         if others or info.validate_default or not isinstance(default, IMMUTABLE):
             raise NotPlannableError
         is_taken_apart = get_param_model(field) or is_json_field(field) or field_annotation_is_sequence(info.annotation)
-        return cls(field.name, alias, field, default, part, find, (info.in_.value, alias), not is_taken_apart)
+        key = alias.lower().encode() if part == "headers" else alias
+        return cls(field.name, field, default, part, key, (info.in_.value, alias), not is_taken_apart)
 
-    def read(self, request: Request, faults: list[Any]) -> Any:
+    def read(self, request: Request, sources: Sources, faults: list[Any]) -> Any:
         """The value; what is wrong with it goes to the faults."""
-        value = self.find(request, self.alias)
-        if value is None and self.default is not Undefined:
-            return self.default
+        value = sources[self.part].get(self.key)
         if value is not None and self.is_simple:
-            value, wrong = self.field.validate(value, loc=self.location)
+            text = value.decode("latin-1") if self.part == "headers" else value
+            value, wrong = self.field.validate(text, loc=self.location)
         else:
             read, wrong = request_params_to_args([self.field], getattr(request, self.part))
             value = read.get(self.name)

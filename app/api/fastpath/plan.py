@@ -15,7 +15,7 @@ from fastapi.exceptions import RequestValidationError
 from fastapi.security import SecurityScopes
 
 from app.api.fastpath._fastapi import Undefined, get_cache_key, get_oauth_scopes, is_coroutine_callable, validate_value
-from app.api.fastpath.parameters import PARTS, NotPlannableError, Parameter
+from app.api.fastpath.parameters import PARTS, NotPlannableError, Parameter, Sources, sources_of
 
 UNSUPPORTED = "websocket_param_name", "background_tasks_param_name", "http_connection_param_name", "concurrency"
 # The first results, which are there before any step.
@@ -33,6 +33,18 @@ class Step:
     arguments: tuple[tuple[str, int], ...]
     parameters: tuple[Parameter, ...]
     body: Any  # its field, where it takes one
+    reads: bool  # parameters or a body
+
+    def read(self, values: dict[str, Any], request: Request, sources: Sources, body: Any, faults: list[Any]) -> bool:
+        """Whether what was sent for it is valid; what is wrong with it goes to the faults."""
+        before = len(faults)
+        for parameter in self.parameters:
+            is_sent = parameter.key in sources[parameter.part] or parameter.default is Undefined
+            values[parameter.name] = parameter.read(request, sources, faults) if is_sent else parameter.default
+        if self.body is not None:
+            values[self.body.name], wrong = validate_value(field=self.body, value=body, values={}, loc=("body",))
+            faults += wrong
+        return len(faults) == before
 
 
 class Plan:
@@ -45,6 +57,7 @@ class Plan:
         self.calls: set[Any] = set()
         self.add(dependant)
         self.takes_body = self.steps[-1].body is not None
+        self.has_parameters = any(step.parameters for step in self.steps)
 
     @classmethod
     def of(cls, dependant: Any) -> Self | None:
@@ -72,19 +85,15 @@ class Plan:
         """
         results: list[Any] = [request, response]
         faults: list[Any] = []
+        sources: Sources = sources_of(request) if self.has_parameters else {}
         for step in self.steps:
             values = {name: results[place] for name, place in step.arguments}
-            before = len(faults)
             # Also where something that it needs is lacking: all faults are told at once.
-            for parameter in step.parameters:
-                values[parameter.name] = parameter.read(request, faults)
-            if step.body is not None:
-                values[step.body.name], wrong = validate_value(field=step.body, value=body, values={}, loc=("body",))
-                faults += wrong
-            if faults and (len(faults) > before or any(results[place] is NOTHING for place in step.needs)):
-                results.append(NOTHING)
-            else:
+            is_valid = not step.reads or step.read(values, request, sources, body, faults)
+            if is_valid and not (faults and any(results[place] is NOTHING for place in step.needs)):
                 results.append(await step.call(**values))
+            else:
+                results.append(NOTHING)
         if faults:
             raise RequestValidationError(faults, body=None if body is Undefined else body)
         return results[-1]
@@ -102,9 +111,10 @@ def step_of(dependant: Any, needs: list[tuple[str | None, int]]) -> Step:
         call = partial(call, **{name: SecurityScopes(get_oauth_scopes(dependant=dependant))})
     given = [*needs, (dependant.request_param_name, REQUEST), (dependant.response_param_name, RESPONSE)]
     arguments = tuple((name, place) for name, place in given if name is not None)
-    parameters = [Parameter.of(field, part, find) for part, name, find in PARTS for field in getattr(dependant, name)]
+    parameters = [Parameter.of(field, part) for name, part in PARTS.items() for field in getattr(dependant, name)]
     needed = tuple(place for _, place in needs)
-    return Step(call, needed, arguments, tuple(parameters), body_of(dependant))
+    body = body_of(dependant)
+    return Step(call, needed, arguments, tuple(parameters), body, bool(parameters) or body is not None)
 
 
 def body_of(dependant: Any) -> Any:

@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Awaitable, Mapping
+from contextlib import nullcontext
 from typing import Any
 
 import asyncpg
@@ -13,7 +14,6 @@ from sqlalchemy.util import greenlet_spawn
 
 from app.core import clock
 from app.core.db.driver.lending_pool import LendingPool
-from app.core.db.driver.timed_semaphore import TimedSemaphore
 from app.core.db.driver.watch import FRESH_SECONDS, Watch, driver_of
 from app.core.db.errors import Meaning, meaning
 from app.core.db.prepared import DriverStatement, Prepared, Row
@@ -78,7 +78,7 @@ class DriverPool:
         self.engine = engine
         self.watch = watch
         self.slow = watch.slow
-        self.semaphore = TimedSemaphore(self.pool.size())
+        self.semaphore = asyncio.Semaphore(self.pool.size())
 
     @property
     def pool(self) -> LendingPool:
@@ -95,7 +95,9 @@ class DriverPool:
         """
         pool = self.pool
         try:
-            await self.semaphore.acquire(pool.timeout())
+            # A timer costs more than a free place does: only whoever has to wait gets one.
+            async with asyncio.timeout(pool.timeout()) if self.semaphore.locked() else nullcontext():
+                await self.semaphore.acquire()
         except TimeoutError:
             raise PoolTimeoutError("no connection got free in time") from None
         try:

@@ -5,7 +5,7 @@ from types import TracebackType
 
 from fastapi import Request, Response
 
-from app.api.request_state import state_of
+from app.api.request_state import KEY
 from app.core.db.engine import Database
 from app.core.db.session import ReadSession, WriteSession
 from app.core.db.transaction import Transaction
@@ -76,4 +76,5 @@ class HandlerRun:
 
 
 def run_of(request: Request) -> HandlerRun:
-    return state_of(request.scope).run
+    run: HandlerRun = request.scope[KEY].run
+    return run

@@ -59,7 +59,7 @@ def state_of(scope: Scope) -> RequestState:
 
 def request_header(request: HTTPConnection, name: bytes) -> str | None:
     """A request header; `name` is in lower case."""
-    value = state_of(request.scope).headers.get(name)
+    value = request.scope[KEY].headers.get(name)
     return None if value is None else value.decode("latin-1")
 
 

@@ -13,7 +13,7 @@ from app.api.deps.limits import limit_requests
 from app.api.fastpath._fastapi import FUNCTION_STACK
 from app.api.forms import require_usual_form
 from app.api.handler_run import HandlerRun
-from app.api.request_state import request_header, state_of
+from app.api.request_state import KEY, RequestState, request_header, state_of
 from app.core.db.caller_check import CallerChangedError
 from app.core.db.retry import ATTEMPTS, pause_after
 
@@ -42,7 +42,7 @@ class Route(APIRoute):
     async def run(self, handle: Handler, request: Request) -> Response:
         if self.is_limited:
             await limit_requests(request)
-        state = state_of(request.scope)
+        state: RequestState = request.scope[KEY]
         for number in range(1, ATTEMPTS):
             try:
                 return await attempt(handle, request)
@@ -71,7 +71,7 @@ async def read_form(handle: Handler, request: Request) -> Response:
 
 async def attempt(handle: Handler, request: Request) -> Response:
     """One response, and the commit of what it tells of."""
-    run = state_of(request.scope).run = HandlerRun()
+    run = request.scope[KEY].run = HandlerRun()
     async with run:
         run.response = response = await handle(request)
     return response

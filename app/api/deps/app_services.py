@@ -5,7 +5,7 @@ from typing import Annotated
 
 from fastapi import Depends, Request
 
-from app.api.request_state import bearer_token, state_of
+from app.api.request_state import KEY, RequestState, bearer_token
 from app.core.cache.cache import Cache
 from app.core.config.settings import Settings
 from app.core.db.engine import Database
@@ -54,7 +54,7 @@ def claims_of(request: Request) -> Claims | None:
     Raises:
         InvalidTokenError: if it is no good.
     """
-    state = state_of(request.scope)
+    state: RequestState = request.scope[KEY]
     if not state.has_read_claims:
         token = bearer_token(request)
         state.claims = None if token is None else app_services_of(request).auth.tokens.verify(token, "access")

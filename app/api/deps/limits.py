@@ -6,7 +6,7 @@ from typing import Literal
 from fastapi import Depends, Request
 
 from app.api.deps.app_services import AppServices, app_services_of, claims_of
-from app.api.request_state import state_of
+from app.api.request_state import KEY, RequestState
 from app.core.errors import InvalidTokenError
 from app.core.limits.networks import network_of
 from app.core.limits.ratelimit import tightest
@@ -38,7 +38,7 @@ MailLimit = Depends(limited("register", "mail"))
 
 async def count(request: Request, services: AppServices, rate: str, *key: str) -> None:
     """Count the request, and leave the tightest limit for `Exchange` to put on the answer."""
-    state = state_of(request.scope)
+    state: RequestState = request.scope[KEY]
     if services.limiter is None or state.is_counted:
         return
     verdict = (await services.limiter.hit(rate, *key)).require()

@@ -34,6 +34,7 @@ class Step:
     parameters: tuple[Parameter, ...]
     body: Any  # its field, where it takes one
     reads: bool  # parameters or a body
+    request_alone: str | None  # the name of its argument, if that is all that it takes
 
     def read(self, values: dict[str, Any], request: Request, sources: Sources, body: Any, faults: list[Any]) -> bool:
         """Whether what was sent for it is valid; what is wrong with it goes to the faults."""
@@ -87,6 +88,9 @@ class Plan:
         faults: list[Any] = []
         sources: Sources = sources_of(request) if self.has_parameters else {}
         for step in self.steps:
+            if step.request_alone is not None:
+                results.append(await step.call(**{step.request_alone: request}))
+                continue
             values = {name: results[place] for name, place in step.arguments}
             # Also where something that it needs is lacking: all faults are told at once.
             is_valid = not step.reads or step.read(values, request, sources, body, faults)
@@ -114,7 +118,9 @@ def step_of(dependant: Any, needs: list[tuple[str | None, int]]) -> Step:
     parameters = [Parameter.of(field, part) for name, part in PARTS.items() for field in getattr(dependant, name)]
     needed = tuple(place for _, place in needs)
     body = body_of(dependant)
-    return Step(call, needed, arguments, tuple(parameters), body, bool(parameters) or body is not None)
+    reads = bool(parameters) or body is not None
+    is_alone = not reads and not needed and [place for _, place in arguments] == [REQUEST]
+    return Step(call, needed, arguments, tuple(parameters), body, reads, arguments[0][0] if is_alone else None)
 
 
 def body_of(dependant: Any) -> Any:

@@ -11,7 +11,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from app.api.middleware.cross_origin import CORS
 from app.api.middleware.request_form import PROBES, RequestForm
 from app.api.middleware.unhandled_errors import UnhandledErrors
-from app.api.request_state import state_of
+from app.api.request_state import KEY, state_of
 
 MAX_KNOWN_HOSTS = 1000
 MAX_KNOWN_LENGTH = 100
@@ -44,7 +44,7 @@ class Checks:
             await self.with_checks(scope, receive, send)
 
     def needs_no_check(self, scope: Scope) -> bool:
-        request_headers = state_of(scope).headers
+        request_headers = scope[KEY].headers
         if request_headers.get(b"host") not in self.known_hosts and scope["path"] not in PROBES:
             return False
         if (

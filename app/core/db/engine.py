@@ -52,8 +52,8 @@ class Database:
         reading, primary = (read_only(autocommitting(engine, settings)) for engine in (self.read_engine, self.engine))
         write = partial(DriverTransaction, self.pool) if self.pool else Backend
         self.write = Sessions(self.engine, WriteSession, write)
-        self.primary = Sessions(primary, ReadSession, partial(DriverReads, self.pool) if self.pool else Backend)
-        self.read = Sessions(reading, ReadSession, partial(DriverReads, read_pool) if read_pool else Backend)
+        self.primary = Sessions(primary, ReadSession, reads(self.pool))
+        self.read = Sessions(reading, ReadSession, reads(read_pool))
 
     def transaction(self) -> Transaction:
         """A session whose work is kept when it ends, unless an error ends it."""
@@ -105,3 +105,9 @@ def driver_pool(engine: AsyncEngine, watch: Watch | None, settings: Settings) ->
     """
     is_direct = not settings.db_pgbouncer and settings.fast_path != "off"
     return DriverPool(engine, watch) if watch is not None and is_direct else None
+
+
+def reads(pool: DriverPool | None) -> Callable[[], Backend]:
+    """One for all sessions: it holds nothing of theirs."""
+    backend = DriverReads(pool) if pool else Backend()
+    return lambda: backend

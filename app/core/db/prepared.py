@@ -10,6 +10,7 @@ from sqlalchemy import BindParameter, ColumnElement, Dialect, UpdateBase, bindpa
 from sqlalchemy.sql.selectable import ExecutableReturnsRows
 
 from app.core.db.python_defaults import PythonDefaults
+from app.core.db.read_only import is_read
 from app.core.db.results import Processor, result_processor
 from app.core.db.statement_checks import NotPreparableError, check_statement
 
@@ -46,6 +47,8 @@ class DriverStatement:
     constants: Mapping[str, Any]
     defaults: PythonDefaults | None
     results: tuple[Processor, ...] | None
+    # Whether a read session may run it.
+    is_read: bool
     # What the driver is to make rows of: its own kind of row.
     row: Any
 
@@ -133,8 +136,10 @@ class Prepared:
             constants.pop(column.key, None)
         results = tuple(result_processor(column.type, dialect) for column in self.columns)
         names = tuple(compiled.positiontup)
+        sql = str(compiled)
         return DriverStatement(
-            sql=str(compiled),
+            sql=sql,
+            is_read=is_read(sql),
             pick=itemgetter(*names) if len(names) > 1 else lambda values: [values[name] for name in names],
             processors=tuple((place, changes[name]) for place, name in enumerate(names) if name in changes),
             constants=constants,

@@ -13,7 +13,6 @@ from app.core.db.caller_check import CallerChangedError, CallerCheck
 from app.core.db.driver.pool import DriverPool, Loan
 from app.core.db.errors import is_worth_repeating, mark_as_commit
 from app.core.db.prepared import Prepared, Row
-from app.core.db.read_only import require_read
 
 FOUND = "SELECT 1"
 
@@ -29,13 +28,12 @@ class DriverReads(Backend):
         # Whoever holds one connection must not wait for a second: those who do so may all wait for each other.
         if session.in_transaction():
             return await super().fetch(session, prepared, values)
-        require_read(self.pool.form(prepared).sql)
         try:
-            return await self.pool.fetch_once(prepared, values)
+            return await self.pool.fetch_once(prepared, values, only_reads=True)
         except DBAPIError as error:
             if not is_worth_repeating(error):
                 raise
-        return await self.pool.fetch_once(prepared, values)
+        return await self.pool.fetch_once(prepared, values, only_reads=True)
 
 
 class DriverTransaction(Backend):

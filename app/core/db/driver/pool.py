@@ -2,7 +2,6 @@
 
 import asyncio
 from collections.abc import Awaitable, Mapping
-from contextlib import nullcontext
 from typing import Any
 
 import asyncpg
@@ -16,7 +15,8 @@ from app.core import clock
 from app.core.db.driver.lending_pool import LendingPool
 from app.core.db.driver.watch import FRESH_SECONDS, Watch, driver_of
 from app.core.db.errors import Meaning, meaning
-from app.core.db.prepared import DriverStatement, Prepared, Row
+from app.core.db.prepared import Prepared, Row
+from app.core.db.read_only import ReadOnlySessionError
 
 # SQLAlchemy looks after the age of its connections when they are given to it.
 LOAN_SECONDS = 60
@@ -95,9 +95,11 @@ class DriverPool:
         """
         pool = self.pool
         try:
-            # A timer costs more than a free place does: only whoever has to wait gets one.
-            async with asyncio.timeout(pool.timeout()) if self.semaphore.locked() else nullcontext():
-                await self.semaphore.acquire()
+            if self.semaphore.locked():
+                async with asyncio.timeout(pool.timeout()):
+                    await self.semaphore.acquire()
+            else:
+                await self.semaphore.acquire()  # at once: it needs no timer, which costs more
         except TimeoutError:
             raise PoolTimeoutError("no connection got free in time") from None
         try:
@@ -148,19 +150,20 @@ class DriverPool:
             # One too many, since SQLAlchemy has taken some itself: it is closed, which has to be awaited.
             await asyncio.shield(greenlet_spawn(loan.connection.close))
 
-    def form(self, prepared: Prepared) -> DriverStatement:
-        return prepared.for_driver(self.engine.dialect, asyncpg.Record)
-
-    async def fetch(self, loan: Loan, prepared: Prepared, values: Mapping[str, Any]) -> list[Row]:
-        form = self.form(prepared)
+    async def fetch(
+        self, loan: Loan, prepared: Prepared, values: Mapping[str, Any], *, only_reads: bool = False
+    ) -> list[Row]:
+        form = prepared.for_driver(self.engine.dialect, asyncpg.Record)
+        if only_reads and not form.is_read:
+            raise ReadOnlySessionError
         answer = loan.driver.fetch(form.sql, *form.arguments(values), record_class=form.row)
         return prepared.driver_rows(await loan.translating_errors(form.sql, answer), form.results)
 
-    async def fetch_once(self, prepared: Prepared, values: Mapping[str, Any]) -> list[Row]:
+    async def fetch_once(self, prepared: Prepared, values: Mapping[str, Any], *, only_reads: bool = False) -> list[Row]:
         """On a connection that is given back at once."""
         loan = await self.acquire()
         try:
-            return await self.fetch(loan, prepared, values)
+            return await self.fetch(loan, prepared, values, only_reads=only_reads)
         finally:
             await self.release(loan)
 

@@ -27,6 +27,7 @@ from sqlalchemy.engine import URL, make_url
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncSession
 
 from app.api.deps import AppServices
+from app.api.fastpath._fastapi import difference
 from app.api.rows import ENCODER, RowEncoder
 from app.core.config.settings import Settings
 from app.core.db import migrations
@@ -43,6 +44,8 @@ from tests.statements import MaxQueries, at_most
 SECRET = "tests-sign-with-these-48-bytes-0123456789abcdefgh"
 # `off`: the accelerators are out, and no response may differ.
 FAST_PATH = os.environ.get("STRATA_TEST_FAST_PATH", "auto")
+# What is about the fast path itself; tests/arch/test_ceilings.py tells of a FastAPI that it does not know.
+of_the_fast_path = pytest.mark.skipif(difference() is not None, reason="this FastAPI is not the one it knows")
 POSTGRES_URL = os.environ.get("STRATA_TEST_DATABASE_URL")
 # Of password hashes and of JWTs; and the password of the tests' users.
 SECRET_MARKS = ("$argon2id$", "eyJhbGciOi", PASSWORD, SECRET)

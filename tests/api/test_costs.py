@@ -17,7 +17,7 @@ import pytest
 
 from app.core.config.settings import Settings
 from tests.api.busiest import Call, busiest
-from tests.conftest import FAST_PATH
+from tests.conftest import FAST_PATH, of_the_fast_path
 
 RECORDED = Path(__file__).with_name("costs.json")
 MARGIN = 1.15
@@ -71,6 +71,7 @@ async def cost(request: Call) -> Counter[str]:
     return layers
 
 
+@of_the_fast_path
 @pytest.mark.skipif(FAST_PATH == "off", reason="the figures are those of the fast path")
 @pytest.mark.real_database
 async def test_no_operation_has_become_dearer(real_settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -16,7 +16,9 @@ from fastapi.routing import APIRoute
 from sqlalchemy.engine import URL
 
 from app.api.fastpath import _fastapi
-from tests.conftest import SECRET
+from tests.conftest import SECRET, of_the_fast_path
+
+pytestmark = of_the_fast_path
 
 # What FastAPI itself uses of a module stays in its functions' globals; whoever imports the module sees the changed one.
 PROGRAM = """

@@ -17,7 +17,9 @@ from app.api.fastpath.plan import Plan
 from app.api.router import Router
 from app.core.errors import ForbiddenError
 from app.main import create_app
-from tests.conftest import connected, settings_for
+from tests.conftest import connected, of_the_fast_path, settings_for
+
+pytestmark = of_the_fast_path
 
 calls: list[str] = []
 

@@ -25,7 +25,9 @@ from app.api.router import Router
 from app.api.routing import UnlimitedRoute
 from app.core.config.settings import Settings
 from app.main import create_app
-from tests.conftest import connected
+from tests.conftest import connected, of_the_fast_path
+
+pytestmark = of_the_fast_path
 
 METHODS = ["GET", "POST", "PUT", "PATCH", "DELETE", "HEAD", "OPTIONS", "NONSENSE"]
 VALUES = ["1", "x", "a.csv", "1.5", "a-b", "batch", "", "é", "%2F", "0" * 20, "00000000-0000-0000-0000-000000000000"]

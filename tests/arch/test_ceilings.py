@@ -10,6 +10,7 @@ from collections.abc import Iterator
 
 import pytest
 
+from app.api.fastpath._fastapi import difference
 from app.core.db.migrations import ROOT
 
 # By library: the requirement, and the tests to look at when its ceiling is raised.
@@ -33,6 +34,11 @@ FILES = {
     if not (name := path.relative_to(ROOT).as_posix()).startswith(FAST_PATH)
 }
 PUBLIC = {"_asdict", "_exit", "_fields", "_make", "_mapping", "_replace"}  # of named tuples, rows and `os`: documented
+
+
+def test_the_fast_path_knows_this_fastapi() -> None:
+    """Else it is off: look at what has changed, then raise `TESTED_WITH`."""
+    assert difference() is None
 
 
 def is_private(name: str) -> bool:

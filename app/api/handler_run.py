@@ -5,6 +5,7 @@ from types import TracebackType
 
 from fastapi import Request, Response
 
+from app.api.fastpath._fastapi import FUNCTION_STACK
 from app.api.request_state import KEY
 from app.core.db.engine import Database
 from app.core.db.session import ReadSession, WriteSession
@@ -76,5 +77,12 @@ class HandlerRun:
 
 
 def run_of(request: Request) -> HandlerRun:
-    run: HandlerRun = request.scope[KEY].run
+    run: HandlerRun | None = request.scope[KEY].run
+    return run_of_other_route(request) if run is None else run
+
+
+def run_of_other_route(request: Request) -> HandlerRun:
+    """On a route that is none of ours FastAPI's own stack ends it, before the response as well; nothing runs again."""
+    run = request.scope[KEY].run = HandlerRun()
+    request.scope[FUNCTION_STACK].push_async_exit(run)
     return run

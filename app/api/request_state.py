@@ -49,7 +49,8 @@ class RequestState:
         self.holds_slot = False
         # Who asks is not to be recalled but looked up.
         self.asks_first = False
-        self.run: HandlerRun
+        # Of the handler, while it runs.
+        self.run: HandlerRun | None = None
 
 
 def state_of(scope: Scope) -> RequestState:

@@ -12,8 +12,8 @@ from app.api.body import StrictRequest
 from app.api.deps.limits import limit_requests
 from app.api.fastpath._fastapi import FUNCTION_STACK
 from app.api.forms import require_usual_form
-from app.api.handler_run import HandlerRun
-from app.api.request_state import KEY, RequestState, request_header, state_of
+from app.api.handler_run import HandlerRun, run_of
+from app.api.request_state import KEY, RequestState, request_header
 from app.core.db.caller_check import CallerChangedError
 from app.core.db.retry import ATTEMPTS, pause_after
 
@@ -65,7 +65,7 @@ class UnlimitedRoute(Route):
 async def read_form(handle: Handler, request: Request) -> Response:
     """What FastAPI itself answers may read a form, and have dependencies that end with the handler."""
     require_usual_form(request_header(request, b"content-type") or "")
-    request.scope[FUNCTION_STACK] = state_of(request.scope).run.exit_stack()
+    request.scope[FUNCTION_STACK] = run_of(request).exit_stack()
     return await handle(request)
 
 

@@ -29,11 +29,13 @@ def statements_on(engine: AsyncEngine) -> Iterator[list[Statement]]:
     def record(_: Connection, __: object, statement: str, parameters: tuple[Any, ...], *___: object) -> None:
         sent.append((statement, parameters))
 
-    async def fetch(pool: DriverPool, connection: Any, prepared: Prepared, values: Mapping[str, Any]) -> list[Row]:
+    async def fetch(
+        pool: DriverPool, connection: Any, prepared: Prepared, values: Mapping[str, Any], **options: bool
+    ) -> list[Row]:
         if pool.engine.sync_engine.pool is engine.sync_engine.pool:
             form = prepared.for_driver(engine.dialect, asyncpg.Record)
             sent.append((form.sql, tuple(form.arguments(values))))
-        return await original(pool, connection, prepared, values)
+        return await original(pool, connection, prepared, values, **options)
 
     original = DriverPool.fetch
     event.listen(engine.sync_engine, "before_cursor_execute", record)

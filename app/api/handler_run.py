@@ -6,7 +6,7 @@ from types import TracebackType
 from fastapi import Request, Response
 
 from app.api.fastpath._fastapi import FUNCTION_STACK
-from app.api.request_state import KEY
+from app.api.request_state import KEY, RequestState
 from app.core.db.engine import Database
 from app.core.db.session import ReadSession, WriteSession
 from app.core.db.transaction import Transaction
@@ -83,6 +83,9 @@ def run_of(request: Request) -> HandlerRun:
 
 def run_of_other_route(request: Request) -> HandlerRun:
     """On a route that is none of ours FastAPI's own stack ends it, before the response as well; nothing runs again."""
-    run = request.scope[KEY].run = HandlerRun()
+    state: RequestState = request.scope[KEY]
+    run = state.run = HandlerRun()
+    # Whoever is only recalled may turn out to be another at the COMMIT, and the request would have to run again.
+    state.asks_first = True
     request.scope[FUNCTION_STACK].push_async_exit(run)
     return run

@@ -14,6 +14,7 @@ from app.core.errors import ConflictError
 from app.main import create_app
 from app.models.generation import Generation
 from tests.conftest import connected, settings_for
+from tests.factories import PASSWORD
 
 pytestmark = pytest.mark.real_database
 router = APIRouter()
@@ -37,7 +38,8 @@ async def list_names(session: ReadSessionDep) -> list[str]:
 
 
 @router.get("/private")
-async def private(_: CurrentUser) -> None: ...
+async def private(me: CurrentUser) -> bool:
+    return me.is_recalled
 
 
 @pytest.fixture
@@ -58,5 +60,12 @@ async def test_an_error_takes_it_back(client: httpx.AsyncClient) -> None:
     assert (await client.get("/notes")).json() == []
 
 
-async def test_they_know_who_asks(client: httpx.AsyncClient) -> None:
+async def test_they_know_who_asks_and_look_them_up_each_time(client: httpx.AsyncClient) -> None:
     assert (await client.get("/private")).status_code == 401
+    account = {"username": "alice", "email": "alice@example.com", "password": PASSWORD}
+    await client.post("/api/v1/auth/register", json=account)
+    signed_in = await client.post("/api/v1/auth/login", data={"username": "alice", "password": PASSWORD})
+    headers = {"Authorization": f"Bearer {signed_in.json()['access_token']}"}
+    for _ in range(3):
+        assert (await client.get("/api/v1/users/me", headers=headers)).status_code == 200
+        assert (await client.get("/private", headers=headers)).json() is False

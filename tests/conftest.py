@@ -38,6 +38,7 @@ from app.core.observability.logging import configure_logging
 from app.main import create_app, lifespan_of
 from tests.factories import PASSWORD, Factory
 from tests.key_files import KeyFiles
+from tests.logs import logging_as_before
 from tests.server import Server, serve
 from tests.statements import MaxQueries, at_most
 
@@ -111,6 +112,13 @@ def no_settings_from_outside(tmp_path_factory: pytest.TempPathFactory) -> Iterat
             patch.delenv(name, raising=False)
         # No test trusts the machine's certificates, and each HTTP client that is made would read them all.
         patch.setenv("SSL_CERT_DIR", str(tmp_path_factory.mktemp("no-certificates")))
+        yield
+
+
+@pytest.fixture(autouse=True)
+def logging_is_left_as_it_was() -> Iterator[None]:
+    """Each application that is made configures it, for a stream that may end with the test."""
+    with logging_as_before():
         yield
 
 

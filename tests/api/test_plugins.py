@@ -15,7 +15,6 @@ from app.core.plugins import PluginError
 from app.main import create_app
 from tests.conftest import connected, in_one_transaction, running
 from tests.factories import Factory
-from tests.logs import logging_as_before
 from tests.plugin_packages import documented_plugin, install, on_the_path
 
 URL = "/api/v1/stock"
@@ -35,10 +34,9 @@ def site(tmp_path: Path) -> Iterator[Path]:
 
 
 @pytest.fixture
-def logged(capsys: pytest.CaptureFixture[str]) -> Iterator[Logs]:
+def logged(capsys: pytest.CaptureFixture[str]) -> Logs:
     """What went to the standard error: making an application takes pytest's own handler away."""
-    with logging_as_before():
-        yield lambda: [json.loads(line) for line in capsys.readouterr().err.splitlines()]
+    return lambda: [json.loads(line) for line in capsys.readouterr().err.splitlines()]
 
 
 def listing(settings: Settings, *names: str, **changes: object) -> Settings:

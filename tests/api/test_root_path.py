@@ -19,7 +19,6 @@ from tests.api.asgi import scope_of
 from tests.api.test_conventions import assert_problem
 from tests.conftest import connected, running
 from tests.factories import PASSWORD, Factory
-from tests.logs import logging_as_before
 from tests.statements import MaxQueries
 
 PREFIX = "/shop"
@@ -148,12 +147,11 @@ async def test_a_cached_answer_is_one_for_both_addresses(client: httpx.AsyncClie
 
 async def test_probes_below_the_prefix_are_probes(settings: Settings, capfd: pytest.CaptureFixture[str]) -> None:
     changes = {"trusted_hosts": ("api.example.com",), "log_level": "debug", "log_format": "json"}
-    with logging_as_before():
-        async with running(settings.model_copy(update=changes)) as (_, manager, _), connected(manager.app) as client:
-            for base in BASES:
-                for probe in ("/health", "/ready"):
-                    assert (await client.get(base + probe, headers={"Host": "10.0.0.7"})).status_code == 200
-                assert_problem(await client.get(f"{base}/info", headers={"Host": "10.0.0.7"}), 400, "bad_request")
+    async with running(settings.model_copy(update=changes)) as (_, manager, _), connected(manager.app) as client:
+        for base in BASES:
+            for probe in ("/health", "/ready"):
+                assert (await client.get(base + probe, headers={"Host": "10.0.0.7"})).status_code == 200
+            assert_problem(await client.get(f"{base}/info", headers={"Host": "10.0.0.7"}), 400, "bad_request")
     lines = [json.loads(line) for line in capfd.readouterr().err.splitlines() if "strata.access" in line]
     told = [(line["level"], line["path"]) for line in lines]
     assert told == 2 * [("debug", "/health"), ("debug", "/ready"), ("info", "/info")], "the log has one path of each"

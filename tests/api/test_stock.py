@@ -31,7 +31,6 @@ from tests.api.calls import code
 from tests.conftest import connected, running
 from tests.factories import Factory
 from tests.inventory import FakeInventory, Reply, counted, fake_inventory
-from tests.logs import logging_as_before
 from tests.redis import free_port
 from tests.server import serve
 
@@ -266,9 +265,8 @@ async def test_the_password_of_the_inventory_is_sent_and_not_logged(
     shop.ask(f"http://me:{QUOTED_PASSWORD}@127.0.0.1:{inventory.port}/shop/v2", threshold=2)
     inventory.replies = [Reply()]
     inventory.reply = BROKEN
-    with logging_as_before():
-        configure_logging(shop.services.settings.model_copy(update={"debug": True}))
-        answers = [await shop.stock() for _ in range(4)]
+    configure_logging(shop.services.settings.model_copy(update={"debug": True}))
+    answers = [await shop.stock() for _ in range(4)]
     assert [answer.status_code for answer in answers] == [200, 503, 503, 503]
     assert inventory.paths[0] == f"GET /shop/v2/stock/{shop.item_id} HTTP/1.1"
     credentials = base64.b64encode(f"me:{PASSWORD}".encode()).decode()

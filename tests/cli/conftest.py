@@ -12,17 +12,15 @@ from typer.testing import CliRunner, Result
 from app.cli import cli, main
 from app.core.config.settings import Settings
 from tests.conftest import SECRET
-from tests.logs import logging_as_before
 
 type Strata = Callable[..., Result]
 
 
 @pytest.fixture(autouse=True)
 def process_as_before() -> Iterator[None]:
-    """Commands set up logging, and `serve` what SIGTERM does."""
+    """`serve` sets what SIGTERM does."""
     handler = signal.getsignal(signal.SIGTERM)
-    with logging_as_before():
-        yield
+    yield
     signal.signal(signal.SIGTERM, handler)
 
 

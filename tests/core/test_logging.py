@@ -6,7 +6,7 @@ import logging
 import re
 import sys
 import traceback
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -19,7 +19,6 @@ from app.core.observability import access_log
 from app.core.observability.logging import QUIET, configure_logging
 from tests.conftest import connected, running
 from tests.factories import PASSWORD, Factory
-from tests.logs import logging_as_before
 
 SECRET_LOCAL = "only-in-a-local-variable"
 
@@ -32,14 +31,12 @@ class Terminal(io.StringIO):
 
 
 @pytest.fixture(autouse=True)
-def fresh_logging(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+def fresh_logging(monkeypatch: pytest.MonkeyPatch) -> None:
     # A logger keeps the configuration it was first used with; the access log's gets a fresh start.
     for module in (unhandled_errors, access_log):
         monkeypatch.setattr(module, "log", structlog.get_logger("strata.access"))
     # The tests' own client tells of its requests too.
     monkeypatch.setattr(logging.getLogger("httpx"), "disabled", True)
-    with logging_as_before():
-        yield
 
 
 @pytest.fixture

@@ -116,10 +116,9 @@ async def test_a_megabyte_of_anything_is_refused_at_little_cost(
     for what, content_type, body in bodies(operation):
         assert len(body) <= MIB
         headers = bearer | {"content-type": content_type}
-        for _ in range(3):  # a collection of Python's garbage may fall into one of them
+        reply = await send_bytes(running_app[0], operation.method, url, headers, body)
+        if reply.seconds > MOST_SECONDS:  # Python may have collected garbage meanwhile, which nobody does twice
             reply = await send_bytes(running_app[0], operation.method, url, headers, body)
-            if reply.seconds <= MOST_SECONDS:
-                break
         if not 400 <= reply.status < 500 or len(reply.body) > MOST_BYTES or reply.seconds > MOST_SECONDS:
             dear[what, len(body)] = (reply.status, len(reply.body), reply.seconds)
     assert not dear, "the status, the length of the answer and the seconds it took"

@@ -49,6 +49,14 @@ def refuse_lone_surrogates(text: str) -> None:
         raise json.JSONDecodeError("A surrogate pair lacks its other half", text, sound.end())
 
 
+def is_json(content_type: str) -> bool:
+    """As `email.message` reads it, by which FastAPI goes."""
+    if content_type == "application/json":
+        return True
+    kind, _, subtype = content_type.partition(";")[0].strip().lower().partition("/")
+    return kind == "application" and (subtype == "json" or (subtype.endswith("+json") and "/" not in subtype))
+
+
 class DirectRequest(Request):
     """Starlette's, which reads its body without the generator that it has for streams."""
 

@@ -14,7 +14,7 @@ from fastapi.routing import RouteContext
 from fastapi.utils import is_body_allowed_for_status_code
 from starlette.responses import JSONResponse
 
-from app.api.body import loads
+from app.api.body import is_json, loads
 from app.api.fastpath._fastapi import DefaultPlaceholder, Undefined
 from app.api.fastpath.plan import Plan
 from app.api.request_state import request_header
@@ -67,7 +67,7 @@ class Endpoint:
         return None if plan is None else cls(context, plan)
 
     async def __call__(self, request: Request) -> Response:
-        body = await read_json(request, self.max_body_size) if self.plan.takes_body else Undefined
+        body = await read_json(request, self.max_body_size) if self.plan.body is not None else Undefined
         response = PlannedResponse()
         content = await self.plan.run(request, response, body)
         return content if isinstance(content, Response) else response.complete(self.status, self.encode(content))
@@ -113,11 +113,3 @@ async def read_json(request: Request, limit: int | None) -> Any:
         raise RequestValidationError([fault | {"ctx": {"error": error.msg}}], body=error.doc) from error
     except Exception as error:
         raise BadRequestError from error
-
-
-def is_json(content_type: str) -> bool:
-    """As `email.message` reads it, by which FastAPI goes."""
-    if content_type == "application/json":
-        return True
-    kind, _, subtype = content_type.partition(";")[0].strip().lower().partition("/")
-    return kind == "application" and (subtype == "json" or (subtype.endswith("+json") and "/" not in subtype))

@@ -21,6 +21,8 @@ from app.api.request_state import state_of
 
 # Defaults that need no copy for each request.
 IMMUTABLE = (type(Undefined), type(None), str, int, float, Decimal, Enum)
+# In place of a value that is not valid, and of what needs one.
+INVALID = object()
 # In the order in which FastAPI reads them: the list of parameters, and the attribute of a request that they are in.
 PARTS = {
     "path_params": "path_params",
@@ -72,8 +74,10 @@ class Parameter:
         return cls(field.name, field, default, part, key, (info.in_.value, alias), not is_taken_apart)
 
     def read(self, request: Request, sources: Sources, faults: list[Any]) -> Any:
-        """The value; what is wrong with it goes to the faults."""
+        """The value, or INVALID; what is wrong with it goes to the faults."""
         value = sources[self.part].get(self.key)
+        if value is None and self.default is not Undefined:
+            return self.default
         if value is not None and self.is_simple:
             text = value.decode("latin-1") if self.part == "headers" else value
             value, wrong = self.field.validate(text, loc=self.location)
@@ -81,4 +85,4 @@ class Parameter:
             read, wrong = request_params_to_args([self.field], getattr(request, self.part))
             value = read.get(self.name)
         faults += wrong
-        return value
+        return INVALID if wrong else value

@@ -23,7 +23,7 @@ CEILINGS = {
 PRIVATE = {
     "app/cli/http_protocol.py": "uvicorn",
     "app/cli/server.py": "uvicorn",
-    "app/core/db/driver/connection.py": "asyncpg",
+    "app/core/db/liveness/connection.py": "asyncpg",
     "app/core/db/driver/lending_pool.py": "sqlalchemy",
     "app/core/db/statement_checks.py": "sqlalchemy",
 }

@@ -1,4 +1,4 @@
-"""What is used of asyncpg beyond its public interface: where this fails, look at `app/core/db/driver/connection.py`.
+"""What is used of asyncpg beyond its public interface: where this fails, look at `app/core/db/liveness/connection.py`.
 
 The ceiling in pyproject.toml keeps other versions away. Raise it when these pass and, with the new version and
 PostgreSQL, tests/core/test_driver.py, tests/e2e/test_silent_connections.py and tests/e2e/test_cut_connections.py do.

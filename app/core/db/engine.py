@@ -14,7 +14,7 @@ from app.core.db import postgresql, sqlite
 from app.core.db.backend import Backend
 from app.core.db.driver.backends import DriverReads, DriverTransaction
 from app.core.db.driver.pool import DriverPool
-from app.core.db.driver.watch import Watch
+from app.core.db.liveness.watch import Watch
 from app.core.db.read_only import read_only
 from app.core.db.session import ReadSession, WriteSession
 from app.core.db.transaction import Transaction

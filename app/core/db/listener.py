@@ -12,7 +12,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 
 from app.core import clock
 from app.core.config.settings import Settings
-from app.core.db.driver.connection import connect_beside
+from app.core.db.liveness.connection import connect_beside
 from app.core.db.postgresql import asyncpg_arguments
 from app.core.fallback import Fallback
 

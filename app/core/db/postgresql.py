@@ -8,10 +8,10 @@ from sqlalchemy.engine import URL
 from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 
 from app.core.config.settings import Settings
-from app.core.db.driver.connection import WatchedConnection
 from app.core.db.driver.lending_pool import LendingPool
-from app.core.db.driver.watch import Watch
 from app.core.db.errors import replace_spoiled_connection
+from app.core.db.liveness.connection import WatchedConnection
+from app.core.db.liveness.watch import Watch
 from app.core.db.url.driver_arguments import driver_arguments
 from app.core.db.url.postgresql_options import read_seconds
 

@@ -13,8 +13,8 @@ from sqlalchemy.util import greenlet_spawn
 
 from app.core import clock
 from app.core.db.driver.lending_pool import LendingPool
-from app.core.db.driver.watch import FRESH_SECONDS, Watch, driver_of
 from app.core.db.errors import Meaning, meaning
+from app.core.db.liveness.watch import FRESH_SECONDS, Watch, driver_of
 from app.core.db.prepared import Prepared, Row
 from app.core.db.read_only import ReadOnlySessionError
 

@@ -5,10 +5,10 @@ from typing import TYPE_CHECKING, Any
 
 import asyncpg
 
-from app.core.db.driver.connection import WatchedConnection, connect_beside
+from app.core.db.liveness.connection import WatchedConnection, connect_beside
 
 if TYPE_CHECKING:
-    from app.core.db.driver.watch import Watch
+    from app.core.db.liveness.watch import Watch
 
 # A statement that takes longer, or up to twice as long, makes the idle connections suspect.
 LOOK_SECONDS = 1.5

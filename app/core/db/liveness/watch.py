@@ -13,9 +13,9 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 from sqlalchemy.pool import ConnectionPoolEntry
 
 from app.core import clock
-from app.core.db.driver.connection import WatchedConnection
-from app.core.db.driver.slow_statements import SlowStatements
 from app.core.db.errors import is_wrong_server, loses_connection
+from app.core.db.liveness.connection import WatchedConnection
+from app.core.db.liveness.slow_statements import SlowStatements
 
 log = structlog.get_logger()
 

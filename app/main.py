@@ -105,7 +105,7 @@ def telemetry() -> TelemetryConfig:
 
 
 def middleware(settings: Settings) -> list[Middleware]:
-    """From the outside in: each layer sees what those below it answer."""
+    """From the outside in: each layer sees the responses of those below it."""
     headers, cors = ResponseHeaders(hsts=settings.is_exposed), with_cors(settings)
     prefix = [Middleware(RootPath, root_path=settings.root_path)] if settings.root_path else []
     return [

@@ -13,7 +13,7 @@ from app.services.auth.scopes import Scope, Scopes
 
 
 class Router(APIRouter):
-    """FastAPI's, with our routes, and with answers made of rows.
+    """FastAPI's, with our routes, and with responses made of rows.
 
     `tag` is what its operations are listed under in the OpenAPI document, where `about` describes it: said once,
     by the router of v1. With `takes_little` for operations whose bodies are a few short fields: no more is read.

@@ -63,7 +63,7 @@ class UnlimitedRoute(Route):
 
 
 async def read_form(handle: Handler, request: Request) -> Response:
-    """What FastAPI itself answers may read a form, and have dependencies that end with the handler."""
+    """What FastAPI itself serves may read a form, and have dependencies that end with the handler."""
     require_usual_form(request_header(request, b"content-type") or "")
     request.scope[FUNCTION_STACK] = run_of(request).exit_stack()
     return await handle(request)

@@ -92,7 +92,7 @@ async def health() -> Response:
 
 @router.get("/ready", response_model=Readiness, summary="Can it serve requests?", responses=responses(503))
 async def ready(services: AppServicesDep) -> dict[str, object]:
-    """The database answers, and its schema is the one this code was written for; asked once a second for all."""
+    """The database responds, and its schema is the one this code was written for; asked once a second for all."""
     await services.readiness.require()
     return {"status": "ready", "checks": {"database": "ok", "migrations": "ok"}}
 

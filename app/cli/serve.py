@@ -1,4 +1,4 @@
-"""`strata serve`: migrate, make the first administrator, and answer requests."""
+"""`strata serve`: migrate, make the first administrator, and serve requests."""
 
 import asyncio
 import logging

@@ -1,4 +1,4 @@
-"""What a server process does besides what the application does: decisions of a server, and none of a library's."""
+"""What a server process adds to the application: decisions for a server to make, not for a library."""
 
 import gc
 import logging

@@ -1,1 +1,1 @@
-"""All SQL, one module a resource."""
+"""All SQL, one module per resource."""

@@ -24,7 +24,7 @@ generations = GenerationCRUD(Generation, StoredRow, "generation")
 
 
 class CachedCRUD[M: Base, R: StoredRow](CRUD[M, R]):
-    """Of a resource with cached answers (`app/api/deps/caching.py`): every write makes them void when it commits."""
+    """Of a resource with cached responses (`app/api/deps/caching.py`): every write invalidates them when it commits."""
 
     def __init__(self, model: type[M], row: type[R], noun: str, **options: Any) -> None:
         super().__init__(model, row, noun, **options)

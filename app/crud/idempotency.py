@@ -29,7 +29,7 @@ class IdempotencyKeyCRUD(ExpiringCRUD[IdempotencyKey, StoredRow]):
     async def claim(
         self, session: WriteSession, user_id: int, operation: str, key: str, fingerprint: str, expires_at: datetime
     ) -> IdempotencyKey:
-        """The key's row: a new one without a status, or the one with the answer given before.
+        """The key's row: a new one without a status, or the one with the response given before.
 
         While another transaction holds the same key this waits for it to end.
 

@@ -79,7 +79,7 @@ class In(BaseModel):
 
 
 class Out(BaseModel):
-    """An answer's body, read from a row. No defaults: clients are told that every field is there."""
+    """A response body, read from a row. No defaults: clients can rely on every field."""
 
     model_config = ConfigDict(from_attributes=True, json_schema_serialization_defaults_required=True)
 

@@ -18,7 +18,7 @@ log = structlog.get_logger()
 
 type Job = Callable[[], Awaitable[None]]
 
-WAITING = "outbox_waiting"
+WAITING = "after_commit_waiting"
 WAIT_FACTOR = 4
 
 

@@ -51,4 +51,4 @@ async def purge_periodically(database: Database) -> None:
         except Exception:
             log.exception("purge of expired rows failed; it will be retried")
         else:
-            log.debug("cleaned", deleted=deleted)
+            log.debug("expired rows purged", deleted=deleted)

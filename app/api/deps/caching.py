@@ -19,7 +19,7 @@ type Load[T] = Callable[[AsyncSession], Awaitable[T]]
 
 
 class Cached:
-    """The answer to a GET that is the same for everybody, with an ETag.
+    """The response to a GET that is the same for everybody, with an ETag.
 
     The key of an entry has the generation of its resource, which every write counts on in its own
     transaction: the first read after a write misses the cache, on every instance. Rows are read from
@@ -32,7 +32,7 @@ class Cached:
         self.if_none_match = if_none_match
 
     async def one[V: HasVersion](self, crud: CachedCRUD[Any, Any], schema: type[BaseModel], load: Load[V]) -> Response:
-        """A single resource; its tag is that of its version, as in its other answers."""
+        """A single resource; its tag is that of its version, as in its other responses."""
 
         async def make(session: AsyncSession) -> bytes:
             row = await load(session)

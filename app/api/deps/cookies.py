@@ -28,7 +28,7 @@ class AmbiguousCookieError(ForbiddenError):
 
 
 class RefreshCookie:
-    """Where a request's refresh token is, and where the answer puts the next one."""
+    """Where a request's refresh token is, and where the response puts the next one."""
 
     def __init__(
         self, request: Request, response: Response, settings: Settings, token: str | None, *, is_wanted: bool

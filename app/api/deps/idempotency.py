@@ -39,7 +39,7 @@ KeyHeader = Annotated[
         alias="Idempotency-Key",
         pattern=r"^[\x21-\x7e]{1,255}$",
         max_length=255,
-        description="Makes repeating the request safe: for 24 hours the same key gets the first answer again.",
+        description="Makes repeating the request safe: for 24 hours the same key gets the first response again.",
         examples=["7f4c2f9a-1d1c-4a57-9c1e-0c8f6d1b2a33"],
     ),
 ]
@@ -58,7 +58,7 @@ class Idempotency:
         """Store the response in the transaction of what it tells of, and give it again to whoever repeats the request.
 
         Raises:
-            EarlyAnswer, KeyReusedError, InProgressError: the request is not to run.
+            EarlyResponse, KeyReusedError, InProgressError: the request is not to run.
         """
         if self.key is not None:
             services = app_services_of(self.request)
@@ -99,7 +99,7 @@ async def once(
 
 
 async def claim(request: Request, keys: Keyring, user_id: int, session: WriteSession, key: str) -> IdempotencyKey:
-    """Raises EarlyAnswer, KeyReusedError or InProgressError if the request is not to run."""
+    """Raises EarlyResponse, KeyReusedError or InProgressError if the request is not to run."""
     fingerprints = [hmac.digest(secret, await request.body(), "sha256").hex() for secret in keys.derive("idempotency")]
     operation = f"{request.method} {request.scope['path']}"
     row = await idempotency_keys.claim(session, user_id, operation, key, fingerprints[0], utc_now() + TTL)

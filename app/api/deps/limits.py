@@ -37,7 +37,7 @@ MailLimit = Depends(limited("register", "mail"))
 
 
 async def count(request: Request, services: AppServices, rate: str, *key: str) -> None:
-    """Count the request, and leave the tightest limit for `Exchange` to put on the answer."""
+    """Count the request, and leave the tightest limit for `Exchange` to put on the response."""
     state: RequestState = request.scope[KEY]
     if services.limiter is None or state.is_counted:
         return

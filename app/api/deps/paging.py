@@ -35,7 +35,7 @@ class CursorPaging:
         return PageQuery(sort, self.limit, after=self.after(sort, filter_), include_total=False)
 
     def page(self, found: PageRows[Any], sort: str, filter_: object = None) -> dict[str, Any]:
-        """The body of the answer, as `CursorPage[T]` describes it."""
+        """The body of the response, as `CursorPage[T]` describes it."""
         return {
             "data": found.rows,
             "meta": {"next_cursor": self.next_cursor(found, sort, filter_), "limit": self.limit},
@@ -44,7 +44,7 @@ class CursorPaging:
     async def run(
         self, crud: ListCRUD[Any, Any], session: AsyncSession, filter_: Filter | None, sort: str
     ) -> dict[str, Any]:
-        """The body of the answer: what the filter leaves of a list, by its sort."""
+        """The body of the response: what the filter leaves of a list, by its sort."""
         return self.page(await crud.page(session, self.query(sort, filter_), filter_), sort, filter_)
 
     def after(self, sort: str, filter_: object) -> list[Any] | None:
@@ -82,7 +82,7 @@ class Paging(CursorPaging):
         return PageQuery(sort, self.limit, self.skip, after, self.include_total)
 
     def page(self, found: PageRows[Any], sort: str, filter_: object = None) -> dict[str, Any]:
-        """The body of the answer, as `Page[T]` describes it."""
+        """The body of the response, as `Page[T]` describes it."""
         return {
             "items": found.rows,
             "total": found.total,

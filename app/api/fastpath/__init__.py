@@ -1,1 +1,1 @@
-"""The accelerator, which can be taken out without changing an answer."""
+"""The fast path, which can be removed without changing a response."""

@@ -1,4 +1,4 @@
-"""A route whose dependencies are planned: from a request's body to the bytes of its answer.
+"""A route whose dependencies are planned: from a request's body to the bytes of its response.
 
 FastAPI's own handler does the same, with three exit stacks and two wrappers for each request, of which such routes
 make no use. `tests/api/test_fast_path.py` and `tests/api/test_scripts.py` compare the responses.
@@ -61,7 +61,7 @@ class Endpoint:
 
     @classmethod
     def of(cls, context: RouteContext) -> Self | None:
-        """None where FastAPI has to answer: the route has no plan, or answers with something else than plain JSON."""
+        """None where FastAPI has to respond: the route has no plan, or its responses are not plain JSON."""
         is_ours = isinstance(context.original_route, Route)
         plan = Plan.of(context.dependant) if is_ours and has_plain_response(context) else None
         return None if plan is None else cls(context, plan)

@@ -1,4 +1,4 @@
-"""The application's routes, in the order in which FastAPI asks them."""
+"""The application's routes, in the order in which FastAPI tries them."""
 
 import re
 from collections.abc import Iterable

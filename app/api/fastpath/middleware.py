@@ -1,4 +1,4 @@
-"""Answers what its table knows, with the same response as FastAPI, which answers everything else."""
+"""Serves the operations in its table, with the same responses as FastAPI, which serves everything else."""
 
 from typing import Any
 

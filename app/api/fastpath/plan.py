@@ -1,4 +1,4 @@
-"""A route's dependencies in the order in which they run, found out once.
+"""A route's dependencies in the order in which they run, determined once.
 
 FastAPI walks their tree with every request, looks at each dependency as often as it is named, and at each parameter
 whether it was sent or not; that costs more than PostgreSQL's answer. What a plan does not know is left to FastAPI:

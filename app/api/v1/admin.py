@@ -1,4 +1,4 @@
-"""`/admin`: what those who run the service look at."""
+"""`/admin`: the audit log and the dashboard."""
 
 from typing import Annotated, Any, Literal
 

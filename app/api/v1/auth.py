@@ -1,4 +1,4 @@
-"""`/auth`: registering, signing in, staying signed in, signing out, and proving who one is by mail."""
+"""`/auth`: registering, signing in, staying signed in, signing out, and verifying addresses by mail."""
 
 from typing import Annotated, Any
 
@@ -135,7 +135,7 @@ async def delete_session(
 
 @router.post("/forgot-password", response_model=Message, summary="Ask for a new password", dependencies=[MailLimit])
 async def forgot_password(data: ForgottenPassword, accounts: AccountsDep, device: DeviceDep) -> dict[str, str]:
-    """The answer is the same whether there is such an account."""
+    """The response is the same whether or not there is such an account."""
     await accounts.passwords.request_reset(data.email, device)
     return {"message": SENT}
 
@@ -154,7 +154,7 @@ async def reset_password(data: PasswordReset, accounts: AccountsDep, device: Dev
 @router.post(
     "/verify-email",
     status_code=status.HTTP_204_NO_CONTENT,
-    summary="Prove an address",
+    summary="Verify an address",
     dependencies=[RegisterLimit],
     responses=responses(409),
 )
@@ -173,4 +173,4 @@ async def verify_email(data: EmailVerification, session: SessionDep, accounts: A
 )
 async def request_verification(me: AccountUser, session: SessionDep, accounts: AccountsDep) -> dict[str, str]:
     await accounts.addresses.request_verification(session, await users.get_for_update(session, me.user.id))
-    return {"message": "A mail with a link is on its way, unless your address is proven already."}
+    return {"message": "A mail with a link is on its way, unless your address is verified already."}

@@ -1,4 +1,4 @@
-"""`/auth/token`: the token endpoint of RFC 6749, for clients that know nothing but the standard."""
+"""`/auth/token`: the token endpoint of RFC 6749, for standard OAuth 2 clients."""
 
 from typing import Annotated, Any
 

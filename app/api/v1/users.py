@@ -67,7 +67,7 @@ async def update_me(
     if_match: IfMatchDep,
     etag: ETagDep,
 ) -> User:
-    """Another `username` wants `password` and is told by mail; `full_name` wants nothing.
+    """Changing `username` requires `password`, and you are notified by mail; `full_name` requires nothing.
 
     The address changes by `/users/me/email`, the password by `/users/me/password`.
     """
@@ -84,7 +84,7 @@ async def update_me(
 async def delete_me(
     data: AccountDeletion, me: AccountUser, accounts: AccountsDep, device: DeviceDep, if_match: IfMatchDep
 ) -> None:
-    """And all that belongs to it, for good. The last administrator cannot leave."""
+    """With all that belongs to it, for good. The last administrator cannot leave."""
     await accounts.delete(me, data.password.get_secret_value(), device, if_match.check)
 
 
@@ -169,7 +169,7 @@ async def create_user(
     device: DeviceDep,
     created: CreatedDep,
 ) -> User:
-    """An administrator's wants the scope `admin` as well."""
+    """Creating an administrator also requires the scope `admin`."""
     fields = data.model_dump(exclude={"password"}) | {"role": Role(data.role)}
     password = data.password.get_secret_value()
     user = await accounts.managed.create(session, idempotency.claim_key, password, device, actor=me, **fields)
@@ -197,8 +197,8 @@ async def update_user(
 ) -> User:
     """A deactivated user is signed out everywhere; the last active administrator stays one.
 
-    To make or unmake an administrator, or to change an administrator's account, wants the scope `admin` as well.
-    A changed address is told at the old one.
+    Promoting or demoting an administrator, and changing an administrator's account, also require the scope `admin`.
+    If the address changes, the old one is notified.
     """
     changes = data.model_dump()
     if "role" in changes:
@@ -221,5 +221,5 @@ async def delete_user(
     device: DeviceDep,
     if_match: IfMatchDep,
 ) -> None:
-    """An administrator's wants the scope `admin` as well."""
+    """Deleting an administrator also requires the scope `admin`."""
     await accounts.managed.delete(session, user_id, device, actor=me, check=if_match.check)

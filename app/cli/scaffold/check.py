@@ -1,4 +1,4 @@
-"""Names that cannot be, and names that are taken."""
+"""Checks of names: which are not allowed, and which are taken."""
 
 import builtins
 import keyword

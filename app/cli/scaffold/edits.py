@@ -1,4 +1,4 @@
-"""Lines that a new resource adds to files that are there: the two registries."""
+"""Lines that a new resource adds to existing files: the two registries."""
 
 import re
 from dataclasses import dataclass

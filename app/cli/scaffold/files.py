@@ -1,4 +1,4 @@
-"""Writing: all of it or nothing."""
+"""Writes all files or none."""
 
 import os
 import subprocess

@@ -1,4 +1,4 @@
-"""ruff's last word on a file before it is written."""
+"""Formats a file with ruff before it is written."""
 
 import subprocess
 import sys

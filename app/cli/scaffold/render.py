@@ -1,4 +1,4 @@
-"""New files from templates, and ruff's last word on every file that is written."""
+"""Renders new files from templates, formatted by ruff."""
 
 import hashlib
 from collections.abc import Iterable

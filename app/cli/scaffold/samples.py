@@ -31,7 +31,7 @@ def expected(field: Field, number: int) -> str:
 
 
 def default(field: Field) -> str:
-    """What an answer shows of a field that was left out."""
+    """What a response shows of a field that was left out."""
     if field.default is None or field.kind.name == "enum":
         return repr(field.default)
     return repr(wire_default(field.kind, field.default))

@@ -68,7 +68,7 @@ def read_rate(text: str) -> str:
 
 
 def check_header_names(names: tuple[str, ...]) -> tuple[str, ...]:
-    """Tokens of RFC 9110. `*` is one, and would be no wildcard in an answer with credentials (Fetch standard)."""
+    """Tokens of RFC 9110. `*` is one, and would be no wildcard in a response with credentials (Fetch standard)."""
     for name in names:
         if name == "*" or not HEADER_NAME.fullmatch(name):
             raise ValueError("must be names of request headers, separated by commas, without `*`")

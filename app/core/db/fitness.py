@@ -20,7 +20,7 @@ SCHEMA = "has no schema of its search_path, or none that this role may use: CREA
 
 
 class UnfitDatabaseError(Exception):
-    """The database answers, and Strata cannot use it; the message says why and what to do."""
+    """The database responds, and Strata cannot use it; the message says why and what to do."""
 
 
 async def check_fitness(connection: "AsyncConnection", url: URL) -> None:

@@ -166,7 +166,7 @@ class Listener:
         self.audience.hear(payload)
 
     def end(self, _: object) -> None:
-        """The connection is gone: no need to wait for the next answer to know."""
+        """The connection is gone: no need to wait for the next response to know."""
         self.audience.lose()
         self.hurry()
 

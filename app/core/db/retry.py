@@ -37,5 +37,5 @@ async def pause_after(error: DBAPIError, attempt: int, *, is_read: bool = False)
     is_lost = attempt == 1 and (is_worth_repeating(error) if is_read else is_undone(error))
     if not is_lost and not is_repeatable(error):
         raise error
-    log.info("transaction taken back, trying again", attempt=attempt, why=meaning(error).name, code=code_name(error))
+    log.info("transaction rolled back, trying again", attempt=attempt, why=meaning(error).name, code=code_name(error))
     await asyncio.sleep(FIRST_WAIT * 2**attempt * random.uniform(0.5, 1.5))  # noqa: S311 - not for secrets

@@ -55,7 +55,7 @@ async def check_replica(settings: Settings) -> None:
         async with engine.connect() as connection:
             await check_fitness(connection, url)
     except (OSError, SQLAlchemyError) as error:
-        log.warning("the replica does not answer", error=type(error).__name__)
+        log.warning("the replica does not respond", error=type(error).__name__)
     finally:
         await engine.dispose()
 

@@ -1,4 +1,4 @@
-"""Items, one module a kind of operation."""
+"""Items, one module per kind of operation."""
 
 from app.api.router import Router
 from app.api.v1.items import batch, items, stock

@@ -1,4 +1,4 @@
-"""`/items/bulk`, `/items/by-sku` and `/items/export`: what synchronises a shop with another system."""
+"""`/items/bulk`, `/items/by-sku` and `/items/export`: what synchronizes a shop with another system."""
 
 from typing import Annotated, Any
 
@@ -44,7 +44,7 @@ async def create_bulk(
 
 @router.patch("/bulk", response_model=ItemBatchUpdated, summary="Close or reopen many items")
 async def update_bulk(data: ItemBatchUpdate, me: ItemWriter, session: SessionDep) -> ItemBatchUpdated:
-    """Your own ones; the ids of others' and of none are passed over."""
+    """Only your own; other ids are ignored."""
     return ItemBatchUpdated(updated=await items.set_done(session, me.user.id, data.ids, is_done=data.is_done))
 
 
@@ -80,7 +80,7 @@ async def export(
 ) -> Download:
     """All there are when the download begins, by id, each as it is when it is read; the filters are those of the list.
 
-    Two downloads of a user go on at once. One that nobody takes ends.
+    A user may have two downloads at once. One that the client does not read is aborted.
     """
     chunks = export_items(services.database, filter_, format_)
     return Download(chunks, MEDIA_TYPES[format_], f"items.{format_}")

@@ -1,4 +1,4 @@
-"""`/items/{item_id}/stock`: how many of an item there are, as far as anybody knows."""
+"""`/items/{item_id}/stock`: the stock of an item, from the inventory service if there is one."""
 
 from typing import Annotated
 

@@ -1,4 +1,4 @@
-"""Statements that are not answered: whether the server is still at work on them, or the answer was lost."""
+"""Statements without a response: whether the server is still executing them, or the response was lost."""
 
 import asyncio
 from typing import TYPE_CHECKING, Any

@@ -133,7 +133,7 @@ class Watch:
         idle = [connection for connection in self.connections if not connection.is_lent and not connection.is_closed()]
         for connection in idle:
             connection.terminate()
-        log.warning("connections to the database gave no answer and were given up", count=dead + len(idle))
+        log.warning("database connections did not respond and were closed", count=dead + len(idle))
 
     async def forget_plans(self) -> None:
         """asyncpg does so for the one connection where it has failed; each of the others would fail once as well.
@@ -153,7 +153,7 @@ class Watch:
                 connection.terminate()
         if clock.seconds() - self.left_at > LOG_SECONDS:
             self.left_at = clock.seconds()
-            log.warning("the database is read-only: its connections are given up", count=len(wanted))
+            log.warning("the database is read-only: its connections are closed", count=len(wanted))
 
 
 def is_fresh(connection: WatchedConnection) -> bool:

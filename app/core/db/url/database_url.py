@@ -1,4 +1,4 @@
-"""What DATABASE_URL may say; light enough for the settings to import. Connecting is in database.py."""
+"""What DATABASE_URL may say; light enough for the settings to import. Connecting is in engine.py."""
 
 import re
 

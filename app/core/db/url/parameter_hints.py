@@ -1,4 +1,4 @@
-"""What is said of parameters that others know and asyncpg has nothing for: each with what to do instead."""
+"""Messages for parameters that other clients support and asyncpg does not: each says what to do instead."""
 
 LEAVE_OUT = "is nothing that the driver can do: leave it out"
 HINTS = {

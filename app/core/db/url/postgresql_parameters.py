@@ -1,4 +1,4 @@
-"""Which parameters a PostgreSQL URL may have, under which names others know them, and what is said of the rest."""
+"""The parameters that a PostgreSQL URL may have, their aliases, and messages for all others."""
 
 import re
 from collections.abc import Callable, Mapping

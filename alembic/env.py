@@ -2,15 +2,17 @@
 
 import asyncio
 from collections.abc import Callable
+from graphlib import TopologicalSorter
 from pathlib import Path
 from typing import Any, Literal
 
 import structlog
 from alembic import context
 from alembic.ddl.sqlite import SQLiteImpl
+from alembic.operations.ops import DropTableOp, MigrationScript
 from alembic.runtime.migration import MigrationInfo
 from alembic.util import CommandError
-from sqlalchemy import Connection, Table, event, text
+from sqlalchemy import Connection, ForeignKeyConstraint, Table, event, text
 from sqlalchemy.engine.interfaces import DBAPIConnection
 from sqlalchemy.pool import ConnectionPoolEntry
 
@@ -88,6 +90,26 @@ def name_filter() -> Callable[[str | None, str, Any], bool]:
     return include_name
 
 
+def drop_referring_tables_first(_: object, __: object, scripts: list[MigrationScript]) -> None:
+    """Alembic drops tables in no particular order, and makes them again in the reverse one."""
+    for script in scripts:
+        upgrade, downgrade = script.upgrade_ops, script.downgrade_ops
+        assert upgrade is not None
+        assert downgrade is not None
+        drops = {each.table_name: each for each in upgrade.ops if isinstance(each, DropTableOp)}
+        order = [*TopologicalSorter({name: referred_tables(drop) for name, drop in drops.items()}).static_order()]
+        # After the indexes of all of them.
+        upgrade.ops = [each for each in upgrade.ops if not isinstance(each, DropTableOp)]
+        upgrade.ops += [drops[name] for name in reversed(order) if name in drops]
+        upgrade.reverse_into(downgrade)
+
+
+def referred_tables(drop: DropTableOp) -> set[str]:
+    constraints = (each for each in drop.reverse().columns if isinstance(each, ForeignKeyConstraint))
+    referred = {element.target_fullname.split(".")[-2] for each in constraints for element in each.elements}
+    return referred - {drop.table_name}
+
+
 def tell(ctx: Any, step: MigrationInfo, heads: Any, run_args: Any) -> None:  # noqa: ARG001 - Alembic's signature
     if (revision := step.up_revision) is not None:
         log.info("migrated" if step.is_upgrade else "migrated back", revision=revision.revision)
@@ -101,6 +123,7 @@ def run(connection: Connection) -> None:
         target_metadata=metadata,
         render_item=render_item,
         include_name=name_filter(),
+        process_revision_directives=drop_referring_tables_first,
         on_version_apply=tell,
         render_as_batch=not is_postgresql,
         transactional_ddl=True,

@@ -67,13 +67,17 @@ def versions(config: Config) -> Path:
     return Path(config.get_main_option("script_location") or "") / "versions"
 
 
-def dropped(config: Config) -> set[str]:
-    """What the upgrade of a new revision drops."""
+def drops(config: Config) -> list[str]:
+    """What the upgrade of a new revision drops, in its order."""
     before = set(versions(config).iterdir())
     command.revision(config, message="compare", autogenerate=True, rev_id="compared")
     (new,) = set(versions(config).iterdir()) - before
     upgrade, _, _ = new.read_text().partition("def downgrade")
-    return set(DROP.findall(upgrade))
+    return DROP.findall(upgrade)
+
+
+def dropped(config: Config) -> set[str]:
+    return set(drops(config))
 
 
 def add_migration(config: Config, *operations: str) -> None:
@@ -108,6 +112,18 @@ def test_what_a_migration_has_made_and_no_model_has_is_dropped(config: Config) -
     with pytest.raises(CommandError, match="remove_table"):
         command.check(config)
     assert dropped(config) == {"gadgets", "ix_gadgets_size", "nickname", "ix_users_nickname", "renamed"}
+
+
+def test_tables_that_refer_to_others_are_dropped_first(config: Config) -> None:
+    key, size = "sa.Column('id', sa.Integer(), primary_key=True)", "sa.Column('size', sa.Integer(), index=True)"
+    # Enough of them that no other order is right by chance.
+    names = ["widgets", "gears", "screws", "springs", "axles"]
+    refers = [f"sa.ForeignKeyConstraint(['size'], ['{name}.id'])" for name in names]
+    tables = zip(names, ["sa.CheckConstraint('id > 0', name='positive')", *refers[:-1]], strict=True)
+    add_migration(config, *(f"op.create_table('{name}', {key}, {size}, {last})" for name, last in tables))
+    assert [name for name in drops(config) if name in names] == names[::-1]
+    command.upgrade(config, "head")
+    command.downgrade(config, "-1")
 
 
 def test_what_is_made_in_a_batch_is_ours(config: Config) -> None:

@@ -1,6 +1,7 @@
 """`strata doctor`: what serve makes is a note, what had better be changed a warning, what is wrong a fault."""
 
 import os
+import re
 import stat
 from pathlib import Path
 
@@ -24,12 +25,13 @@ def fresh(folder: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 def test_what_serve_makes_is_a_note_with_a_mark_of_its_own_and_no_fault(strata: Strata) -> None:
     answer = strata("doctor")
     assert answer.exit_code == 0
-    assert answer.stdout.splitlines()[1:] == [
+    *notes, fast_path = answer.stdout.splitlines()[1:]
+    assert notes == [
         "· data directory  var is not there yet: `strata serve` makes it",
         "· signing secret  there is none yet: `strata serve` makes it, in var/secret",
         "· database        var/strata.db is not there yet: `strata serve` makes it",
-        "✓ fast path       on, 51 of 56 operations",
     ]
+    assert re.fullmatch(r"✓ fast path       on, \d+ of \d+ operations", fast_path)
 
 
 def test_a_data_directory_that_serve_cannot_make_is_a_fault(strata: Strata, fresh: Path) -> None:

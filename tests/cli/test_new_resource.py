@@ -171,13 +171,12 @@ def code_blocks(language: str, marker: str) -> list[str]:
 
 
 def make_edit(copy: Path, block: str) -> str:
-    """What the documentation says of a registry: another import, and a line before that of orders."""
+    """What the documentation says of a registry: another import, and a line."""
     heading, import_, line = (line for line in block.splitlines() if line)
     path = heading.removeprefix("# ")
     beginning = import_.partition(" import ")[0]
     text = re.sub(rf"{beginning} import .*", import_, (copy / path).read_text())
-    next_ = "router.include_router(orders.router)"
-    (copy / path).write_text(text.replace(next_, f"{line}\n{next_}"))
+    (copy / path).write_text(f"{text}{line}\n")
     return path
 
 

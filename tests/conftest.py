@@ -287,7 +287,8 @@ def borrowed_app(settings: Settings, add: Callable[[FastAPI], None] | None = Non
 async def running(settings: Settings) -> AsyncIterator[tuple[FastAPI, LifespanManager, AppServices]]:
     """An application with its lifespan, as a server would have it; nobody else has it meanwhile."""
     with borrowed_app(settings) as app:
-        async with LifespanManager(app) as manager:
+        # pytest-timeout ends what hangs; the five seconds that LifespanManager gives are too few on a busy machine.
+        async with LifespanManager(app, startup_timeout=None, shutdown_timeout=None) as manager:
             yield app, manager, manager._state["services"]
 
 

@@ -59,12 +59,18 @@ def pytest_configure(config: pytest.Config) -> None:
     config.pluginmanager.register(SlowFirst())
 
 
-@pytest.hookimpl(tryfirst=True)
-def pytest_xdist_auto_num_workers(config: pytest.Config) -> int | None:
-    """No workers for tests that are named, or for a debugger: they would start for longer than such a run takes."""
+@pytest.hookimpl(wrapper=True)
+def pytest_xdist_auto_num_workers(config: pytest.Config) -> Generator[None, int, int]:
+    """No workers for tests that are named, or for a debugger: they would start for longer than such a run takes.
+
+    Else half as many again as there are cores: many a test waits for a process, a lock or the end of a time.
+    """
+    found = yield
     is_by_name = all("::" in argument for argument in config.args)
     wants_terminal = config.getoption("trace") or config.getoption("capture") == "no"
-    return 0 if is_by_name or wants_terminal else None
+    if is_by_name or wants_terminal:
+        return 0
+    return found if "PYTEST_XDIST_AUTO_NUM_WORKERS" in os.environ else found + found // 2
 
 
 @pytest.hookimpl(tryfirst=True)

@@ -50,6 +50,7 @@ of_the_fast_path = pytest.mark.skipif(difference() is not None, reason="this Fas
 POSTGRES_URL = os.environ.get("STRATA_TEST_DATABASE_URL")
 # Of password hashes and of JWTs; and the password of the tests' users.
 SECRET_MARKS = ("$argon2id$", "eyJhbGciOi", PASSWORD, SECRET)
+DROPPED_AT_ONCE = 10
 counter = itertools.count()
 
 
@@ -171,8 +172,30 @@ async def run_on_server(*statements: str) -> None:
 
 async def end_sessions(url: URL) -> None:
     """Cut all connections to a database of PostgreSQL's, as a restart does, and wait until they are."""
-    condition = f"datname = '{url.database}' AND pid <> pg_backend_pid()"
+    # No autovacuum, which only a superuser may end.
+    condition = f"datname = '{url.database}' AND pid <> pg_backend_pid() AND backend_type = 'client backend'"
     await run_on_server(f"SELECT pg_terminate_backend(pid, 5000) FROM pg_stat_activity WHERE {condition}")
+
+
+class Leftovers:
+    """Databases of tests that have ended: a DROP waits for a checkpoint of the whole server, which many can share."""
+
+    def __init__(self) -> None:
+        self.names: list[str] = []
+
+    def add(self, url: URL) -> None:
+        # A process that is left would hold one of the server's few connections until then.
+        asyncio.run(end_sessions(url))
+        self.names.append(str(url.database))
+        if len(self.names) == DROPPED_AT_ONCE:
+            self.drop()
+
+    def drop(self) -> None:
+        names, self.names = self.names, []
+        asyncio.run(self.drop_all(names))
+
+    async def drop_all(self, names: list[str]) -> None:
+        await asyncio.gather(*(run_on_server(f'DROP DATABASE "{name}" WITH (FORCE)') for name in names))
 
 
 def new_database_name(worker_id: str) -> str:
@@ -203,6 +226,13 @@ def migrated_url(tmp_path_factory: pytest.TempPathFactory, worker_id: str) -> It
 
 
 @pytest.fixture(scope="session")
+def leftovers() -> Iterator[Leftovers]:
+    leftovers = Leftovers()
+    yield leftovers
+    leftovers.drop()
+
+
+@pytest.fixture(scope="session")
 def key_files(tmp_path_factory: pytest.TempPathFactory) -> KeyFiles:
     """Two keys of each algorithm, made once, for RSA takes its time."""
     return KeyFiles(tmp_path_factory.mktemp("keys"))
@@ -221,19 +251,20 @@ def settings(usual_settings: Settings, tmp_path: Path) -> Settings:
 
 
 @pytest.fixture
-def empty_url(tmp_path: Path, worker_id: str) -> Iterator[URL]:
+def empty_url(tmp_path: Path, worker_id: str, leftovers: Leftovers) -> Iterator[URL]:
     """A database that no migration has seen."""
     if POSTGRES_URL is None:
         yield URL.create("sqlite+aiosqlite", database=str(tmp_path / "empty.db"))
         return
     name = new_database_name(worker_id)
     asyncio.run(run_on_server(f'CREATE DATABASE "{name}"'))
-    yield make_url(POSTGRES_URL).set(database=name)
-    asyncio.run(run_on_server(f'DROP DATABASE "{name}" WITH (FORCE)'))
+    url = make_url(POSTGRES_URL).set(database=name)
+    yield url
+    leftovers.add(url)
 
 
 @contextmanager
-def copied(migrated_url: URL, copy: Path, worker_id: str) -> Iterator[URL]:
+def copied(migrated_url: URL, copy: Path, worker_id: str, leftovers: Leftovers) -> Iterator[URL]:
     """`copy` is where an SQLite database is copied to."""
     if POSTGRES_URL is None:
         shutil.copy(str(migrated_url.database), copy)
@@ -241,21 +272,22 @@ def copied(migrated_url: URL, copy: Path, worker_id: str) -> Iterator[URL]:
         return
     name = new_database_name(worker_id)
     asyncio.run(run_on_server(f'CREATE DATABASE "{name}" TEMPLATE "{migrated_url.database}"'))
-    yield migrated_url.set(database=name)
-    asyncio.run(run_on_server(f'DROP DATABASE "{name}" WITH (FORCE)'))
+    url = migrated_url.set(database=name)
+    yield url
+    leftovers.add(url)
 
 
 @pytest.fixture
-def real_url(migrated_url: URL, tmp_path: Path, worker_id: str) -> Iterator[URL]:
+def real_url(migrated_url: URL, tmp_path: Path, worker_id: str, leftovers: Leftovers) -> Iterator[URL]:
     """A migrated database for one test alone, where commits are commits."""
-    with copied(migrated_url, tmp_path / "real.db", worker_id) as url:
+    with copied(migrated_url, tmp_path / "real.db", worker_id, leftovers) as url:
         yield url
 
 
 @pytest.fixture
-def another_url(migrated_url: URL, tmp_path: Path, worker_id: str) -> Iterator[URL]:
+def another_url(migrated_url: URL, tmp_path: Path, worker_id: str, leftovers: Leftovers) -> Iterator[URL]:
     """One more, as another deployment has it."""
-    with copied(migrated_url, tmp_path / "another.db", worker_id) as url:
+    with copied(migrated_url, tmp_path / "another.db", worker_id, leftovers) as url:
         yield url
 
 

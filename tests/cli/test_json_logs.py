@@ -29,7 +29,7 @@ def lines_of(process: Process) -> list[dict[str, Any]]:
 
 
 @pytest.mark.parametrize("workers", ["1", "2"])
-def test_a_start_says_where_it_serves_and_where_the_generated_password_is(
+def test_a_start_says_where_it_serves_and_where_the_password_is_and_no_request_is_missing_at_the_end(
     serve: Serve, empty_url: URL, tmp_path: Path, workers: str
 ) -> None:
     url = empty_url.render_as_string(hide_password=False)
@@ -39,10 +39,14 @@ def test_a_start_says_where_it_serves_and_where_the_generated_password_is(
         assert file.stat().st_mode & 0o777 == 0o600
         password = file.read_text().strip()
         assert server.log_in(client, password).status_code == 200
+        for number in range(50):
+            assert client.get(f"/nothing/{number}").status_code == 404
         base_url = str(client.base_url)
-    assert server.stop(signal.SIGINT) == 0
+    assert server.stop() == 0
+    paths = [line["path"] for line in lines_of(server) if line["message"] == "request"]
+    assert paths == ["/api/v1/auth/login", *(f"/nothing/{number}" for number in range(50))]
     lines = {line["message"]: line for line in lines_of(server)}
-    assert {"first administrator created", "serving", "request"} <= lines.keys()
+    assert {"first administrator created", "serving"} <= lines.keys()
     made, serving = lines["first administrator created"], lines["serving"]
     assert (made["username"], made["password_file"]) == ("admin", "var/first-admin-password")
     assert (serving["url"], serving["environment"]) == (base_url, "development")

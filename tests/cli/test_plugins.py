@@ -10,8 +10,10 @@ import httpx
 import pytest
 
 from tests.cli.conftest import Strata
-from tests.cli.test_serve import STRATA, Process
+from tests.cli.test_serve import STRATA, Process, Refused, refused
 from tests.plugin_packages import documented_plugin, install, on_the_path
+
+__all__ = ["refused"]
 
 URL = "/api/v1/stock"
 FAILS = "def init_app(app): raise LookupError"
@@ -37,12 +39,12 @@ def run(folder: Path, *arguments: str, **environment: str) -> subprocess.Complet
     )
 
 
-def test_the_document_has_the_listed_plugins(tmp_path: Path, site: Path) -> None:
+def test_the_document_has_the_listed_plugins(strata: Strata, folder: Path, site: Path) -> None:
     install(site, documented_plugin())
-    listed = run(tmp_path, "openapi", MODULES="stock")
+    listed = run(folder, "openapi", MODULES="stock")
     assert (listed.returncode, listed.stderr) == (0, "")
     assert URL in json.loads(listed.stdout)["paths"]
-    assert URL not in json.loads(run(tmp_path, "openapi").stdout)["paths"]
+    assert URL not in json.loads(strata("openapi").stdout)["paths"]
 
 
 def test_a_served_plugin_answers_its_user(tmp_path: Path, site: Path) -> None:
@@ -63,19 +65,21 @@ def test_a_served_plugin_answers_its_user(tmp_path: Path, site: Path) -> None:
 
 
 @pytest.mark.parametrize("workers", ["1", "2"])
-def test_a_plugin_that_fails_ends_the_start_before_anything_is_done(tmp_path: Path, site: Path, workers: str) -> None:
+def test_a_plugin_that_fails_ends_the_start_before_anything_is_done(
+    refused: Refused, site: Path, tmp_path: Path, workers: str
+) -> None:
     install(site, FAILS)
-    failure = run(tmp_path, "serve", "--port", "0", "--workers", workers, MODULES="stock")
-    assert (failure.returncode, failure.stdout) == (1, "")
-    (line,) = failure.stderr.splitlines()
+    failure = refused(MODULES="stock", WEB_CONCURRENCY=workers)
+    assert (failure.code, failure.out) == (1, "")
+    (line,) = failure.lines
     assert line.startswith("error: The plugin stock (acme-stock 1.2.3) failed with LookupError (")
     assert not (tmp_path / "var").exists()
 
 
-def test_a_plugin_that_is_not_installed_ends_the_start(tmp_path: Path) -> None:
-    failure = run(tmp_path, "serve", "--port", "0", MODULES="stock")
-    assert (failure.returncode, failure.stdout) == (1, "")
-    assert failure.stderr == "error: MODULES: no installed package provides stock; installed: none.\n"
+def test_a_plugin_that_is_not_installed_ends_the_start(refused: Refused) -> None:
+    failure = refused(MODULES="stock")
+    assert (failure.code, failure.out) == (1, "")
+    assert failure.lines == ["error: MODULES: no installed package provides stock; installed: none."]
 
 
 @pytest.mark.usefixtures("installed")

@@ -3,7 +3,7 @@
 import asyncio
 import os
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, nullcontext
 from importlib.metadata import version
 from typing import TypedDict
 
@@ -16,7 +16,6 @@ from starlette.types import Lifespan
 
 from app.api import system, v1, v2
 from app.api.application import Application
-from app.api.deps import AppServices
 from app.api.errors import install_error_handlers
 from app.api.fastpath.middleware import FastPath
 from app.api.middleware.checks import Checks
@@ -48,13 +47,15 @@ from app.core.security.keys import Keyring
 from app.core.security.passwords import PasswordHasher
 from app.core.security.tokens import Tokens
 from app.services.accounts.accounts import Accounts
-from app.services.after_commit import AfterCommit
+from app.services.app_services import AppServices
 from app.services.auth.account_changes import open_listener
 from app.services.auth.auth import Auth
 from app.services.auth.scopes import Scopes
 from app.services.items.inventory import Inventory
+from app.services.jobs import Jobs
+from app.services.mail.delivery import MailDelivery
 from app.services.mail.notices import Notices
-from app.services.purge import purge_periodically
+from app.tasks.running import running_worker
 
 
 class State(TypedDict):
@@ -82,7 +83,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         redoc_url=None,
         redirect_slashes=False,
         generate_unique_id_function=operation_id,
-        lifespan=lifespan_of(settings),
+        lifespan=lifespan_of(settings, has_worker=settings.runs_jobs),
         middleware=middleware(settings),
         telemetry=telemetry(),
     )
@@ -125,7 +126,7 @@ def middleware(settings: Settings) -> list[Middleware]:
     ]
 
 
-def lifespan_of(settings: Settings) -> Lifespan[FastAPI]:
+def lifespan_of(settings: Settings, *, has_worker: bool) -> Lifespan[FastAPI]:
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[State]:
         log_plugins(settings.modules)
@@ -133,18 +134,15 @@ def lifespan_of(settings: Settings) -> Lifespan[FastAPI]:
         try:
             await wait_for_database(database.engine, settings)
             services = open_app_services(settings, database, await redis_prefix(settings, database.engine))
-            cleaner = asyncio.create_task(purge_periodically(database))
             listener = open_listener(settings, database, services.auth.account_cache)
             try:
                 if listener is not None:
                     listener.start()
-                yield {"services": services}
+                async with running_worker(services) if has_worker else nullcontext():
+                    yield {"services": services}
             finally:
-                cleaner.cancel()
                 if listener is not None:
                     await listener.close()
-                # While the database is still open: jobs may need it.
-                await services.after_commit.close()
                 if services.limiter is not None:
                     await services.limiter.close()
                 await services.cache.close()
@@ -162,8 +160,8 @@ def open_app_services(settings: Settings, database: Database, prefix: str = PREF
     hasher = PasswordHasher()
     tokens = Tokens(keys, settings.jwt_issuer, settings.jwt_audience)
     limiter = RateLimiter.from_settings(settings, prefix)
-    mailer, after_commit = open_mailer(settings), AfterCommit()
-    notices = Notices(settings, after_commit, mailer, limiter)
+    mailer, jobs = open_mailer(settings), Jobs()
+    notices = Notices(jobs)
     auth = Auth.from_settings(settings, database, hasher, tokens, registered_scopes(), limiter, notices)
     return AppServices(
         settings=settings,
@@ -171,12 +169,13 @@ def open_app_services(settings: Settings, database: Database, prefix: str = PREF
         download_slots=DownloadSlots(),
         hasher=hasher,
         auth=auth,
-        accounts=Accounts.from_settings(settings, database, hasher, auth.attempts, limiter, after_commit, notices),
+        accounts=Accounts.from_settings(settings, database, hasher, auth.attempts, limiter, jobs, notices),
         cache=Cache.from_settings(settings, prefix),
         cursors=CursorSigner(keys),
         keys=keys,
         mailer=mailer,
-        after_commit=after_commit,
+        delivery=MailDelivery(settings, database, mailer, limiter, jobs),
+        jobs=jobs,
         limiter=limiter,
         inventory=Inventory.from_settings(settings),
         readiness=Readiness(database, migration_head()),

@@ -314,7 +314,7 @@ def borrowed_app(settings: Settings, add: Callable[[FastAPI], None] | None = Non
         if add is not None:
             add(app)
     configure_logging(settings)
-    app.router.lifespan_context = lifespan_of(settings)
+    app.router.lifespan_context = lifespan_of(settings, has_worker=False)
     routes = list(app.router.routes)
     yield app
     if app.router.routes == routes and not app.dependency_overrides:

@@ -7,7 +7,8 @@ from email.message import EmailMessage
 from email.policy import default
 from pathlib import Path
 
-from app.api.deps import AppServices
+from app.services.app_services import AppServices
+from tests.jobs import run_jobs
 
 
 def text_of(message: EmailMessage) -> str:
@@ -29,7 +30,7 @@ class Mailbox:
 
     async def messages(self, to: str | None = None) -> list[EmailMessage]:
         """All of one address, or simply all; the newest last."""
-        await self.services.after_commit.join()
+        await run_jobs(self.services)
         return [message for message in self.read() if to is None or message["To"] == to]
 
     def read(self) -> list[EmailMessage]:

@@ -41,6 +41,12 @@ class Inbox:
         self.had_tls.append(session.ssl is not None)
         return "250 OK"
 
+    async def wait_for(self, number: int) -> list[EmailMessage]:
+        async with asyncio.timeout(20):
+            while len(self.messages) < number:  # noqa: ASYNC110 - nobody tells
+                await asyncio.sleep(0.01)
+        return self.messages
+
     def authenticate(self, *arguments: Any) -> AuthResult:
         credentials = arguments[-1]
         assert isinstance(credentials, LoginPassword)

@@ -20,6 +20,7 @@ from app.models.item import Item
 from app.models.user import Role, User
 from app.services.audit import Device, record
 from tests.factories import PASSWORD, Factory
+from tests.jobs import run_jobs
 from tests.server import Server
 
 AUDIT = "/api/v1/admin/audit"
@@ -140,7 +141,7 @@ async def test_password_changes_and_resets_are_written_down(
     event = await only_event(session, Action.PASSWORD_CHANGED)
     assert (event.actor_id, event.subject_id) == (alice.id, alice.id)
     await client.post(f"{AUTH}/forgot-password", json={"email": "alice@example.com"}, headers=DEVICE)
-    await services.after_commit.join()
+    await run_jobs(services)
     event = await only_event(session, Action.PASSWORD_RESET_REQUESTED)
     assert (event.actor_id, event.subject_id) == (None, alice.id)
     newest = max(services.settings.data_dir.glob("mail/*.eml")).read_text()
@@ -158,7 +159,7 @@ async def test_a_reset_for_an_unknown_address_leaves_no_event(
     client: httpx.AsyncClient, session: AsyncSession, services: AppServices
 ) -> None:
     await client.post(f"{AUTH}/forgot-password", json={"email": "nobody@example.com"})
-    await services.after_commit.join()
+    await run_jobs(services)
     assert await all_events(session) == []
 
 

@@ -13,7 +13,6 @@ from sqlalchemy import func, select, text
 from sqlalchemy.engine import URL
 from sqlalchemy.exc import DBAPIError
 
-from app.api.deps.app_services import AppServices
 from app.core.clock import utc_now
 from app.core.config.settings import Settings
 from app.core.db.engine import Database
@@ -22,6 +21,7 @@ from app.core.db.errors import code_name, meaning
 from app.core.db.prepared import Prepared
 from app.core.db.session import fetch
 from app.main import create_app, open_app_services
+from app.services.app_services import AppServices
 from tests.conftest import FAST_PATH, POSTGRES_URL, connected, run_on_server, running
 from tests.factories import PASSWORD, Factory
 from tests.standin import stand_in

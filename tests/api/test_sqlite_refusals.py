@@ -14,10 +14,10 @@ import pytest
 from sqlalchemy import Engine, event
 from sqlalchemy.engine import URL
 
-from app.api.deps.app_services import AppServices
 from app.core.config.settings import Settings
 from app.core.db.error_codes import Meaning
 from app.core.db.errors import meaning
+from app.services.app_services import AppServices
 from tests.conftest import POSTGRES_URL, connected, running, settings_for
 from tests.factories import Factory
 

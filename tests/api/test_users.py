@@ -24,6 +24,7 @@ from app.models.item import Item
 from app.models.one_time_token import OneTimeToken, Purpose
 from app.models.user import Role, User
 from tests.factories import PASSWORD, PASSWORD_HASH, Factory
+from tests.jobs import run_jobs
 from tests.server import Server
 
 URL = "/api/v1/users"
@@ -51,7 +52,7 @@ async def events(session: AsyncSession, action: Action) -> list[AuditEvent]:
 
 
 async def mails(services: AppServices) -> list[EmailMessage]:
-    await services.after_commit.join()
+    await run_jobs(services)
     parser = BytesParser(EmailMessage, policy=policy.default)
     return [parser.parsebytes(file.read_bytes()) for file in sorted(services.settings.data_dir.glob("mail/*.eml"))]
 

@@ -15,6 +15,7 @@ from app.models.base import Base
 from app.models.user import User
 from tests.conftest import connected, running
 from tests.factories import Factory
+from tests.jobs import run_jobs
 from tests.mailbox import Mailbox, text_of
 
 LINK = re.compile(r"#token=\S+")
@@ -38,7 +39,7 @@ class Way:
 
     async def send(self, method: str, url: str, options: dict[str, Any]) -> httpx.Response:
         response = await self.client.request(method, self.filled(url), **self.filled(options))
-        await self.services.after_commit.join()
+        await run_jobs(self.services)
         return response
 
     def filled(self, value: Any) -> Any:

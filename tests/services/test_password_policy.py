@@ -19,6 +19,7 @@ from app.models.user import User
 from app.services.accounts.password_policy import WeakPasswordError, check_password
 from tests.conftest import connected, in_one_transaction, running
 from tests.factories import PASSWORD, PASSWORD_HASH, Factory
+from tests.jobs import run_jobs
 
 ALICE = {"username": "alice-in-wonderland", "email": "Alice.Liddell@Example.com"}
 
@@ -148,7 +149,7 @@ async def test_a_reset_link_survives_a_weak_password(
 ) -> None:
     await make.user(username="bob", email="bob@example.com")
     await client.post("/api/v1/auth/forgot-password", json={"email": "bob@example.com"})
-    await services.after_commit.join()
+    await run_jobs(services)
     [mail] = services.settings.data_dir.glob("mail/*.eml")
     found = re.search(r"#token=([\w-]+)", mail.read_text())
     assert found is not None

@@ -1,6 +1,5 @@
 """What is past its time goes, what is not stays, and no failure stops it for good."""
 
-import asyncio
 from collections.abc import Callable
 from datetime import timedelta
 from typing import Any
@@ -14,7 +13,6 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from app.api.deps import AppServices
 from app.core.clock import utc_now
 from app.core.config.settings import Settings
-from app.core.db.engine import Database
 from app.crud.device_session import sessions
 from app.crud.one_time_token import one_time_tokens
 from app.models.audit import AuditEvent
@@ -22,7 +20,7 @@ from app.models.device_session import DeviceSession
 from app.models.one_time_token import OneTimeToken, Purpose
 from app.models.user import User
 from app.services import purge
-from app.services.purge import purge_expired, purge_periodically
+from app.services.purge import purge_expired
 from tests.conftest import running
 from tests.factories import Factory
 
@@ -126,76 +124,3 @@ async def test_each_batch_is_a_transaction_of_its_own(real_settings: Settings, m
 
 async def broken(*_: Any) -> int:
     raise ConnectionError("the database is having a nap")
-
-
-async def until(condition: Callable[[], Any]) -> None:
-    async with asyncio.timeout(10):
-        while not condition():  # noqa: ASYNC110 - nothing to wait for: the cleaner tells nobody
-            await asyncio.sleep(0.005)
-
-
-async def test_it_is_tried_again_after_a_failure(
-    make: Factory, session: AsyncSession, services: AppServices, logs: Logs, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    alice = await make.user()
-    await make.tokens(alice)
-    await expire_sessions(session, alice)
-    done: list[int] = []
-    came_back = asyncio.Event()
-
-    async def come_back(*_: Any) -> int:
-        """The sweep before has committed; cancelled here, it is in the middle of no statement."""
-        came_back.set()
-        return await asyncio.Future()
-
-    sweeps = iter([broken, broken, sessions.end_expired, come_back])
-
-    async def unreliable(*arguments: Any) -> int:
-        deleted = await next(sweeps)(*arguments)
-        done.append(deleted)
-        return deleted
-
-    monkeypatch.setattr(purge, "PERIOD", timedelta(milliseconds=5))
-    monkeypatch.setattr(purge, "SWEEPS", (unreliable,))
-    cleaner = asyncio.create_task(purge_periodically(services.database))
-    await asyncio.wait_for(came_back.wait(), 10)
-    cleaner.cancel()
-    assert isinstance((await asyncio.gather(cleaner, return_exceptions=True))[0], asyncio.CancelledError)
-    assert done == [1]
-    assert await count(session, DeviceSession) == 0
-    failures = [line for line in logs() if line["event"] == "purge of expired rows failed; it will be retried"]
-    assert [line["level"] for line in failures] == ["error", "error"]
-
-
-async def test_the_application_purges_until_it_stops(real_settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
-    cleaned: list[Database] = []
-
-    async def note(database: Database) -> int:
-        cleaned.append(database)
-        return 0
-
-    monkeypatch.setattr(purge, "PERIOD", timedelta(milliseconds=5))
-    monkeypatch.setattr(purge, "purge_expired", note)
-    async with running(real_settings) as (_, _, services):
-        await until(lambda: len(cleaned) > 1)
-        assert cleaned[0] is services.database
-    before = len(cleaned)
-    await asyncio.sleep(0.05)
-    assert len(cleaned) == before
-
-
-async def test_it_waits_about_an_hour_at_a_random_moment(
-    services: AppServices, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    waits: list[float] = []
-
-    async def sleep(seconds: float) -> None:
-        waits.append(seconds)
-        if len(waits) > 20:
-            raise asyncio.CancelledError
-
-    monkeypatch.setattr(asyncio, "sleep", sleep)
-    with pytest.raises(asyncio.CancelledError):
-        await purge_periodically(services.database)
-    assert all(1800 <= wait <= 5400 for wait in waits)
-    assert len(set(waits)) > 10, "instances must not all clean at the same moment"

@@ -10,10 +10,11 @@ from fastapi import Depends, Request, Response
 from pydantic import BaseModel, TypeAdapter
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from app.api.deps.app_services import AppServices, app_services_of
+from app.api.deps.app_services import app_services_of
 from app.api.deps.conditional import HasVersion, IfNoneMatchHeader, etag, require_modified
 from app.api.rows import RowEncoder
 from app.crud.generation import CachedCRUD, generations
+from app.services.app_services import AppServices
 
 type Load[T] = Callable[[AsyncSession], Awaitable[T]]
 

@@ -11,7 +11,7 @@ from typing import Annotated
 from fastapi import Depends, Header, Request, Response
 
 from app.api.deps import CurrentUser, SessionDep
-from app.api.deps.app_services import AppServices, app_services_of
+from app.api.deps.app_services import app_services_of
 from app.api.errors import EarlyResponse, problem
 from app.api.handler_run import run_of
 from app.api.request_state import state_of
@@ -21,6 +21,7 @@ from app.core.errors import AppError, UnprocessableError
 from app.core.security.keys import Keyring
 from app.crud.idempotency import idempotency_keys
 from app.models.idempotency import IdempotencyKey
+from app.services.app_services import AppServices
 
 TTL = timedelta(hours=24)
 KEPT_HEADERS = ("content-type", "etag", "location", "retry-after")

@@ -5,11 +5,12 @@ from typing import Literal
 
 from fastapi import Depends, Request
 
-from app.api.deps.app_services import AppServices, app_services_of, claims_of
+from app.api.deps.app_services import app_services_of, claims_of
 from app.api.request_state import KEY, RequestState
 from app.core.errors import InvalidTokenError
 from app.core.limits.networks import network_of
 from app.core.limits.ratelimit import tightest
+from app.services.app_services import AppServices
 
 
 async def limit_requests(request: Request) -> None:

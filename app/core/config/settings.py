@@ -133,6 +133,8 @@ class Settings(PlainSettings):
     mail_from: str = "Strata <strata@localhost>"
     frontend_url: str = "http://localhost:3000"
 
+    jobs_concurrency: int = Field(default=10, ge=1, le=1000)
+
     inventory_url: SecretStr | None = None
 
     first_admin_username: Username = "admin"
@@ -207,6 +209,11 @@ class Settings(PlainSettings):
     def is_exposed(self) -> bool:
         """Whether the server is exposed to strangers, so that development defaults are rejected."""
         return self.environment in EXPOSED
+
+    @property
+    def runs_jobs(self) -> bool:
+        """Whether a server runs jobs itself; where it is exposed, `strata worker` does."""
+        return not self.is_exposed
 
     @property
     def database(self) -> URL:

@@ -1,6 +1,6 @@
 """SQLAlchemy's sessions, whole, with `fetch` beside them for what is `Prepared`."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any, Never
 
 from sqlalchemy import Connection, Engine
@@ -56,6 +56,8 @@ class WriteSession(AsyncSession):
 
     sync_session_class = SharedConnectionSession
     sync_session: SharedConnectionSession
+    # What is called once the transaction is committed.
+    on_commit: Sequence[Callable[[], None]] = ()
 
     def __init__(self, bind: Any, *, backend: Callable[[], Backend] = Backend, **options: Any) -> None:
         super().__init__(bind, **options)
@@ -80,6 +82,8 @@ class WriteSession(AsyncSession):
         if self.in_transaction():
             await super().commit()
         await self.backend.release()
+        for callback in self.on_commit:
+            callback()
 
     async def rollback(self) -> None:
         try:

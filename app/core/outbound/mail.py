@@ -24,13 +24,17 @@ log = structlog.get_logger()
 TIMEOUT_SECONDS = 10.0
 
 
+class MailServerError(Exception):
+    """The message was not accepted, and may be later; the text names no addresses."""
+
+
+class MailRefusedError(MailServerError):
+    """The message will never be accepted."""
+
+
 class Mailer(Protocol):
     async def send(self, message: EmailMessage) -> None:
-        """Hand the message over.
-
-        Raises:
-            OSError, aiosmtplib.SMTPException: if it was not accepted; their texts may contain addresses.
-        """
+        """Hand the message over; raises MailServerError if that failed."""
         ...
 
 
@@ -41,7 +45,10 @@ class FileMailer:
         self.folder = folder
 
     async def send(self, message: EmailMessage) -> None:
-        await run_sync(self.write, message)
+        try:
+            await run_sync(self.write, message)
+        except OSError as error:
+            raise MailServerError(f"the mail cannot be written: {error.strerror}") from error
 
     def write(self, message: EmailMessage) -> None:
         # Mails contain links that give access to accounts: readable by the owner only.
@@ -72,18 +79,39 @@ class SmtpMailer:
         server = self.server
         import aiosmtplib  # noqa: PLC0415 - not needed to write files
 
-        await aiosmtplib.send(
-            message,
-            hostname=server.host,
-            port=server.port,
-            username=server.username,
-            password=server.password,
-            use_tls=server.encryption == "tls",
-            # None uses STARTTLS if offered; True requires it.
-            start_tls={"starttls": True, "opportunistic": None}.get(server.encryption, False),
-            tls_context=self.tls_context,
-            timeout=self.timeout,
-        )
+        try:
+            await aiosmtplib.send(
+                message,
+                hostname=server.host,
+                port=server.port,
+                username=server.username,
+                password=server.password,
+                use_tls=server.encryption == "tls",
+                # None uses STARTTLS if offered; True requires it.
+                start_tls={"starttls": True, "opportunistic": None}.get(server.encryption, False),
+                tls_context=self.tls_context,
+                timeout=self.timeout,
+            )
+        # A refusal is final if it is of this message: of the server it may be mended.
+        except aiosmtplib.SMTPRecipientsRefused as error:
+            raise refusal(error.recipients[0].code) from error
+        except (aiosmtplib.SMTPSenderRefused, aiosmtplib.SMTPDataError) as error:
+            raise refusal(error.code) from error
+        except aiosmtplib.SMTPResponseException as error:
+            raise MailServerError(f"the mail server responded {error.code}") from error
+        except aiosmtplib.SMTPNotSupported as error:
+            if str(message["To"]).isascii():
+                raise MailServerError("the mail server lacks an extension that is required") from error
+            raise MailRefusedError("the mail server takes no addresses outside ASCII") from error
+        except (aiosmtplib.SMTPException, OSError) as error:
+            raise MailServerError(f"the mail server cannot be reached: {type(error).__name__}") from error
+
+
+def refusal(code: int) -> MailServerError:
+    """RFC 5321 section 4.2.1: 4yz is transient, 5yz permanent."""
+    if code >= 500:
+        return MailRefusedError(f"the mail server refused the mail for good: {code}")
+    return MailServerError(f"the mail server refused the mail for now: {code}")
 
 
 def open_mailer(settings: Settings) -> Mailer:
@@ -96,8 +124,8 @@ def open_mailer(settings: Settings) -> Mailer:
     return FileMailer(target.path) if isinstance(target, MailFolder) else SmtpMailer(target)
 
 
-def compose(sender: Address, to: str, subject: str, text: str, html: str) -> EmailMessage:
-    """A message in text and HTML, marked as auto-generated.
+def compose(sender: Address, to: str, subject: str, text: str, html: str | None = None) -> EmailMessage:
+    """A message in text, and in HTML where there is some, marked as auto-generated.
 
     Raises:
         ValueError: if `to` is not exactly one address, or a header would hold a line break.
@@ -112,7 +140,8 @@ def compose(sender: Address, to: str, subject: str, text: str, html: str) -> Ema
     # RFC 3834: suppresses automatic replies.
     message["Auto-Submitted"] = "auto-generated"
     message.set_content(text, cte=transfer_encoding(text))
-    message.add_alternative(html, subtype="html", cte=transfer_encoding(html))
+    if html is not None:
+        message.add_alternative(html, subtype="html", cte=transfer_encoding(html))
     return message
 
 

@@ -18,11 +18,11 @@ from app.services.accounts.managed import ManagedAccounts
 from app.services.accounts.password_policy import check_password
 from app.services.accounts.passwords import Passwords
 from app.services.accounts.usernames import refuse_reserved
-from app.services.after_commit import AfterCommit
 from app.services.audit import Device, record
 from app.services.auth.attempts import ReauthenticationAttempts, SignInAttempts
 from app.services.auth.identity import Identity
 from app.services.auth.reauthentication import Reauthentication, WrongPasswordError, require_same_password
+from app.services.jobs import Jobs
 from app.services.mail.links import MailLinks
 from app.services.mail.notices import Notices
 
@@ -48,13 +48,13 @@ class Accounts:
         hasher: PasswordHasher,
         attempts: SignInAttempts,
         limiter: RateLimiter | None,
-        after_commit: AfterCommit,
+        jobs: Jobs,
         notices: Notices,
     ) -> Self:
         proof = Reauthentication(database, hasher, ReauthenticationAttempts(limiter, attempts.rate))
-        links = MailLinks(limiter, settings.rate_limit_mail, notices)
+        links = MailLinks(limiter, settings.rate_limit_mail, jobs)
         addresses = Addresses(database, proof, links, notices)
-        passwords = Passwords(settings, database, hasher, attempts, proof, links, after_commit, notices)
+        passwords = Passwords(settings, database, hasher, attempts, proof, links, jobs, notices)
         edits = AccountEdits(notices)
         managed = ManagedAccounts(settings, hasher, edits)
         return cls(settings, database, hasher, proof, addresses, passwords, edits, managed)

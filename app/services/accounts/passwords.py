@@ -1,13 +1,13 @@
 """Resetting a forgotten password by mail, and changing a known one."""
 
 from dataclasses import dataclass
-from functools import partial
 
 from app.core.clock import utc_now
 from app.core.config.settings import Settings
 from app.core.db.engine import Database
 from app.core.db.session import WriteSession
 from app.core.errors import RateLimitedError
+from app.core.jobs.kinds import JobKind, Payload
 from app.core.security.passwords import PasswordHasher
 from app.crud.device_session import sessions
 from app.crud.user import users
@@ -15,13 +15,23 @@ from app.models.audit import Action
 from app.models.one_time_token import Purpose
 from app.models.user import User
 from app.services.accounts.password_policy import check_password
-from app.services.after_commit import AfterCommit
 from app.services.audit import Device, record
 from app.services.auth.attempts import SignInAttempts
 from app.services.auth.identity import Identity
 from app.services.auth.reauthentication import Reauthentication, require_same_password
+from app.services.jobs import Jobs
 from app.services.mail.links import MailLinks
 from app.services.mail.notices import Notices
+
+
+class ResetRequest(Payload):
+    email: str
+    ip: str | None
+    user_agent: str | None
+    request_id: str | None
+
+
+MAIL_RESET_LINK = JobKind("account.mail_reset_link", ResetRequest)
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,23 +44,26 @@ class Passwords:
     attempts: SignInAttempts
     proof: Reauthentication
     links: MailLinks
-    after_commit: AfterCommit
+    jobs: Jobs
     notices: Notices
 
     async def request_reset(self, email: str, device: Device) -> None:
         """Mail a password reset link if the account exists.
 
-        All work happens after the response, whose timing does not reveal whether the account exists.
+        All that depends on it happens after the response, whose timing does not reveal whether the account exists.
         """
-        await self.after_commit.post(partial(self.mail_reset_link, email, device))
+        asked = ResetRequest(email=email, ip=device.ip, user_agent=device.user_agent, request_id=device.request_id)
+        async with self.database.transaction() as session:
+            await self.jobs.enqueue(session, MAIL_RESET_LINK, asked)
 
-    async def mail_reset_link(self, email: str, device: Device) -> None:
+    async def mail_reset_link(self, asked: ResetRequest) -> None:
         try:
-            await self.links.limit(Purpose.RESET_PASSWORD, email)
+            await self.links.limit(Purpose.RESET_PASSWORD, asked.email)
         except RateLimitedError:
             return  # the response was sent already, the same as always
+        device = Device(asked.ip, asked.user_agent, asked.request_id)
         async with self.database.transaction() as session:
-            user = await users.find_by_login(session, email, for_update=True)
+            user = await users.find_by_login(session, asked.email, for_update=True)
             if user is None or not user.is_active:
                 return
             await record(session, Action.PASSWORD_RESET_REQUESTED, device, subject_id=user.id)

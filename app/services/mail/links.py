@@ -14,8 +14,9 @@ from app.crud.one_time_token import binding_of, one_time_tokens
 from app.crud.user import users
 from app.models.one_time_token import OneTimeToken, Purpose
 from app.models.user import User, attempts_key
+from app.services.jobs import Jobs
+from app.services.mail.jobs import SEND_LINK, Facts, Link
 from app.services.mail.mails import MailName
-from app.services.mail.notices import Notices
 
 TTLS = {
     Purpose.VERIFY_EMAIL: timedelta(hours=24),
@@ -37,11 +38,11 @@ class InvalidMailTokenError(AppError):
 
 @dataclass(frozen=True, slots=True)
 class MailLinks:
-    """Issues, mails and redeems one-time tokens; callers decide what a token does."""
+    """Mails and redeems one-time tokens, which `MailDelivery` issues; callers decide what a token does."""
 
     limiter: RateLimiter | None
     rate: str
-    notices: Notices
+    jobs: Jobs
 
     async def limit(self, purpose: Purpose, email: str) -> None:
         """Per address, so that many clients together cannot flood a mailbox. Raises RateLimitedError."""
@@ -55,16 +56,17 @@ class MailLinks:
         user: User,
         *,
         to: str | None = None,
-        **values: Any,
+        **facts: Any,
     ) -> None:
-        """Mail to the user's address, or to the new address `to`; `values` are template variables.
-
-        The user's row must be locked or new: else a link could survive a change that voids links.
-        """
-        ttl = TTLS[purpose]
-        token = await one_time_tokens.issue(session, user, purpose, expires_at=utc_now() + ttl, email=to)
-        minutes = int(ttl.total_seconds() // 60)
-        await self.notices.send_link(session, MAILS[purpose], user, to=to, token=token, minutes=minutes, **values)
+        """Mail to the user's address, or to the new address `to`, after the commit."""
+        link = Link(
+            purpose=purpose,
+            user_id=user.id,
+            to=to or user.email,
+            binding=binding_of(user, purpose),
+            facts=Facts.model_validate(facts),
+        )
+        await self.jobs.enqueue(session, SEND_LINK, link, user_id=user.id)
 
     async def find_user(self, session: AsyncSession, token: str, purpose: Purpose) -> User:
         """The user of a link, whose validity only `redeem` checks. Raises InvalidMailTokenError."""

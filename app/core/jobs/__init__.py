@@ -1,0 +1,1 @@
+"""Background jobs: what they are, and what runs them; their rows are in `app/crud/job.py`."""

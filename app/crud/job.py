@@ -1,0 +1,88 @@
+"""Background jobs in the database."""
+
+from collections.abc import Mapping, Sequence
+from datetime import datetime, timedelta
+from typing import Any
+
+from sqlalchemy import delete, select, update
+
+from app.core.clock import utc_now
+from app.core.db.session import WriteSession
+from app.core.db.upsert import insert
+from app.core.errors import AppError, ConflictError
+from app.crud.base import CRUD
+from app.crud.filters import Filter, equals
+from app.crud.typed import UNSET, Insert, StoredRow
+from app.models.job import HAS_KEY, Job, JobStatus
+
+KEEP_CANCELLED = timedelta(days=1)
+
+
+class JobFilter(Filter):
+    status: JobStatus | None = equals(Job.status)
+    kind: str | None = equals(Job.kind)
+
+
+class JobRow(StoredRow):
+    kind: str
+    status: JobStatus
+    attempts: int
+    error: str | None
+    user_id: int | None
+
+
+class JobInsert(Insert[Job]):
+    kind: str
+    payload: dict[str, Any]
+    priority: int = UNSET
+    run_at: datetime | None = UNSET
+    request_id: str | None = UNSET
+    user_id: int | None = UNSET
+
+
+class NotCancellableError(ConflictError):
+    code = "not_cancellable"
+    detail = "Only a job that waits can be cancelled."
+
+
+class NotRetryableError(ConflictError):
+    code = "not_retryable"
+    detail = "Only a job that failed or was cancelled can be run again."
+
+
+class JobCRUD(CRUD[Job, JobRow]):
+    async def insert_unique(self, session: WriteSession, new: JobInsert, unique_key: str) -> int:
+        """Unless there is one of its kind with this key; the id of the one that there is then."""
+        found = {"kind": new.kind, "unique_key": unique_key}
+        added = insert(session, Job).values(**new.values(), unique_key=unique_key)
+        unless_found = added.on_conflict_do_nothing(index_elements=[*found], index_where=HAS_KEY)
+        same = select(Job.id).filter_by(**found)
+        id_: int | None = await session.scalar(unless_found.returning(Job.id)) or await session.scalar(same)
+        # What was there a moment ago may have ended since.
+        return id_ if id_ is not None else await self.insert_unique(session, new, unique_key)
+
+    async def cancel(self, session: WriteSession, id_: int) -> None:
+        """Raises NotFoundError, NotCancellableError."""
+        end = {"status": JobStatus.CANCELLED, "unique_key": None, "delete_after": utc_now() + KEEP_CANCELLED}
+        await self.turn(session, id_, (JobStatus.QUEUED,), end, NotCancellableError())
+
+    async def retry(self, session: WriteSession, id_: int) -> None:
+        """Raises NotFoundError, NotRetryableError."""
+        anew = {"status": JobStatus.QUEUED, "run_at": None, "attempts": 0, "crashes": 0, "delete_after": None}
+        await self.turn(session, id_, (JobStatus.FAILED, JobStatus.CANCELLED), anew, NotRetryableError())
+
+    async def turn(
+        self, session: WriteSession, id_: int, before: Sequence[JobStatus], values: Mapping[str, Any], refusal: AppError
+    ) -> None:
+        turned = update(Job).where(Job.id == id_, Job.status.in_(before)).values(**values).returning(Job.id)
+        if await session.scalar(turned) is None:
+            await self.read_row(session, id_)
+            raise refusal
+
+    async def end_expired(self, session: WriteSession, now: datetime, limit: int) -> int:
+        """Delete some of those that were kept for long enough; return how many."""
+        expired = select(Job.id).where(Job.delete_after <= now).limit(limit).with_for_update(skip_locked=True)
+        return len(list(await session.scalars(delete(Job).where(Job.id.in_(expired)).returning(Job.id))))
+
+
+jobs = JobCRUD(Job, JobRow, "job", sorts={"id": Job.id})

@@ -101,6 +101,11 @@ class JobQueue:
         claimed = update(TABLE).where(TABLE.c.id.in_(select(ids.c.id))).values(values).returning(*shown)
         return sorted((ClaimedJob(*row) for row in await session.execute(claimed)), key=lambda job: job.id)
 
+    async def return_unknown(self, worker: int, known: Sequence[ClaimedJob]) -> None:
+        mine = TABLE.c.worker_id == worker, TABLE.c.id.not_in([job.id for job in known])
+        async with self.database.transaction() as session:
+            await session.execute(update(TABLE).where(*mine).values(worker_id=None, status=JobStatus.QUEUED))
+
     async def sign_of_life(self, worker: int) -> dict[int, int]:
         async with self.database.transaction() as session:
             alive = update(JobWorker).where(JobWorker.id == worker).values(signs=JobWorker.signs + 1)

@@ -5,9 +5,6 @@ from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import Any, Protocol
 
-# A worker that has shown no sign of life for longer is taken for dead, and its jobs run elsewhere.
-LIFE_SIGN_SECONDS = 1.5
-DEAD_AFTER_SECONDS = 6.0
 # A job that takes its worker down with it is not tried forever.
 MAX_CRASHES = 3
 
@@ -72,6 +69,10 @@ class JobStore(Protocol):
         Raises:
             LostRegistrationError: nothing was written.
         """
+        ...
+
+    async def return_unknown(self, worker: int, known: Sequence[ClaimedJob]) -> None:
+        """Give back what this worker has claimed without knowing: an exchange raised that was written all the same."""
         ...
 
     async def sign_of_life(self, worker: int) -> dict[int, int]:

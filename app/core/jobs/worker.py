@@ -12,8 +12,6 @@ import structlog
 from app.core import clock
 from app.core.jobs.kinds import JobError, JobKind, PermanentJobError
 from app.core.jobs.store import (
-    DEAD_AFTER_SECONDS,
-    LIFE_SIGN_SECONDS,
     ClaimedJob,
     Done,
     Failed,
@@ -25,9 +23,13 @@ from app.core.jobs.store import (
 
 log = structlog.get_logger()
 
+# A worker that has shown no sign of life for longer is taken for dead, and its jobs run elsewhere.
+LIFE_SIGN_SECONDS = 1.5
+DEAD_AFTER_SECONDS = 6.0
 # Where nobody wakes it, a worker looks by itself.
 POLL_SECONDS = 0.5
 FIRST_WAIT, MAX_WAIT = 0.1, 2.0
+GRACE_SECONDS = 0.5
 MAX_ERROR_LENGTH = 500
 
 
@@ -51,6 +53,8 @@ class Worker:
     handlers: Mapping[str, Handler]
     concurrency: int = 10
     poll_seconds: float = POLL_SECONDS
+    life_sign_seconds: float = LIFE_SIGN_SECONDS
+    dead_after_seconds: float = DEAD_AFTER_SECONDS
     id: int = 0
     running: dict[ClaimedJob, asyncio.Task[None]] = field(default_factory=dict)
     outcomes: list[Outcome] = field(default_factory=list)
@@ -60,8 +64,11 @@ class Worker:
     may_have_more: bool = True
     # When jobs are to be looked for that waited for their time.
     promotes_at: float = 0
-    # Others' signs of life, and when they were first seen.
+    # The last exchange failed: it may have claimed jobs all the same.
+    is_unsure: bool = False
+    # Others' signs of life, and when they were first seen; and when they were looked at.
     seen: dict[int, tuple[int, float]] = field(default_factory=dict)
+    looked_at: float = 0
 
     def wake(self) -> None:
         """There may be jobs."""
@@ -102,7 +109,7 @@ class Worker:
                 self.abandon()
                 continue
             except Exception as error:  # noqa: BLE001 - whatever it is, the store may be back later
-                self.may_have_more = True
+                self.is_unsure = self.may_have_more = True
                 log.warning("jobs cannot be claimed; trying again", error=type(error).__name__)
                 await asyncio.sleep(wait)
                 wait = min(2 * wait, MAX_WAIT)
@@ -112,6 +119,10 @@ class Worker:
     async def exchange(self) -> None:
         if not self.id:
             self.id = await self.store.register()
+        worker = self.id
+        if self.is_unsure:
+            await self.store.return_unknown(worker, [*self.running, *(outcome.job for outcome in self.outcomes)])
+            self.is_unsure = False
         free = 0 if self.is_stopping else self.concurrency - len(self.running)
         if not self.outcomes and not (free and self.may_have_more):
             return
@@ -120,9 +131,11 @@ class Worker:
         self.may_have_more = self.may_have_more and not free
         suspects = not any(job.crashes for job in self.running)
         promotes = clock.seconds() >= self.promotes_at
-        claimed = await self.store.exchange(self.id, told, free, suspects=suspects, promotes=promotes)
+        claimed = await self.store.exchange(worker, told, free, suspects=suspects, promotes=promotes)
         if promotes:
             self.promotes_at = clock.seconds() + self.poll_seconds
+        if worker != self.id:
+            return  # abandoned meanwhile, with what was claimed
         del self.outcomes[: len(told)]
         self.may_have_more = self.may_have_more or (bool(free) and len(claimed) == free)
         for job in claimed:
@@ -166,7 +179,7 @@ class Worker:
     async def show_life(self) -> None:
         """And look after those who show none."""
         while True:
-            await asyncio.sleep(LIFE_SIGN_SECONDS)
+            await asyncio.sleep(self.life_sign_seconds)
             if not self.id:
                 continue
             try:
@@ -180,13 +193,16 @@ class Worker:
 
     async def bury_dead(self, signs: Mapping[int, int]) -> None:
         now = clock.seconds()
+        if now - self.looked_at > 2 * self.life_sign_seconds + GRACE_SECONDS:
+            self.seen = {}  # the store, or this process, stood still: whoever seems dead may have waited as well
+        self.looked_at = now
         self.seen = {
             worker: self.seen[worker] if worker in self.seen and self.seen[worker][0] == count else (count, now)
             for worker, count in signs.items()
             if worker != self.id
         }
         for worker, (count, since) in self.seen.items():
-            if now - since >= DEAD_AFTER_SECONDS:
+            if now - since >= self.dead_after_seconds:
                 returned = await self.store.bury(worker, count)
                 log.warning("a job worker died; its jobs run again", worker=worker, jobs=returned)
                 self.wake()

@@ -60,7 +60,7 @@ def upgrade() -> None:
         sa.Column("error", sa.String(500), nullable=True),
         sa.Column("request_id", sa.String(128), nullable=True),
         sa.Column("user_id", key(), nullable=True),
-        sa.Column("delete_after", sa.DateTime(timezone=True), nullable=True),
+        sa.Column("delete_at", sa.DateTime(timezone=True), nullable=True),
         sa.Column("created_at", sa.DateTime(timezone=True), nullable=False),
         sa.Column("updated_at", sa.DateTime(timezone=True), nullable=False),
         sa.ForeignKeyConstraint(["worker_id"], ["job_workers.id"], name="fk_jobs_worker_id_job_workers"),
@@ -72,7 +72,7 @@ def upgrade() -> None:
     index("ix_jobs_suspects", "id", where="status = 'queued' AND run_at IS NULL AND crashes > 0")
     index("ix_jobs_run_at", "run_at", where="status = 'queued' AND run_at IS NOT NULL")
     index("ix_jobs_worker_id", "worker_id", where="worker_id IS NOT NULL")
-    index("ix_jobs_delete_after", "delete_after", where="delete_after IS NOT NULL")
+    index("ix_jobs_delete_at", "delete_at", where="delete_at IS NOT NULL")
     index("ix_jobs_user_id", "user_id", where="user_id IS NOT NULL")
     index("uq_jobs_kind_unique_key", "kind", "unique_key", where="unique_key IS NOT NULL", unique=True)
     op.create_index("ix_jobs_status_id", "jobs", ["status", "id"])

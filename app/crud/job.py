@@ -4,7 +4,8 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import Any
 
-from sqlalchemy import delete, select, update
+from sqlalchemy import and_, delete, func, or_, select, update
+from sqlalchemy.ext.asyncio import AsyncSession
 
 from app.core.clock import utc_now
 from app.core.db.session import WriteSession
@@ -13,7 +14,7 @@ from app.core.errors import AppError, ConflictError
 from app.crud.base import CRUD
 from app.crud.filters import Filter, equals
 from app.crud.typed import UNSET, Insert, StoredRow
-from app.models.job import HAS_KEY, Job, JobStatus
+from app.models.job import HAS_KEY, Job, JobStatus, JobWorker
 
 KEEP_CANCELLED = timedelta(days=1)
 
@@ -29,6 +30,12 @@ class JobRow(StoredRow):
     attempts: int
     error: str | None
     user_id: int | None
+
+
+class TaskRow(StoredRow):
+    status: JobStatus
+    attempts: int
+    error: str | None
 
 
 class JobInsert(Insert[Job]):
@@ -61,28 +68,43 @@ class JobCRUD(CRUD[Job, JobRow]):
         # What was there a moment ago may have ended since.
         return id_ if id_ is not None else await self.insert_unique(session, new, unique_key)
 
-    async def cancel(self, session: WriteSession, id_: int) -> None:
-        """Raises NotFoundError, NotCancellableError."""
-        end = {"status": JobStatus.CANCELLED, "unique_key": None, "delete_after": utc_now() + KEEP_CANCELLED}
-        await self.turn(session, id_, (JobStatus.QUEUED,), end, NotCancellableError())
+    async def cancel(self, session: WriteSession, id_: int) -> str:
+        """The kind of what was cancelled. Raises NotFoundError, NotCancellableError."""
+        end = {"status": JobStatus.CANCELLED, "unique_key": None, "delete_at": utc_now() + KEEP_CANCELLED}
+        return await self.turn(session, id_, (JobStatus.QUEUED,), end, NotCancellableError())
 
-    async def retry(self, session: WriteSession, id_: int) -> None:
-        """Raises NotFoundError, NotRetryableError."""
-        anew = {"status": JobStatus.QUEUED, "run_at": None, "attempts": 0, "crashes": 0, "delete_after": None}
-        await self.turn(session, id_, (JobStatus.FAILED, JobStatus.CANCELLED), anew, NotRetryableError())
+    async def retry(self, session: WriteSession, id_: int) -> str:
+        """The kind of what will run again. Raises NotFoundError, NotRetryableError."""
+        anew = {"status": JobStatus.QUEUED, "run_at": None, "attempts": 0, "crashes": 0, "delete_at": None}
+        return await self.turn(session, id_, (JobStatus.FAILED, JobStatus.CANCELLED), anew, NotRetryableError())
 
     async def turn(
         self, session: WriteSession, id_: int, before: Sequence[JobStatus], values: Mapping[str, Any], refusal: AppError
-    ) -> None:
-        turned = update(Job).where(Job.id == id_, Job.status.in_(before)).values(**values).returning(Job.id)
-        if await session.scalar(turned) is None:
+    ) -> str:
+        turned = update(Job).where(Job.id == id_, Job.status.in_(before)).values(**values).returning(Job.kind)
+        kind: str | None = await session.scalar(turned)
+        if kind is None:
             await self.read_row(session, id_)
             raise refusal
+        return kind
+
+    async def count_late(self, session: AsyncSession, since: datetime) -> int:
+        """How many have been ready for so long, and nobody has claimed them."""
+        is_ready = or_(and_(Job.run_at.is_(None), Job.updated_at < since), Job.run_at < since)
+        late = select(func.count()).select_from(Job).where(Job.status == JobStatus.QUEUED, is_ready)
+        return await session.scalar(late) or 0
+
+    async def count_workers(self, session: AsyncSession, since: datetime) -> int:
+        """How many have shown a sign of life."""
+        alive = select(func.count()).select_from(JobWorker).where(JobWorker.updated_at >= since)
+        return await session.scalar(alive) or 0
 
     async def end_expired(self, session: WriteSession, now: datetime, limit: int) -> int:
         """Delete some of those that were kept for long enough; return how many."""
-        expired = select(Job.id).where(Job.delete_after <= now).limit(limit).with_for_update(skip_locked=True)
+        expired = select(Job.id).where(Job.delete_at <= now).limit(limit).with_for_update(skip_locked=True)
         return len(list(await session.scalars(delete(Job).where(Job.id.in_(expired)).returning(Job.id))))
 
 
 jobs = JobCRUD(Job, JobRow, "job", sorts={"id": Job.id})
+# As those see them who asked for them.
+tasks = CRUD(Job, TaskRow, "task")

@@ -31,8 +31,8 @@ TABLE: Any = Job.__table__
 OWN_RUN = TABLE.c.id == bindparam("job_id"), TABLE.c.run == bindparam("job_run"), TABLE.c.status == JobStatus.RUNNING
 FREED_KEY = case((bindparam("frees_key"), null()), else_=TABLE.c.unique_key)
 ENDED = update(TABLE).where(*OWN_RUN).values(worker_id=None, attempts=TABLE.c.attempts + 1, unique_key=FREED_KEY)
-DONE = ENDED.values(status=JobStatus.DONE, payload={}, error=None, delete_after=bindparam("until"))
-FAILED = ENDED.values(status=JobStatus.FAILED, error=bindparam("why"), delete_after=bindparam("until"))
+DONE = ENDED.values(status=JobStatus.DONE, payload={}, error=None, delete_at=bindparam("until"))
+FAILED = ENDED.values(status=JobStatus.FAILED, error=bindparam("why"), delete_at=bindparam("until"))
 RETRIED = ENDED.values(status=JobStatus.QUEUED, error=bindparam("why"), run_at=bindparam("next_at"))
 INTERRUPTED = update(TABLE).where(*OWN_RUN).values(worker_id=None, status=JobStatus.QUEUED)
 REMOVED = delete(TABLE).where(*OWN_RUN)
@@ -122,7 +122,7 @@ class JobQueue:
             crashes=TABLE.c.crashes + 1,
             status=case((is_last, JobStatus.FAILED), else_=JobStatus.QUEUED),
             error=case((is_last, f"its worker died {MAX_CRASHES} times"), else_=TABLE.c.error),
-            delete_after=case((is_last, utc_now() + KEEP_FAILED), else_=null()),
+            delete_at=case((is_last, utc_now() + KEEP_FAILED), else_=null()),
             unique_key=case((is_last, null()), else_=TABLE.c.unique_key),
         )
         async with self.database.transaction() as session:

@@ -32,6 +32,8 @@ class Action(StrEnum):
     USER_CREATED = "user_created"
     USER_CHANGED = "user_changed"
     USER_DELETED = "user_deleted"
+    JOB_RETRIED = "job_retried"
+    JOB_CANCELLED = "job_cancelled"
 
 
 class AuditEvent(Base):

@@ -42,7 +42,7 @@ class Job(Base):
         partial_index("ix_jobs_suspects", "id", where="status = 'queued' AND run_at IS NULL AND crashes > 0"),
         partial_index("ix_jobs_run_at", "run_at", where="status = 'queued' AND run_at IS NOT NULL"),
         partial_index("ix_jobs_worker_id", "worker_id", where="worker_id IS NOT NULL"),
-        partial_index("ix_jobs_delete_after", "delete_after", where="delete_after IS NOT NULL"),
+        partial_index("ix_jobs_delete_at", "delete_at", where="delete_at IS NOT NULL"),
         partial_index("ix_jobs_user_id", "user_id", where="user_id IS NOT NULL"),
         partial_index("uq_jobs_kind_unique_key", "kind", "unique_key", where="unique_key IS NOT NULL", unique=True),
         Index(None, "status", "id"),
@@ -62,7 +62,7 @@ class Job(Base):
     error: Mapped[str | None] = mapped_column(String(500), default=None)
     request_id: Mapped[str | None] = mapped_column(String(128), default=None)
     user_id: Mapped[int | None] = mapped_column(ForeignKey("users.id", ondelete="CASCADE"), default=None)
-    delete_after: Mapped[datetime | None] = mapped_column(default=None)
+    delete_at: Mapped[datetime | None] = mapped_column(default=None)
 
 
 class JobWorker(Base):

@@ -48,6 +48,19 @@ class Jobs:
         key = kind.unique_key(payload, now)
         session.require_transaction()
         id_ = (await jobs.insert(session, new)).id if key is None else await jobs.insert_unique(session, new, key)
+        self.wake_after(session)
+        return id_
+
+    async def retry(self, session: WriteSession, id_: int) -> str:
+        """Let a job run again, after the commit; what kind it is.
+
+        Raises:
+            NotFoundError, NotRetryableError
+        """
+        kind = await jobs.retry(session, id_)
+        self.wake_after(session)
+        return kind
+
+    def wake_after(self, session: WriteSession) -> None:
         if self.wake not in session.on_commit:
             session.on_commit = [*session.on_commit, self.wake]
-        return id_

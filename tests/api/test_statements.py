@@ -8,6 +8,7 @@ import pytest
 
 from app.api.deps import AppServices
 from app.models.audit import Action
+from app.models.job import Job
 from app.models.user import User
 from app.services.audit import Device, record
 from tests.factories import Factory
@@ -195,3 +196,23 @@ async def test_the_dashboard(
     headers = await make.bearer(people[0])
     with max_queries(9):
         assert (await get(client, "/admin/dashboard", headers))["users"]["total"] == len(people)
+
+
+@pytest.mark.measures("jobs_list")
+async def test_a_list_of_jobs(
+    client: httpx.AsyncClient, make: Factory, people: list[User], max_queries: MaxQueries
+) -> None:
+    for person in people:
+        await make.store(Job(kind="mail.text", payload={}, user_id=person.id))
+    await check_list(client, max_queries, "/admin/jobs", await make.bearer(people[0]))
+
+
+@pytest.mark.measures("jobs_read", "tasks_read")
+@pytest.mark.parametrize("path", ["/admin/jobs", "/tasks"])
+async def test_a_job(
+    client: httpx.AsyncClient, make: Factory, people: list[User], max_queries: MaxQueries, path: str
+) -> None:
+    job = await make.store(Job(kind="mail.text", payload={}, user_id=people[1].id))
+    headers = await make.bearer(people[0])
+    with max_queries(SINGLE):
+        assert (await get(client, f"{path}/{job.id}", headers))["status"] == "queued"

@@ -129,30 +129,50 @@ def middleware(settings: Settings) -> list[Middleware]:
 def lifespan_of(settings: Settings, *, has_worker: bool) -> Lifespan[FastAPI]:
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[State]:
-        log_plugins(settings.modules)
-        database = Database(settings)
         try:
-            await wait_for_database(database.engine, settings)
-            services = open_app_services(settings, database, await redis_prefix(settings, database.engine))
-            listener = open_listener(settings, database, services.auth.account_cache)
-            try:
-                if listener is not None:
-                    listener.start()
-                async with running_worker(services) if has_worker else nullcontext():
-                    yield {"services": services}
-            finally:
-                if listener is not None:
-                    await listener.close()
-                if services.limiter is not None:
-                    await services.limiter.close()
-                await services.cache.close()
-                if services.inventory is not None:
-                    await services.inventory.close()
+            async with (
+                opened(settings) as services,
+                listening_for_accounts(services),
+                running_worker(services) if has_worker else nullcontext(),
+            ):
+                yield {"services": services}
         finally:
-            await database.close()
             await asyncio.to_thread(access_log.flush)
 
     return lifespan
+
+
+@asynccontextmanager
+async def opened(settings: Settings) -> AsyncIterator[AppServices]:
+    """What a server and a job worker hold open."""
+    log_plugins(settings.modules)
+    database = Database(settings)
+    try:
+        await wait_for_database(database.engine, settings)
+        services = open_app_services(settings, database, await redis_prefix(settings, database.engine))
+        try:
+            yield services
+        finally:
+            if services.limiter is not None:
+                await services.limiter.close()
+            await services.cache.close()
+            if services.inventory is not None:
+                await services.inventory.close()
+    finally:
+        await database.close()
+
+
+@asynccontextmanager
+async def listening_for_accounts(services: AppServices) -> AsyncIterator[None]:
+    listener = open_listener(services.settings, services.database, services.auth.account_cache)
+    if listener is None:
+        yield
+        return
+    listener.start()
+    try:
+        yield
+    finally:
+        await listener.close()
 
 
 def open_app_services(settings: Settings, database: Database, prefix: str = PREFIX) -> AppServices:

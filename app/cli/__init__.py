@@ -4,7 +4,7 @@ import sys
 
 import typer
 
-from app.cli import admin, db, doctor, keys, new, openapi, serve, version
+from app.cli import admin, db, doctor, job_worker, jobs, keys, new, openapi, serve, version
 
 cli = typer.Typer(
     name="strata",
@@ -14,8 +14,10 @@ cli = typer.Typer(
     pretty_exceptions_enable=False,
 )
 cli.command()(serve.serve)
+cli.command()(job_worker.worker)
 cli.add_typer(db.cli, name="db")
 cli.add_typer(admin.cli, name="admin")
+cli.add_typer(jobs.cli, name="jobs")
 cli.add_typer(keys.cli, name="keys")
 cli.add_typer(new.cli, name="new")
 cli.command()(openapi.openapi)

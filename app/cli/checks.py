@@ -190,6 +190,21 @@ async def check_admin(settings: "Settings", session: "AsyncSession") -> str:
     return "there is one"
 
 
+async def check_jobs(session: "AsyncSession") -> str:
+    from datetime import timedelta
+
+    from app.core.clock import utc_now
+    from app.crud.job import jobs
+
+    since = utc_now() - timedelta(minutes=1)
+    late, workers = await jobs.count_late(session, since), await jobs.count_workers(session, since)
+    if late and not workers:
+        raise CheckWarningError(f"{late} have waited for more than a minute, and no worker runs: start `strata worker`")
+    if late:
+        raise CheckWarningError(f"{late} have waited for more than a minute: start another `strata worker`")
+    return f"none is late; {workers} {'worker runs' if workers == 1 else 'workers run'}"
+
+
 def has_plugins(settings: "Settings") -> bool:
     from app.core.plugins import installed_plugins
 

@@ -17,6 +17,7 @@ from app.cli.checks import (
     check_database,
     check_fast_path,
     check_inventory,
+    check_jobs,
     check_migrations,
     check_plugins,
     check_redis,
@@ -90,6 +91,7 @@ async def examine_database(settings: "Settings", database: "Database") -> list[V
         "connections": partial(check_connections, settings),
         "migrations": check_migrations,
         "administrator": partial(check_admin, settings),
+        "jobs": check_jobs,
     }
     if settings.database.get_backend_name() == "sqlite":
         del checks["connections"]

@@ -50,10 +50,12 @@ async def running_worker(services: AppServices) -> AsyncIterator[Worker]:
         finally:
             services.jobs.wakers.remove(worker.wake)
             worker.stop()
-            await asyncio.wait([running], timeout=GRACE_SECONDS)
-            running.cancel()
-            with suppress(asyncio.CancelledError):
-                await running
+            try:
+                await asyncio.wait([running], timeout=GRACE_SECONDS)
+            finally:  # also if nobody wants to wait for them
+                running.cancel()
+                with suppress(asyncio.CancelledError):
+                    await running
 
 
 @asynccontextmanager

@@ -18,7 +18,7 @@ from tests.server import Server
 ROOT = Path(__file__).resolve().parents[1]
 COMPOSE: dict[str, Any] = yaml.safe_load((ROOT / "docker-compose.yml").read_text())
 SERVICES: dict[str, Any] = COMPOSE["services"]
-OURS = ["app", "migrate"]
+OURS = ["app", "migrate", "worker"]
 # As the comment at the head of the file asks for them.
 SECRETS = {
     "POSTGRES_PASSWORD": "01234567" * 8,
@@ -134,6 +134,8 @@ def test_the_app_waits_for_the_migrations_and_for_both_servers() -> None:
         "postgres": "service_healthy",
         "redis": "service_healthy",
     }
+    assert SERVICES["worker"]["depends_on"] == SERVICES["app"]["depends_on"]
+    assert SERVICES["worker"]["command"] == ["worker"]
     assert SERVICES["migrate"]["command"] == ["db", "upgrade"]
     assert SERVICES["migrate"]["restart"] == "no"
     assert all("healthcheck" in SERVICES[name] for name in ("postgres", "redis"))

@@ -141,3 +141,13 @@ async def test_only_what_waits_is_cancelled(client: httpx.AsyncClient, make: Fac
         assert code(answer) == (409, "not_cancellable")
     else:
         assert answer.status_code == 204
+
+
+async def test_the_jobs_of_a_user_go_with_the_account(client: httpx.AsyncClient, make: Factory) -> None:
+    headers, alice = await make.bearer(await make.admin()), await make.user()
+    own = [await job(make, user_id=alice.id), await job(make, user_id=alice.id, **FAILED)]
+    other = await job(make)
+    assert (await client.delete(f"/api/v1/users/{alice.id}", headers=headers)).status_code == 204
+    left = await ids(client, headers)
+    assert other.id in left
+    assert not {each.id for each in own} & {*left}

@@ -22,7 +22,7 @@ REPLACED = {
     "find_claim": "find_caller_check",
     "ModuleError": "PluginError",
     "OnceDep": "IdempotencyDep",
-    "Outbox": "AfterCommit",
+    "Outbox": "Jobs",
     "PasswordProof": "Reauthentication",
     "ProofAttempts": "ReauthenticationAttempts",
     "StatementDep": "AutocommitSessionDep",

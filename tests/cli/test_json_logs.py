@@ -11,6 +11,7 @@ from sqlalchemy.engine import URL
 
 from app.cli.greeting import greet, show_start
 from app.core.config.settings import Settings
+from app.core.observability.logging import configure_logging
 from tests.cli.test_serve import Process, Serve, serve
 from tests.conftest import SECRET
 from tests.factories import PASSWORD
@@ -99,6 +100,21 @@ def test_closed_docs_are_not_shown(capsys: pytest.CaptureFixture[str]) -> None:
     for is_open in (True, False):
         show_start(Settings.model_validate({"docs_enabled": is_open}), "http://127.0.0.1:8000", None)
         assert ("http://127.0.0.1:8000/docs" in capsys.readouterr().out) is is_open
+
+
+def test_where_servers_run_no_jobs_the_start_says_what_does(
+    capsys: pytest.CaptureFixture[str], caplog: pytest.LogCaptureFixture
+) -> None:
+    exposed = {"environment": "production", "trusted_hosts": "shop.example", "jwt_secret_key": SECRET}
+    usual = Settings.model_validate({"log_format": "console"})
+    production = Settings.model_validate(exposed | {"log_format": "console"})
+    for settings in (usual, production):
+        greet(settings, "http://127.0.0.1:8000", None)
+        assert ("strata worker" in capsys.readouterr().out) is (settings is production)
+    logged = Settings.model_validate(exposed)
+    configure_logging(logged)
+    greet(logged, "http://127.0.0.1:8000", None)
+    assert "jobs are run by `strata worker`" in str([record.msg for record in caplog.records])
 
 
 def test_below_a_prefix_the_greeting_shows_it(capsys: pytest.CaptureFixture[str]) -> None:

@@ -287,8 +287,8 @@ async def test_what_is_done_is_kept_as_long_as_its_kind_says(bench: Bench) -> No
     await bench.enqueue(OTHER, "gone")
     await bench.run_all()
     job = await bench.only()
-    assert job.delete_after is not None
-    assert timedelta(hours=23) < job.delete_after - utc_now() < timedelta(hours=25)
+    assert job.delete_at is not None
+    assert timedelta(hours=23) < job.delete_at - utc_now() < timedelta(hours=25)
     async with bench.database.transaction() as session:
         assert await jobs.end_expired(session, utc_now(), 10) == 0
         assert await jobs.end_expired(session, utc_now() + timedelta(days=2), 10) == 1
@@ -461,7 +461,7 @@ async def test_what_failed_can_be_run_again(bench: Bench) -> None:
     with pytest.raises(NotRetryableError):
         async with bench.database.transaction() as session:
             await jobs.retry(session, id_)
-    await bench.change(status=JobStatus.FAILED, attempts=3, crashes=3, error="x", delete_after=utc_now())
+    await bench.change(status=JobStatus.FAILED, attempts=3, crashes=3, error="x", delete_at=utc_now())
     async with bench.database.transaction() as session:
         await jobs.retry(session, id_)
     await bench.run_all()

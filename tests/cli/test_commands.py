@@ -271,7 +271,7 @@ def test_the_doctor_finds_a_healthy_installation_healthy(strata: Strata) -> None
     strata(*CREATE, stdin=f"{PASSWORD}\n")
     answer = strata("doctor")
     assert answer.exit_code == 0, answer.output
-    assert [line.split()[0] for line in answer.stdout.splitlines()] == ["✓"] * (7 if POSTGRES_URL is None else 8)
+    assert [line.split()[0] for line in answer.stdout.splitlines()] == ["✓"] * (8 if POSTGRES_URL is None else 9)
     assert "test, no faults" in answer.stdout
     assert f"at {HEAD}, up to date" in answer.stdout
 

@@ -44,6 +44,7 @@ from app.core.outbound.mail import open_mailer
 from app.core.plugins import log_plugins
 from app.core.security.cursors import CursorSigner
 from app.core.security.keys import Keyring
+from app.core.security.mail_codes import MailCodes
 from app.core.security.passwords import PasswordHasher
 from app.core.security.tokens import Tokens
 from app.services.accounts.accounts import Accounts
@@ -181,7 +182,7 @@ def open_app_services(settings: Settings, database: Database, prefix: str = PREF
     tokens = Tokens(keys, settings.jwt_issuer, settings.jwt_audience)
     limiter = RateLimiter.from_settings(settings, prefix)
     mailer, jobs = open_mailer(settings), Jobs()
-    notices = Notices(jobs)
+    notices, codes = Notices(jobs), MailCodes(keys)
     auth = Auth.from_settings(settings, database, hasher, tokens, registered_scopes(), limiter, notices)
     return AppServices(
         settings=settings,
@@ -189,12 +190,12 @@ def open_app_services(settings: Settings, database: Database, prefix: str = PREF
         download_slots=DownloadSlots(),
         hasher=hasher,
         auth=auth,
-        accounts=Accounts.from_settings(settings, database, hasher, auth.attempts, limiter, jobs, notices),
+        accounts=Accounts.from_settings(settings, database, hasher, auth.attempts, limiter, jobs, notices, codes),
         cache=Cache.from_settings(settings, prefix),
         cursors=CursorSigner(keys),
         keys=keys,
         mailer=mailer,
-        delivery=MailDelivery(settings, database, mailer, limiter, jobs),
+        delivery=MailDelivery(settings, database, mailer, limiter, jobs, codes),
         jobs=jobs,
         limiter=limiter,
         inventory=Inventory.from_settings(settings),

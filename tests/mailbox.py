@@ -24,6 +24,13 @@ def token_in(message: EmailMessage) -> str:
     return found[1]
 
 
+def code_in(message: EmailMessage) -> str:
+    """The code beside the link."""
+    found = re.search(r"^  ([A-Z]{4}-[A-Z]{4})$", text_of(message), re.MULTILINE)
+    assert found is not None, "a mail with a code"
+    return found[1]
+
+
 @dataclass(frozen=True, slots=True)
 class Mailbox:
     services: AppServices
@@ -43,3 +50,6 @@ class Mailbox:
     async def token(self, to: str) -> str:
         """The token of the newest mail to this address."""
         return token_in((await self.messages(to))[-1])
+
+    async def code(self, to: str) -> str:
+        return code_in((await self.messages(to))[-1])

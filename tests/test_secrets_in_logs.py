@@ -17,7 +17,7 @@ from app.main import create_app
 from app.models.user import User
 from tests.api.calls import URL, bearer, login, me, refresh
 from tests.conftest import SECRET
-from tests.mailbox import Mailbox, token_in
+from tests.mailbox import Mailbox, code_in, token_in
 from tests.server import serve
 
 FIRST, SECOND, WRONG = "first-Passw0rd-of-alice", "second-Passw0rd-of-alice", "wrong-Passw0rd-of-alice"
@@ -65,10 +65,12 @@ class Witness:
         tokens = self.expect(await login(self.client, "alice", password), status).json()
         return tokens.get("access_token", ""), tokens.get("refresh_token", "")
 
-    async def mailed(self) -> str:
-        token = token_in((await self.mailbox.messages())[-1])
-        self.secrets.add(token)
-        return token
+    async def mailed(self) -> tuple[str, str]:
+        """The token of the newest mail, and its code."""
+        message = (await self.mailbox.messages())[-1]
+        token, code = token_in(message), code_in(message)
+        self.secrets |= {token, code, code.replace("-", ""), code.lower()}
+        return token, code
 
     async def register(self) -> None:
         await self.post(f"{URL}/register", 201, **ALICE)
@@ -81,9 +83,13 @@ class Witness:
             f"{URL}/register", content=f'{{"password": "{FIRST}"', headers={"Content-Type": "application/json"}
         )
         self.expect(broken, 422)
-        token = await self.mailed()
-        await self.post(f"{URL}/verify-email", 204, token=token)
+        token, code = await self.mailed()
+        by_code = {"email": ALICE["email"], "code": code}
+        await self.post(f"{URL}/verify-email", 422, token=token, **by_code)
+        await self.post(f"{URL}/verify-email", 400, **by_code | {"email": NEW_ADDRESS})
+        await self.post(f"{URL}/verify-email", 204, **by_code)
         await self.post(f"{URL}/verify-email", 400, token=token)
+        await self.post(f"{URL}/verify-email", 400, **by_code)
 
     async def sign_in_and_refresh(self) -> None:
         await self.login(WRONG, 401)
@@ -113,13 +119,15 @@ class Witness:
         await self.post("/api/v1/users/me/email", 403, access, **body | {"password": WRONG})
         await self.post("/api/v1/users/me/email", 422, access, email=FIRST, password=FIRST)
         await self.post("/api/v1/users/me/email", 202, access, **body)
-        await self.post(f"{URL}/verify-email", 204, token=await self.mailed())
+        token, _ = await self.mailed()
+        await self.post(f"{URL}/verify-email", 204, token=token)
 
     async def reset_the_password(self) -> None:
         access, _ = await self.login(FIRST)
         await self.post(f"{URL}/forgot-password", 200, email=NEW_ADDRESS)
-        token = await self.mailed()
+        token, code = await self.mailed()
         await self.post(f"{URL}/reset-password", 422, token=token, new_password=WEAK)
+        await self.post(f"{URL}/reset-password", 422, email=NEW_ADDRESS, code=code, new_password=WEAK)
         await self.post(f"{URL}/reset-password", 204, token=token, new_password=SECOND)
         await self.post(f"{URL}/reset-password", 400, token=token, new_password=WRONG)
         self.expect(await me(self.client, access), 401)

@@ -15,10 +15,11 @@ class Purpose(StrEnum):
 
 
 class OneTimeToken(ExpiringBase):
-    """The SHA-256 of a mailed token; redeeming the token deletes the row.
+    """The SHA-256 of a mailed token and a keyed digest of its code; redeeming either deletes the row.
 
     A user has one per purpose, the latest. `binding` is a hash of the account's state when the token was made; a
-    change of that state voids the token. `email` is the new address, if the token confirms one.
+    change of that state voids the token. `email` is the new address, if the token confirms one. `address_key` is the
+    `identity_key` of the mailbox. Once MAX_WRONG_CODES were tried neither token nor code work.
     """
 
     __tablename__ = "one_time_tokens"
@@ -29,3 +30,6 @@ class OneTimeToken(ExpiringBase):
     digest: Mapped[str] = mapped_column(String(64), repr=False)
     binding: Mapped[str] = mapped_column(String(64), repr=False)
     email: Mapped[str | None] = mapped_column(String(320), default=None)
+    address_key: Mapped[str | None] = mapped_column(String(320), default=None, index=True)
+    code_digest: Mapped[str | None] = mapped_column(String(64), default=None, repr=False)
+    wrong_codes: Mapped[int] = mapped_column(default=0, server_default="0")

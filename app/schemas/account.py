@@ -1,9 +1,10 @@
 """Bodies of account operations, for users and administrators."""
 
 from datetime import datetime
-from typing import Annotated, Any
+from typing import Annotated, Any, Self
 
-from pydantic import MISSING, ConfigDict, Field, SecretStr, ValidationInfo, field_validator
+from pydantic import MISSING, ConfigDict, Field, SecretStr, ValidationInfo, field_validator, model_validator
+from pydantic_core import PydanticCustomError
 
 from app.core.security.addresses import PlainAddress
 from app.core.security.opaque_string import NewPassword
@@ -17,6 +18,16 @@ from app.schemas.user import FullName, RoleName, UserCreate, UserRead
 CurrentPassword = Annotated[SecretStr, Field(max_length=1024, examples=["correct horse battery"])]
 MailToken = Annotated[
     str, Field(min_length=1, max_length=200, examples=["vhPq0T5yGJ3f1rZk8mXw2bNc7dLs4aEu6oIiR9tQkHA"])
+]
+
+MailCode = Annotated[
+    str,
+    Field(
+        min_length=1,
+        max_length=20,
+        description="In any letter case, with or without the hyphen.",
+        examples=["WDJB-MJHT"],
+    ),
 ]
 
 
@@ -62,13 +73,37 @@ class ForgottenPassword(In):
     email: PlainAddress
 
 
-class PasswordReset(In):
-    token: MailToken
+class MailProof(In):
+    """What proves that a mail was read: the token of its link, or the address it went to and its code."""
+
+    token: MailToken | MISSING = MISSING
+    email: Annotated[PlainAddress | MISSING, Field(description="Where the mail went; with `code`.")] = MISSING
+    code: MailCode | MISSING = MISSING
+
+    model_config = ConfigDict(json_schema_extra={"dependentRequired": {"email": ["code"], "code": ["email"]}})
+
+    @model_validator(mode="after")
+    def require_one_form(self) -> Self:
+        given = {name for name in ("token", "email", "code") if name in self.model_fields_set}
+        if given not in ({"token"}, {"email", "code"}):
+            raise PydanticCustomError("mail_proof", "Must have either `token`, or `email` and `code`")
+        return self
+
+    @property
+    def email_and_code(self) -> tuple[str, str]:
+        assert isinstance(self.email, str)
+        assert isinstance(self.code, str)
+        return self.email, self.code
+
+
+class PasswordReset(MailProof):
+    """A new password, with the token of the mail or its code."""
+
     new_password: NewPassword
 
 
-class EmailVerification(In):
-    token: MailToken
+class EmailVerification(MailProof):
+    """The token of the mail or its code."""
 
 
 class AccountCreate(UserCreate):

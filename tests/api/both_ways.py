@@ -82,9 +82,10 @@ class Both:
         return users[0]
 
     async def open_mail(self, name: str, to: str) -> None:
-        """Remember the token of the last mail by this name."""
+        """Remember the token of the last mail by this name, and its code."""
         for way in self.ways:
-            way.secrets[name] = await Mailbox(way.services).token(to)
+            mailbox = Mailbox(way.services)
+            way.secrets.update({name: await mailbox.token(to), f"{name}'s code": await mailbox.code(to)})
 
 
 def refresh_token_of(response: httpx.Response) -> str:

@@ -32,6 +32,7 @@ LOGIN = "/api/v1/auth/login"
 TOKEN = "/api/v1/auth/token"
 FORGOT = "/api/v1/auth/forgot-password"
 REGISTER = "/api/v1/auth/register"
+VERIFY = "/api/v1/auth/verify-email"
 ME = "/api/v1/users/me"
 NOBODY = "203.0.113.1"
 
@@ -324,6 +325,24 @@ async def test_a_password_set_by_mail_lets_a_locked_out_owner_in(limiting: Limit
         async with app.at() as client:
             assert (await client.post("/api/v1/auth/reset-password", json=body)).status_code == 204
         assert (await app.login(user.username, "another horse entirely")).status_code == 200
+
+
+async def test_one_client_tries_few_codes_and_voids_few_links(limiting: Limiting) -> None:
+    """Whosever they are: wrong ones count, and no other client pays for it."""
+    wrong = {"code": "BBBB-BBBB"}
+    async with limiting(rate_limit_register="1000/minute") as app:
+        user = await app.make.user()
+        async with app.at() as client:
+            for number in range(30):
+                answer = await client.post(VERIFY, json=wrong | {"email": f"{number}@example.com"})
+                assert code(answer) == (400, "invalid_token")
+            refused = await client.post(VERIFY, json=wrong | {"email": user.email})
+            assert code(refused) == (429, "rate_limited")
+            assert 0 < int(refused.headers["retry-after"]) <= 3600
+            by_link = await client.post(VERIFY, json={"token": "nonsense"})
+            assert code(by_link) == (400, "invalid_token"), "links cannot be guessed"
+        async with app.at("203.0.113.2") as client:
+            assert code(await client.post(VERIFY, json=wrong | {"email": user.email})) == (400, "invalid_token")
 
 
 async def test_switched_off_nothing_is_limited(limiting: Limiting) -> None:

@@ -34,6 +34,8 @@ BOUNDED = {
     ("lists.py", "total"): "a count",
     ("one_time_token.py", "issue"): "a delete that returns nothing",
     ("one_time_token.py", "end_all"): "a delete that returns nothing",
+    ("one_time_token.py", "lock_mailed_to"): "what RATE_LIMIT_MAIL lets be mailed to an address while links last",
+    ("one_time_token.py", "count_wrong_code"): "an update that returns nothing",
     ("order.py", "lines_of"): "the hundred lines of each of some orders",
     ("rows.py", "read_row"): "one row",
     ("rows.py", "write"): "one row",

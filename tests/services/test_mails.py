@@ -16,6 +16,7 @@ NAMES: tuple[MailName, ...] = get_args(MailName.__value__)
 TOKEN = "t0ken-" + "x" * 37
 VALUES: dict[str, Any] = {
     "token": TOKEN,
+    "code": "WDJB-MJHT",
     "minutes": 1440,
     "ip": "2001:db8:85a3:1234:1234:8a2e:370:7334",
     "user_agent": "Mozilla/5.0 (X11; Linux x86_64; rv:140.0) Gecko/20100101 Firefox/140.0",
@@ -79,6 +80,8 @@ def test_the_link_is_in_both_parts_with_the_token_in_its_fragment(name: MailName
     link = f"https://app.example.com{PAGES[name]}#token={TOKEN}"
     assert link in text.splitlines()
     assert f'href="{link}"' in html
+    assert "  WDJB-MJHT" in text.splitlines()
+    assert ">WDJB-MJHT</p>" in html
     assert "24 hours" in text
     assert "24 hours" in html
 
@@ -127,7 +130,7 @@ def test_what_is_not_known_is_called_unknown(name: MailName, settings: Settings)
 
 def test_a_missing_value_is_an_error(settings: Settings) -> None:
     with pytest.raises(UndefinedError, match="minutes"):
-        render("verify_email", "bob@example.com", settings, token=TOKEN)
+        render("verify_email", "bob@example.com", settings, token=TOKEN, code="WDJB-MJHT")
 
 
 def test_a_sender_without_a_name_signs_with_its_domain(settings: Settings) -> None:

@@ -30,6 +30,8 @@ router = Router(
 LOGIN = {"grant_type": "password", "username": "alice", "password": "correct horse battery staple"}
 REFRESH = {"refresh_token": "the refresh_token of the last sign-in or refresh"}
 
+BY_CODE = {"email": "alice@example.com", "code": "WDJB-MJHT"}
+
 LoginFormBody = Annotated[LoginForm, Form()]
 SENT = "If the address belongs to an account, a mail with a link is on its way."
 
@@ -145,10 +147,11 @@ async def forgot_password(data: ForgottenPassword, accounts: AccountsDep, device
     status_code=status.HTTP_204_NO_CONTENT,
     summary="Set a new password",
     dependencies=[RegisterLimit],
+    openapi_extra=example(BY_CODE | {"new_password": "another horse battery staple"}),
 )
 async def reset_password(data: PasswordReset, accounts: AccountsDep, device: DeviceDep) -> None:
-    """With the token of the mail, which works once; every session of the account ends."""
-    await accounts.passwords.reset(data.token, data.new_password.get_secret_value(), device)
+    """With the token of the mail or its code, which work once; every session of the account ends."""
+    await accounts.passwords.reset(data, data.new_password.get_secret_value(), device)
 
 
 @router.post(
@@ -157,10 +160,11 @@ async def reset_password(data: PasswordReset, accounts: AccountsDep, device: Dev
     summary="Verify an address",
     dependencies=[RegisterLimit],
     responses=responses(409),
+    openapi_extra=example(BY_CODE),
 )
 async def verify_email(data: EmailVerification, session: SessionDep, accounts: AccountsDep, device: DeviceDep) -> None:
-    """With the token of the mail: of a new account, or of an address that is to replace the old one."""
-    await accounts.addresses.confirm(session, data.token, device)
+    """With the token of the mail or its code: of a new account, or of an address that is to replace the old one."""
+    await accounts.addresses.confirm(session, data, device)
 
 
 @router.post(

@@ -8,6 +8,7 @@ from app.core.config.settings import Settings
 from app.core.db.engine import Database
 from app.core.db.session import WriteSession
 from app.core.limits.ratelimit import RateLimiter
+from app.core.security.mail_codes import MailCodes
 from app.core.security.passwords import PasswordHasher
 from app.crud.user import users
 from app.models.audit import Action
@@ -23,6 +24,7 @@ from app.services.auth.attempts import ReauthenticationAttempts, SignInAttempts
 from app.services.auth.identity import Identity
 from app.services.auth.reauthentication import Reauthentication, WrongPasswordError, require_same_password
 from app.services.jobs import Jobs
+from app.services.mail.codes import CodeGuesses
 from app.services.mail.links import MailLinks
 from app.services.mail.notices import Notices
 
@@ -50,9 +52,10 @@ class Accounts:
         limiter: RateLimiter | None,
         jobs: Jobs,
         notices: Notices,
+        codes: MailCodes,
     ) -> Self:
         proof = Reauthentication(database, hasher, ReauthenticationAttempts(limiter, attempts.rate))
-        links = MailLinks(limiter, settings.rate_limit_mail, jobs)
+        links = MailLinks(limiter, settings.rate_limit_mail, jobs, CodeGuesses(codes, limiter))
         addresses = Addresses(database, proof, links, notices)
         passwords = Passwords(settings, database, hasher, attempts, proof, links, jobs, notices)
         edits = AccountEdits(notices)

@@ -10,6 +10,7 @@ from app.crud.user import users
 from app.models.audit import Action
 from app.models.one_time_token import Purpose
 from app.models.user import User
+from app.schemas.account import MailProof
 from app.services.audit import Device, differences, record
 from app.services.auth.identity import Identity
 from app.services.auth.reauthentication import Reauthentication, require_same_password
@@ -37,13 +38,15 @@ class Addresses:
         await self.links.limit(Purpose.VERIFY_EMAIL, user.email)
         await self.links.send(session, Purpose.VERIFY_EMAIL, user)
 
-    async def confirm(self, session: WriteSession, token: str, device: Device) -> None:
-        """Redeem a verification link for the account's address, or for its new one.
+    async def confirm(self, session: WriteSession, proof: MailProof, device: Device) -> None:
+        """Redeem a verification link or its code, for the account's address or for its new one.
 
         Raises:
-            InvalidMailTokenError, ConflictError (`email_taken`)
+            InvalidMailTokenError, RateLimitedError, ConflictError (`email_taken`)
         """
-        user, row = await self.links.redeem(session, token, Purpose.VERIFY_EMAIL, Purpose.CHANGE_EMAIL)
+        purposes = Purpose.VERIFY_EMAIL, Purpose.CHANGE_EMAIL
+        digest = await self.links.find(session, proof, device, *purposes)
+        user, row = await self.links.redeem(session, digest, *purposes)
         if row.email is not None:
             await self.move_to(session, user, row.email, device)
             return

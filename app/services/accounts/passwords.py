@@ -14,6 +14,7 @@ from app.crud.user import users
 from app.models.audit import Action
 from app.models.one_time_token import Purpose
 from app.models.user import User
+from app.schemas.account import MailProof
 from app.services.accounts.password_policy import check_password
 from app.services.audit import Device, record
 from app.services.auth.attempts import SignInAttempts
@@ -69,17 +70,18 @@ class Passwords:
             await record(session, Action.PASSWORD_RESET_REQUESTED, device, subject_id=user.id)
             await self.links.send(session, Purpose.RESET_PASSWORD, user, ip=device.ip)
 
-    async def reset(self, token: str, password: str, device: Device) -> None:
-        """Set a new password with a mailed link, and end every session.
+    async def reset(self, proof: MailProof, password: str, device: Device) -> None:
+        """Set a new password with a mailed link or its code, and end every session.
 
         Raises:
-            InvalidMailTokenError, WeakPasswordError: the latter leaves the link valid.
+            InvalidMailTokenError, RateLimitedError, WeakPasswordError: the last leaves link and code valid.
         """
-        async with self.database.primary() as session:
-            user = await self.links.find_user(session, token, Purpose.RESET_PASSWORD)
+        async with self.database.transaction() as session:
+            digest = await self.links.find(session, proof, device, Purpose.RESET_PASSWORD)
+            user = await self.links.find_user(session, digest, Purpose.RESET_PASSWORD)
         hashed = await self.hash_new(user, password)
         async with self.database.transaction() as session:
-            user, _ = await self.links.redeem(session, token, Purpose.RESET_PASSWORD)
+            user, _ = await self.links.redeem(session, digest, Purpose.RESET_PASSWORD)
             await self.store(session, user, hashed, Action.PASSWORD_RESET, device)
         # Failed guesses at the old password must not lock the owner out of the new one.
         for login in (user.username, user.email):

@@ -10,6 +10,7 @@ from app.core.db.engine import Database
 from app.core.jobs.kinds import JobError, PermanentJobError
 from app.core.limits.ratelimit import RateLimiter
 from app.core.outbound.mail import Mailer, MailRefusedError, MailServerError, compose
+from app.core.security.mail_codes import MailCodes, make_code
 from app.crud.one_time_token import binding_of, one_time_tokens
 from app.crud.user import users
 from app.models.one_time_token import Purpose
@@ -29,6 +30,7 @@ class MailDelivery:
     mailer: Mailer
     limiter: RateLimiter | None
     jobs: Jobs
+    codes: MailCodes
 
     async def send_notice(self, notice: Notice, user_id: int | None) -> None:
         if notice.is_limited:
@@ -46,19 +48,25 @@ class MailDelivery:
                 await self.jobs.enqueue(session, SEND_NOTICE, counted, user_id=user_id)
 
     async def send_link(self, link: Link) -> None:
-        """With a new token, which replaces the one of an attempt before: none is stored, nor waits in a queue."""
-        ttl = TTLS[link.purpose]
+        """With a new token and code, which replace those of an attempt before: none is stored, nor waits in a queue."""
+        ttl, code = TTLS[link.purpose], make_code()
         async with self.database.transaction() as session:
             # Locked: else the link could survive a change that voids links.
             user = await users.find_for_update(session, link.user_id)
             if user is None or not user.is_active or binding_of(user, link.purpose) != link.binding:
                 return
             to_new = link.to if link.purpose is Purpose.CHANGE_EMAIL else None
-            expires_at = utc_now() + ttl
-            token = await one_time_tokens.issue(session, user, link.purpose, expires_at=expires_at, email=to_new)
+            token = await one_time_tokens.issue(
+                session,
+                user,
+                link.purpose,
+                expires_at=utc_now() + ttl,
+                email=to_new,
+                code_digest=self.codes.digest(code, link.purpose, user.id),
+            )
             is_verified = user.is_verified and to_new is None
         facts = link.facts.model_dump(exclude_unset=True)
-        facts |= {"token": token, "minutes": int(ttl.total_seconds() // 60)}
+        facts |= {"token": token, "code": code, "minutes": int(ttl.total_seconds() // 60)}
         await self.send(render(MAILS[link.purpose], link.to, self.settings, is_verified=is_verified, **facts))
 
     async def send_text(self, text: Text) -> None:

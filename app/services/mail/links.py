@@ -8,13 +8,15 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from app.core.clock import utc_now
 from app.core.db.session import WriteSession
-from app.core.errors import AppError
 from app.core.limits.ratelimit import RateLimiter
-from app.crud.one_time_token import binding_of, one_time_tokens
+from app.crud.one_time_token import binding_of, one_time_tokens, sha256
 from app.crud.user import users
 from app.models.one_time_token import OneTimeToken, Purpose
 from app.models.user import User, attempts_key
+from app.schemas.account import MailProof
+from app.services.audit import Device
 from app.services.jobs import Jobs
+from app.services.mail.codes import CodeGuesses, InvalidMailTokenError
 from app.services.mail.jobs import SEND_LINK, Facts, Link
 from app.services.mail.mails import MailName
 
@@ -30,12 +32,6 @@ MAILS: dict[Purpose, MailName] = {
 }
 
 
-class InvalidMailTokenError(AppError):
-    status = 400
-    code = "invalid_token"
-    detail = "This link has been used, has expired, or was replaced by a newer one; ask for another."
-
-
 @dataclass(frozen=True, slots=True)
 class MailLinks:
     """Mails and redeems one-time tokens, which `MailDelivery` issues; callers decide what a token does."""
@@ -43,6 +39,7 @@ class MailLinks:
     limiter: RateLimiter | None
     rate: str
     jobs: Jobs
+    guesses: CodeGuesses
 
     async def limit(self, purpose: Purpose, email: str) -> None:
         """Per address, so that many clients together cannot flood a mailbox. Raises RateLimitedError."""
@@ -68,23 +65,29 @@ class MailLinks:
         )
         await self.jobs.enqueue(session, SEND_LINK, link, user_id=user.id)
 
-    async def find_user(self, session: AsyncSession, token: str, purpose: Purpose) -> User:
+    async def find(self, session: WriteSession, proof: MailProof, device: Device, *purposes: Purpose) -> str:
+        """The digest of a link, by its token or its code. Raises WrongMailCodeError or RateLimitedError for a code."""
+        if isinstance(proof.token, str):
+            return sha256(proof.token)
+        return await self.guesses.find_link(session, *proof.email_and_code, set(purposes), device.ip)
+
+    async def find_user(self, session: AsyncSession, digest: str, purpose: Purpose) -> User:
         """The user of a link, whose validity only `redeem` checks. Raises InvalidMailTokenError."""
-        user_id = await one_time_tokens.find_user_id(session, token, {purpose}, utc_now())
+        user_id = await one_time_tokens.find_user_id(session, digest, {purpose}, utc_now())
         user = await users.find(session, user_id) if user_id else None
         if user is None:
             raise InvalidMailTokenError
         return user
 
-    async def redeem(self, session: WriteSession, token: str, *purposes: Purpose) -> tuple[User, OneTimeToken]:
+    async def redeem(self, session: WriteSession, digest: str, *purposes: Purpose) -> tuple[User, OneTimeToken]:
         """Lock the user first, as every change of an account does, then delete the token.
 
         Raises:
             InvalidMailTokenError: also if the account has changed since the link was mailed.
         """
-        user_id = await one_time_tokens.find_user_id(session, token, set(purposes), utc_now())
+        user_id = await one_time_tokens.find_user_id(session, digest, set(purposes), utc_now())
         user = await users.find_for_update(session, user_id) if user_id else None
-        row = await one_time_tokens.redeem(session, token, set(purposes), utc_now())
+        row = await one_time_tokens.redeem(session, digest, set(purposes), utc_now())
         if user is None or row is None or row.binding != binding_of(user, row.purpose):
             raise InvalidMailTokenError
         return user, row

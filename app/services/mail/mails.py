@@ -56,10 +56,10 @@ def render(name: MailName, to: str, settings: Settings, *, is_verified: bool, **
     """Render a message in text and HTML; CHOSEN_WORDS are included only if the address is verified.
 
     Template variables:
-        verify_email: `token`, `minutes` (how long the token is good).
-        reset_password: `token`, `minutes`, `ip`. No user agent: a stranger asks for this mail, and
+        verify_email: `token`, `code`, `minutes` (how long both are good).
+        reset_password: `token`, `code`, `minutes`, `ip`. No user agent: a stranger asks for this mail, and
             must not choose words in it.
-        change_email, to the new address: `token`, `minutes`.
+        change_email, to the new address: `token`, `code`, `minutes`.
         email_changed, to the old address: `new_email`, `at`, `ip`, `by_admin`.
         username_changed: `old_username`, `new_username`, `at`, `ip`, `by_admin`.
         password_changed, new_device: `at`, `ip`, `user_agent`.

@@ -87,6 +87,10 @@ async def follow_mails(both: Both) -> None:
     await both.open_mail("link", to=CAROL["email"])
     await both.send(f"POST {AUTH}/verify-email", 400, json={"token": "nonsense"})
     await both.send(f"POST {AUTH}/verify-email", 422, json={})
+    by_code = {"email": CAROL["email"], "code": "<link's code>"}
+    await both.send(f"POST {AUTH}/verify-email", 422, json=by_code | {"token": "<link>"})
+    await both.send(f"POST {AUTH}/verify-email", 400, json=by_code | {"code": "WDJB-MJHT"})
+    await both.send(f"POST {AUTH}/verify-email", 400, json=by_code | {"email": "nobody@example.com"})
     await both.send(f"POST {AUTH}/verify-email", 204, json={"token": "<link>"})
     await both.send(f"POST {AUTH}/verify-email", 400, json={"token": "<link>"})
     await both.send(f"POST {AUTH}/verify-email/request", 202, by="carol")
@@ -95,7 +99,8 @@ async def follow_mails(both: Both) -> None:
     await both.send(f"POST {AUTH}/forgot-password", 200, json={"email": CAROL["email"]})
     await both.open_mail("link", to=CAROL["email"])
     await both.send(f"POST {AUTH}/reset-password", 422, json={"token": "<link>", "new_password": "short"})
-    await both.send(f"POST {AUTH}/reset-password", 204, json={"token": "<link>", "new_password": NEW})
+    await both.send(f"POST {AUTH}/reset-password", 400, json=by_code | {"code": "x", "new_password": NEW})
+    await both.send(f"POST {AUTH}/reset-password", 204, json=by_code | {"new_password": NEW})
     await both.send(f"POST {AUTH}/reset-password", 400, json={"token": "<link>", "new_password": NEW})
     await both.send("GET /api/v1/users/me", 401, by="carol")
 

@@ -28,6 +28,7 @@ async def everything_that_mails(client: httpx.AsyncClient, mailbox: Mailbox) -> 
     headers = {"User-Agent": AGENT}
     body = {"username": NAME, "email": VICTIM, "password": PASSWORD, "full_name": NAME}
     assert (await client.post(f"{URL}/register", json=body, headers=headers)).status_code == 201
+    await mailbox.messages()  # before the password changes, which voids the link
     await login(client, NAME, headers={"User-Agent": "known"})
     tokens = (await login(client, NAME, headers={"User-Agent": AGENT})).json()
     headers |= {"Authorization": f"Bearer {tokens['access_token']}"}

@@ -28,6 +28,7 @@ BOUNDED = {
     ("job_queue.py", "bury"): "the jobs that one worker runs at once",
     ("job_queue.py", "leave"): "a delete that returns nothing",
     ("job_queue.py", "register"): "one row",
+    ("job_queue.py", "return_unknown"): "an update that returns nothing",
     ("job_queue.py", "settle"): "updates that return nothing",
     ("job_queue.py", "sign_of_life"): "a row for each worker",
     ("lists.py", "rows"): "the statement of `slice`",

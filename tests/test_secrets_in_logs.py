@@ -13,7 +13,7 @@ from sqlalchemy import select, text
 
 from app.core.clock import utc_now
 from app.core.config.settings import Settings
-from app.main import create_app
+from app.main import create_app, lifespan_of
 from app.models.user import User
 from tests.api.calls import URL, bearer, login, me, refresh
 from tests.conftest import SECRET
@@ -159,6 +159,8 @@ async def test_no_secret_is_logged_or_answered(
 ) -> None:
     settings = real_settings.model_copy(update={"log_level": "debug", "log_format": log_format})
     app = create_app(settings)
+    # Mails are sent when they are looked for, and not while they are.
+    app.router.lifespan_context = lifespan_of(settings, has_worker=False)
     add_broken_routes(app)
     async with serve(app) as server, httpx.AsyncClient(base_url=server.url, timeout=30) as client:
         app.state.database = server.services.database

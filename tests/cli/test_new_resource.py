@@ -348,7 +348,7 @@ TYPES = "str, text, int, decimal, bool, date, datetime, email, url, year, ref, e
         (["invoice", "a:ref"], "ref:: there is no such resource."),
         *(
             (["invoice", f"a:ref:{name}"], f"ref:{name}: this is no resource with operations of its own. Those there")
-            for name in ("audit", "generation", "idempotency", "one_time_token", "device_session", "base")
+            for name in ("audit", "job", "generation", "idempotency", "one_time_token", "device_session", "base")
         ),
         (["invoice", "a:ref:order_line"], "ref:order_line: there is no such resource. Those there are: book, item, "),
         (["invoice", "a:ref:user=1"], "a:ref:user=1: a ref has no default; make it nullable: ref:user?"),

@@ -11,6 +11,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from app.api.deps import AppServices
 from app.models.book import Book
+from app.models.job import Job
 from tests.factories import Factory
 
 DOCUMENT = json.loads(Path(__file__).with_name("openapi.json").read_text())
@@ -70,6 +71,8 @@ async def test_head_has_the_status_and_the_headers_of_get_and_no_byte_of_its_bod
     await make.item(admin, description="x" * 2000)
     order, book = await make.order(admin, item), await make.store(Book(title="x" * 80, author="y", release_year=1999))
     ids = {"user_id": admin.id, "item_id": item.id, "order_id": order.id, "book_id": book.id}
+    job = await make.store(Job(kind="x", payload={}))
+    ids |= {"job_id": job.id, "task_id": job.id}
     headers = await make.bearer(admin) | {"Accept-Encoding": encoding}
     for path in PATHS:
         is_export = path.endswith("/export")

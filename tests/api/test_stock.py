@@ -315,7 +315,7 @@ from app.main import create_app, lifespan_of
 async def start(url):
     settings = Settings(**{"environment": "test", "data_dir": sys.argv[1], "inventory_url": url})
     app = create_app(settings)
-    async with lifespan_of(settings)(app):
+    async with lifespan_of(settings, has_worker=True)(app):
         print(sorted({"httpx", "httpcore", "httpx_retries", "purgatory"} & set(sys.modules)))
 
 asyncio.run(start(None))

@@ -14,6 +14,8 @@ if TYPE_CHECKING:
 
 def worker() -> None:
     """Run background jobs: those of all servers with this database. Stop it with Ctrl+C or SIGTERM."""
+    import uvicorn
+
     from app.core.config.settings import Settings
     from app.core.observability.logging import configure_logging
 
@@ -23,7 +25,8 @@ def worker() -> None:
     configure_logging(settings)
     with faults_as_logged(settings):
         load_plugins(settings)
-        asyncio.run(run(settings))
+        # The loop that servers have.
+        asyncio.run(run(settings), loop_factory=uvicorn.Config("", log_config=None).get_loop_factory())
     report_stop(settings)
 
 

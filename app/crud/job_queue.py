@@ -85,9 +85,13 @@ class JobQueue:
         if isinstance(outcome, Interrupted):
             return INTERRUPTED, {}
         if isinstance(outcome, Done):
-            return (DONE, {"frees_key": frees_key, "until": now + kind.keep}) if kind.keep else (REMOVED, {})
+            return (DONE, {"frees_key": frees_key, "until": now + kind.kept_for}) if kind.kept_for else (REMOVED, {})
         if outcome.wait is None:
-            return FAILED, {"frees_key": frees_key, "why": outcome.error, "until": now + KEEP_FAILED}
+            return FAILED, {
+                "frees_key": frees_key,
+                "why": outcome.error,
+                "until": now + max(KEEP_FAILED, kind.kept_for),
+            }
         return RETRIED, {"frees_key": False, "why": outcome.error, "next_at": now + outcome.wait}
 
     async def claim(self, session: WriteSession, worker: int, limit: int, *, suspects: bool) -> list[ClaimedJob]:

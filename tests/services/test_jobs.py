@@ -259,6 +259,18 @@ async def test_within_its_window_a_unique_job_is_not_enqueued_again(bench: Bench
     assert bench.ran == ["a"]
 
 
+async def test_the_key_of_a_window_outlives_what_is_kept_for_less(bench: Bench) -> None:
+    unique = JobKind(
+        "test.unique", Word, unique_by=lambda word: word.text, unique_for=timedelta(days=9999), keep=timedelta(0)
+    )
+    bench.runs(unique)
+    (first,) = await bench.enqueue(unique, "a")
+    await bench.run_all()
+    async with bench.database.transaction() as session:
+        assert await jobs.end_expired(session, utc_now() + timedelta(days=100), 10) == 0
+    assert await bench.enqueue(unique, "a") == [first]
+
+
 async def test_many_that_enqueue_a_unique_job_at_once_get_one(bench: Bench) -> None:
     unique = JobKind("test.unique", Word, unique_by=lambda word: word.text)
     found = await asyncio.gather(*(bench.enqueue(unique, "a") for _ in range(8)))

@@ -67,6 +67,11 @@ class JobKind[P: Payload]:
     every: timedelta | None = None
     keep: timedelta = timedelta(days=1)
 
+    @property
+    def kept_for(self) -> timedelta:
+        """How long a row is kept that is not needed any more; for as long as its key, at least."""
+        return max(self.keep, self.unique_for or timedelta(0), self.every or timedelta(0))
+
     def unique_key(self, payload: P, now: datetime) -> str | None:
         """What no two jobs of this kind have at the same time."""
         if self.unique_by is None:

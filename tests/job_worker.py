@@ -83,10 +83,9 @@ class MortalQueue(JobQueue):
         self.pass_point("register", "after")
         return worker
 
-    async def sign_of_life(self, worker: int) -> dict[int, int]:
-        signs = await super().sign_of_life(worker)
+    async def sign_of_life(self, worker: int) -> None:
+        await super().sign_of_life(worker)
         self.pass_point("sign", "after")
-        return signs
 
     def pass_point(self, what: str, when: str, happened: bool = True) -> None:
         if happened and self.dies_at == f"{when} {what}":

@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import Any
 
-from sqlalchemy import and_, delete, func, or_, select, update
+from sqlalchemy import and_, delete, exists, func, or_, select, update
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from app.core.clock import utc_now
@@ -16,7 +16,7 @@ from app.crud.filters import Filter, equals
 from app.crud.typed import UNSET, Insert, StoredRow
 from app.models.job import HAS_KEY, Job, JobStatus, JobWorker
 
-KEEP_CANCELLED = timedelta(days=1)
+KEEP_CANCELLED = KEEP_SILENT = timedelta(days=1)
 
 
 class JobFilter(Filter):
@@ -103,6 +103,14 @@ class JobCRUD(CRUD[Job, JobRow]):
         """Delete some of those that were kept for long enough; return how many."""
         expired = select(Job.id).where(Job.delete_at <= now).limit(limit).with_for_update(skip_locked=True)
         return len(list(await session.scalars(delete(Job).where(Job.id.in_(expired)).returning(Job.id))))
+
+    async def end_silent_workers(self, session: WriteSession, now: datetime, limit: int) -> int:
+        """Forget those that died without jobs: nobody else looks after them."""
+        has_jobs = exists().where(Job.worker_id == JobWorker.id)
+        silent = select(JobWorker.id).where(JobWorker.updated_at < now - KEEP_SILENT, ~has_jobs).limit(limit)
+        return len(
+            list(await session.scalars(delete(JobWorker).where(JobWorker.id.in_(silent)).returning(JobWorker.id)))
+        )
 
 
 jobs = JobCRUD(Job, JobRow, "job", sorts={"id": Job.id})

@@ -110,12 +110,17 @@ class JobQueue:
         async with self.database.transaction() as session:
             await session.execute(update(TABLE).where(*mine).values(worker_id=None, status=JobStatus.QUEUED))
 
-    async def sign_of_life(self, worker: int) -> dict[int, int]:
+    async def sign_of_life(self, worker: int) -> None:
         async with self.database.transaction() as session:
             alive = update(JobWorker).where(JobWorker.id == worker).values(signs=JobWorker.signs + 1)
             if await session.scalar(alive.returning(JobWorker.id)) is None:
                 raise LostRegistrationError
-            return {row.id: row.signs for row in await session.execute(select(JobWorker.id, JobWorker.signs))}
+
+    async def signs_of_life(self) -> dict[int, int]:
+        has_jobs = exists().where(TABLE.c.worker_id == JobWorker.id)
+        async with self.database.primary() as session:
+            found = await session.execute(select(JobWorker.id, JobWorker.signs).where(has_jobs))
+            return {row.id: row.signs for row in found}
 
     async def bury(self, worker: int, signs: int) -> int:
         dead = select(JobWorker.id).where(JobWorker.id == worker, JobWorker.signs == signs).with_for_update()

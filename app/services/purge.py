@@ -22,6 +22,7 @@ SWEEPS: tuple[Sweep, ...] = (
     one_time_tokens.end_expired,
     idempotency_keys.end_expired,
     jobs.end_expired,
+    jobs.end_silent_workers,
 )
 
 

@@ -30,7 +30,7 @@ BOUNDED = {
     ("job_queue.py", "register"): "one row",
     ("job_queue.py", "return_unknown"): "an update that returns nothing",
     ("job_queue.py", "settle"): "updates that return nothing",
-    ("job_queue.py", "sign_of_life"): "a row for each worker",
+    ("job_queue.py", "signs_of_life"): "a row for each worker that has jobs",
     ("lists.py", "rows"): "the statement of `slice`",
     ("lists.py", "total"): "a count",
     ("one_time_token.py", "issue"): "a delete that returns nothing",

@@ -18,7 +18,7 @@ from app.core.db.engine import Database
 from app.core.db.session import WriteSession
 from app.core.errors import NotFoundError
 from app.core.jobs.kinds import JobError, JobKind, NoPayload, Payload, PermanentJobError, Retries
-from app.core.jobs.store import ClaimedJob, Done
+from app.core.jobs.store import ClaimedJob, Done, LostRegistrationError
 from app.core.jobs.worker import Handler, Worker
 from app.crud.job import NotCancellableError, NotRetryableError, jobs
 from app.crud.job_queue import JobQueue
@@ -352,21 +352,38 @@ async def test_what_an_earlier_run_tells_is_ignored(bench: Bench) -> None:
 async def test_a_worker_that_shows_life_is_not_buried(bench: Bench) -> None:
     queue = bench.queue()
     worker = await queue.register()
-    signs = await queue.sign_of_life(worker)
+    assert await queue.signs_of_life() == {}, "it has no jobs"
+    await bench.enqueue(NOTE, "x")
+    await queue.exchange(worker, [], 1, suspects=True, promotes=False)
+    assert await queue.signs_of_life() == {worker: 0}
     await queue.sign_of_life(worker)
-    assert await queue.bury(worker, signs[worker]) == 0
-    assert worker in await queue.sign_of_life(worker)
+    assert await queue.bury(worker, 0) == 0
+    assert await queue.signs_of_life() == {worker: 1}
+    assert await queue.bury(worker, 1) == 1
+    with pytest.raises(LostRegistrationError):
+        await queue.sign_of_life(worker)
+
+
+async def test_workers_that_died_without_jobs_are_forgotten(bench: Bench) -> None:
+    await bench.enqueue(NOTE, "x")
+    queue = bench.queue()
+    busy, _ = await queue.register(), await queue.register()
+    await queue.exchange(busy, [], 1, suspects=True, promotes=False)
+    async with bench.database.transaction() as session:
+        assert await jobs.end_silent_workers(session, utc_now(), 10) == 0
+        assert await jobs.end_silent_workers(session, utc_now() + timedelta(days=2), 10) == 1
+        assert list(await session.scalars(select(JobWorker.id))) == [busy]
 
 
 async def test_a_worker_that_others_have_buried_begins_anew(bench: Bench) -> None:
-    async with bench.running(life_sign_seconds=0.02) as worker:
+    async with bench.running() as worker:
         await bench.until(lambda: worker.id)
         before = worker.id
         async with bench.database.transaction() as session:
             await session.execute(delete(JobWorker).where(JobWorker.id == before))
-        await bench.until(lambda: worker.id not in {0, before})
         await bench.enqueue(NOTE, "x")
         await bench.until(lambda: bench.ran)
+        assert worker.id not in {0, before}
 
 
 async def test_one_suspect_runs_at_a_time(bench: Bench) -> None:

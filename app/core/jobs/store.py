@@ -75,12 +75,16 @@ class JobStore(Protocol):
         """Give back what this worker has claimed without knowing: an exchange raised that was written all the same."""
         ...
 
-    async def sign_of_life(self, worker: int) -> dict[int, int]:
-        """Count up this worker's signs of life; return those of all workers.
+    async def sign_of_life(self, worker: int) -> None:
+        """Count up this worker's signs of life.
 
         Raises:
             LostRegistrationError
         """
+        ...
+
+    async def signs_of_life(self) -> dict[int, int]:
+        """Of the workers that have jobs: of others nobody needs to know."""
         ...
 
     async def bury(self, worker: int, signs: int) -> int:

@@ -26,6 +26,7 @@ log = structlog.get_logger()
 # A worker that has shown no sign of life for longer is taken for dead, and its jobs run elsewhere.
 LIFE_SIGN_SECONDS = 1.5
 DEAD_AFTER_SECONDS = 6.0
+IDLE_SIGN_SECONDS = 20.0
 # Where nobody wakes it, a worker looks by itself.
 POLL_SECONDS = 0.5
 FIRST_WAIT, MAX_WAIT = 0.1, 2.0
@@ -69,6 +70,8 @@ class Worker:
     # Others' signs of life, and when they were first seen; and when they were looked at.
     seen: dict[int, tuple[int, float]] = field(default_factory=dict)
     looked_at: float = 0
+    # When to show one without a job.
+    signs_at: float = 0
 
     def wake(self) -> None:
         """There may be jobs."""
@@ -183,13 +186,19 @@ class Worker:
             if not self.id:
                 continue
             try:
-                signs = await self.store.sign_of_life(self.id)
-                await self.bury_dead(signs)
+                await self.sign()
+                await self.bury_dead(await self.store.signs_of_life())
                 await self.store.enqueue_periodic()
             except LostRegistrationError:
                 self.abandon()
             except Exception as error:  # noqa: BLE001 - the store may be back with the next one
                 log.debug("no sign of life could be shown", error=str(error))
+
+    async def sign(self) -> None:
+        """An idle worker has nothing that others could want, and signs for the doctor alone."""
+        if self.running or clock.seconds() >= self.signs_at:
+            self.signs_at = clock.seconds() + IDLE_SIGN_SECONDS
+            await self.store.sign_of_life(self.id)
 
     async def bury_dead(self, signs: Mapping[int, int]) -> None:
         now = clock.seconds()

@@ -11,6 +11,8 @@ from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+from sqlalchemy.engine import URL
+
 from app.core.config.settings import Settings
 from tests.conftest import SECRET, running
 from tests.factories import Factory
@@ -39,6 +41,7 @@ class ServerProcess:
 
     process: subprocess.Popen[bytes]
     output: Path
+    database: URL
 
     @classmethod
     def start(cls, settings: Settings, folder: Path, workers: int, **more: str) -> "ServerProcess":
@@ -60,7 +63,7 @@ class ServerProcess:
                 stderr=log,
                 start_new_session=True,
             )
-        return cls(process, output)
+        return cls(process, output, settings.database)
 
     @property
     def told(self) -> str:

@@ -3,13 +3,15 @@
 import asyncio
 import os
 import signal
+import sqlite3
 import sys
 import time
 from collections.abc import AsyncIterator, Callable, Iterable, Iterator
-from contextlib import asynccontextmanager, contextmanager, suppress
+from contextlib import asynccontextmanager, closing, contextmanager, suppress
 from pathlib import Path
 
 import pytest
+from sqlalchemy.engine import URL
 
 from app.cli.serve import GRACE_SECONDS, uvicorn_config
 from app.cli.server import Worker
@@ -59,20 +61,41 @@ async def connected(server: ServerProcess) -> AsyncIterator[Connection]:
         writer.close()
 
 
+def send(pids: Iterable[int], number: int) -> None:
+    for pid in pids:
+        with suppress(ProcessLookupError):
+            os.kill(pid, number)
+
+
+def is_locked(database: URL) -> bool:
+    """Whether somebody is in the middle of writing to SQLite, where nobody else can meanwhile."""
+    if database.get_backend_name() != "sqlite":
+        return False
+    with closing(sqlite3.connect(str(database.database), timeout=0, isolation_level=None)) as connection:
+        try:
+            connection.execute("BEGIN IMMEDIATE")
+        except sqlite3.OperationalError:
+            return True
+    return False
+
+
 @contextmanager
-def stopped(pids: Iterable[int]) -> Iterator[None]:
-    for pid in pids:
-        os.kill(pid, signal.SIGSTOP)
+def stopped(server: ServerProcess, pids: Iterable[int]) -> Iterator[None]:
+    """In no transaction: each worker of a server also runs jobs."""
+    send(pids, signal.SIGSTOP)
+    while is_locked(server.database):
+        send(pids, signal.SIGCONT)
+        time.sleep(0.02)
+        send(pids, signal.SIGSTOP)
     yield
-    for pid in pids:
-        os.kill(pid, signal.SIGCONT)
+    send(pids, signal.SIGCONT)
 
 
 async def until_all_serve(server: ServerProcess) -> None:
     """Each worker answers while the others are stopped."""
     workers = workers_of(server)
     for worker in workers:
-        with stopped(set(workers) - {worker}):
+        with stopped(server, set(workers) - {worker}):
             async with connected(server) as connection:
                 await connection.get()
 
@@ -104,7 +127,7 @@ async def assert_all_who_could_connect_are_answered(server: ServerProcess) -> No
         await asyncio.sleep(0.3)
         is_sent = asyncio.Semaphore(0)
         # All that connect meanwhile wait in the queue of the port, and nobody has accepted them.
-        with stopped(workers_of(server)):
+        with stopped(server, workers_of(server)):
             waiting = [asyncio.create_task(ask_once(server, is_sent)) for _ in range(WAITING)]
             for _ in range(WAITING):
                 await is_sent.acquire()
@@ -139,9 +162,9 @@ async def assert_one_that_dies_is_replaced(server: ServerProcess) -> None:
     await until_all_serve(server)
     victim, survivor = workers_of(server)
     # Just when it is asked whether it is still alive, for which a busy one may take long.
-    os.kill(victim, signal.SIGSTOP)
-    await asyncio.sleep(0.7)
-    os.kill(victim, signal.SIGKILL)
+    with stopped(server, [victim]):
+        await asyncio.sleep(0.7)
+        os.kill(victim, signal.SIGKILL)
     await until(lambda: len(set(workers_of(server)) - {victim, survivor}) == 1, GRACE_SECONDS / 2)
     await until_all_serve(server)
     assert survivor in workers_of(server)

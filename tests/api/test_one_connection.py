@@ -135,6 +135,16 @@ async def use_orders(call: Caller, admin: Headers, item_id: int) -> None:
     await call(admin, "POST", f"{orders}/{placed[1]['id']}/pay")
 
 
+async def use_jobs(call: Caller, admin: Headers) -> None:
+    mail = {"email": "bob@example.com", "subject": "Hello", "message": "There"}
+    id_ = (await call(admin, "POST", f"{API}/tasks/send-notification", json=mail))["task_id"]
+    await call(admin, "GET", f"{API}/tasks/{id_}")
+    await call(admin, "GET", f"{API}/admin/jobs?limit=1")
+    await call(admin, "GET", f"{API}/admin/jobs/{id_}")
+    await call(admin, "POST", f"{API}/admin/jobs/{id_}/cancel")
+    await call(admin, "POST", f"{API}/admin/jobs/{id_}/retry")
+
+
 @pytest.mark.parametrize("is_pooled", [False, True])
 async def test_every_operation_gets_by_with_one_connection(real_url: URL, tmp_path: Path, *, is_pooled: bool) -> None:
     async with fake_inventory() as inventory:
@@ -150,6 +160,7 @@ async def test_every_operation_gets_by_with_one_connection(real_url: URL, tmp_pa
             await use_books(call, admin)
             await use_items(call, await make.bearer(seller))
             await use_admin_pages(call, admin)
+            await use_jobs(call, admin)
             await use_accounts(call, Mailbox(services))
     assert call.failed == {}
     assert call.uncalled() == []

@@ -4,15 +4,11 @@ import asyncio
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
 
-import structlog
-
 from app.core.fallback import Fallback
 from app.core.jobs.worker import Worker
 from app.crud.job_queue import JobQueue
 from app.services.app_services import AppServices
 from app.tasks import tasks
-
-log = structlog.get_logger()
 
 # For jobs that run when the process is to end; then they are given back.
 GRACE_SECONDS = 10

@@ -55,6 +55,13 @@ async def run_at_once(services: AppServices) -> None:
     await run_jobs(services)
 
 
+async def send(client: httpx.AsyncClient, services: AppServices, headers: dict[str, str]) -> int:
+    """One attempt; the id of its task."""
+    answer = await client.post(f"{TASKS}/send-notification", json=MAIL, headers=headers)
+    await run_jobs(services)
+    return int(answer.json()["task_id"])
+
+
 async def task(client: httpx.AsyncClient, headers: dict[str, str], id_: int) -> dict[str, Any]:
     found: dict[str, Any] = (await client.get(f"{TASKS}/{id_}", headers=headers)).json()
     return found
@@ -64,8 +71,7 @@ async def test_a_mail_that_is_refused_for_good_fails_and_that_can_be_seen(settin
     async with smtp_server() as inbox, mailing(settings, inbox) as (client, services, make):
         respond(inbox, "550 no bob@example.com here")
         headers = await make.bearer(await make.admin())
-        id_ = (await client.post(f"{TASKS}/send-notification", json=MAIL, headers=headers)).json()["task_id"]
-        await run_jobs(services)
+        id_ = await send(client, services, headers)
         assert await task(client, headers, id_) == {
             "status": "failed",
             "attempts": 1,
@@ -77,8 +83,7 @@ async def test_a_mail_that_is_refused_for_now_is_sent_later(settings: Settings) 
     async with smtp_server() as inbox, mailing(settings, inbox) as (client, services, make):
         respond(inbox, "451 greylisted")
         headers = await make.bearer(await make.admin())
-        id_ = (await client.post(f"{TASKS}/send-notification", json=MAIL, headers=headers)).json()["task_id"]
-        await run_jobs(services)
+        id_ = await send(client, services, headers)
         assert await task(client, headers, id_) == {
             "status": "queued",
             "attempts": 1,
